@@ -1,0 +1,11 @@
+//! Sign in to Microsoft Entra ID and work with Microsoft Defender XDR.
+//!
+//! # The map of the house
+//!
+//! Data flows one way: `ffi -> client -> { auth, defender } -> transport`. [`claims`] stands beside them and does no I/O.
+//! [`error`], [`secret`] and [`clock`] are the cellar: all may use them, they use nobody. A test (`tests/architecture.rs`) holds these edges.
+
+pub mod clock;
+pub mod error;
+pub mod secret;
+pub mod transport;

@@ -1,0 +1,364 @@
+//! One exchange over reqwest, and the loop that repeats it where that is safe.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use once_cell::sync::OnceCell;
+use rustls::CertificateError;
+use tokio::time::Instant;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::connector::{Emulator, is_loopback};
+use super::{Call, Notice, Proxy, Request, Response, Transport, retry, trace};
+use crate::clock::{BoxFuture, Clock, Random};
+use crate::error::{Code, Error, Result};
+
+/// How a client's connections are made.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What is sent as `User-Agent`.
+    pub user_agent: String,
+    /// Where requests go first.
+    pub proxy: Proxy,
+    /// Certificates (PEM) to trust beside the operating system's.
+    pub roots: Option<Vec<u8>>,
+    /// The limit for making a connection, TLS included.
+    pub connect_timeout: Duration,
+    /// The limit for one exchange, body included.
+    pub timeout: Duration,
+}
+
+/// HTTP over the operating system's proxy settings and trust store, or over the emulator.
+pub struct HttpTransport {
+    settings: Settings,
+    emulator: Option<Emulator>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    // Reading the trust store costs some milliseconds, so it waits for the first request.
+    client: OnceCell<reqwest::Client>,
+}
+
+impl HttpTransport {
+    /// Checks the settings; nothing is opened yet.
+    pub fn new(settings: Settings, emulator: Option<Emulator>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<HttpTransport> {
+        if settings.proxy == Proxy::System {
+            Proxy::check_environment()?;
+        }
+        if let Some(pem) = &settings.roots {
+            roots(pem)?;
+        }
+        Ok(HttpTransport { settings, emulator, clock, random, client: OnceCell::new() })
+    }
+
+    /// How the proxy is described to a person.
+    pub fn describe_proxy(&self) -> String {
+        self.settings.proxy.describe()
+    }
+
+    /// The `User-Agent` sent.
+    pub fn user_agent(&self) -> &str {
+        &self.settings.user_agent
+    }
+
+    fn client(&self) -> Result<&reqwest::Client> {
+        self.client.get_or_try_init(|| {
+            let mut builder = reqwest::Client::builder()
+                .user_agent(&self.settings.user_agent)
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .connect_timeout(self.settings.connect_timeout)
+                .pool_idle_timeout(Duration::from_secs(60))
+                .tcp_keepalive(Duration::from_secs(30))
+                .referer(false);
+            builder = match &self.settings.proxy {
+                // In emulator mode everything is on loopback, and loopback is never proxied.
+                _ if self.emulator.is_some() => builder.no_proxy(),
+                Proxy::System => builder,
+                Proxy::None => builder.no_proxy(),
+                Proxy::Explicit(url) => {
+                    let proxy = reqwest::Proxy::all(url.clone()).map_err(|_| Error::argument("proxy is not usable", "set proxy to http://HOST:PORT"))?;
+                    builder.no_proxy().proxy(proxy.no_proxy(reqwest::NoProxy::from_string("localhost,127.0.0.0/8,::1")))
+                }
+            };
+            if let Some(pem) = &self.settings.roots {
+                builder = builder.tls_certs_merge(roots(pem)?);
+            }
+            builder.build().map_err(|error| {
+                Error::new(Code::TlsUntrusted, format!("the TLS setup failed: {}", root_cause(&error)))
+                    .with_hint("check the system's certificate store, and ca_file if it is set")
+            })
+        })
+    }
+
+    async fn exchange(&self, call: &Call, request: &Request) -> Result<Response> {
+        let host = host_of(&request.url);
+        let wire = self.wire_url(call, &request.url).await?;
+        let remaining = call.deadline.saturating_duration_since(Instant::now());
+        let limit = remaining.min(self.settings.timeout);
+        if limit.is_zero() {
+            return Err(timeout(&host));
+        }
+        let started = Instant::now();
+        let result = tokio::time::timeout(limit, self.perform(call, request, wire, &host)).await.unwrap_or_else(|_| Err(timeout(&host)));
+        let took = started.elapsed().as_millis();
+        trace::line(self.clock.unix_ms(), || {
+            let outcome = match &result {
+                Ok(response) => response.status.to_string(),
+                Err(error) => error.code().name().to_owned(),
+            };
+            let Request { method, url, .. } = request;
+            format!("{method} {}://{host}{} {outcome} {took}ms id={}", url.scheme(), url.path(), call.correlation_id)
+        });
+        result
+    }
+
+    async fn wire_url(&self, call: &Call, url: &Url) -> Result<Url> {
+        let wire = match &self.emulator {
+            Some(emulator) => {
+                let wire = emulator.rewrite(url)?;
+                emulator
+                    .prove(self.random.as_ref(), |hello| async move {
+                        let request = Request {
+                            method: "GET",
+                            url: hello.clone(),
+                            headers: Vec::new(),
+                            body: None,
+                            retry: super::Retry::Never,
+                            body_limit: 64 << 10,
+                        };
+                        let limit = call.deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(10));
+                        let host = host_of(&hello);
+                        let answer = tokio::time::timeout(limit, self.perform(call, &request, hello, &host)).await.unwrap_or_else(|_| Err(timeout(&host)))?;
+                        if answer.status == 200 { Ok(answer.body) } else { Err(Error::new(Code::NotJson, "no emulator answers there")) }
+                    })
+                    .await?;
+                wire
+            }
+            None => url.clone(),
+        };
+        if wire.scheme() != "https" && !is_loopback(&wire) {
+            return Err(Error::argument(
+                format!("{} would be sent over plain http", host_of(url)),
+                "use https; plain http is accepted for loopback addresses only",
+            ));
+        }
+        Ok(wire)
+    }
+
+    async fn perform(&self, call: &Call, request: &Request, wire: Url, host: &str) -> Result<Response> {
+        let method = reqwest::Method::from_bytes(request.method.as_bytes()).map_err(|_| Error::new(Code::BadArgument, "no such HTTP method"))?;
+        let mut builder = self.client()?.request(method, wire).header("client-request-id", &call.correlation_id).header("return-client-request-id", "true");
+        for (name, value) in &request.headers {
+            let mut header = reqwest::header::HeaderValue::from_str(value)
+                .map_err(|_| Error::argument(format!("the value for the {name} header holds characters that HTTP forbids"), "remove line breaks and control characters"))?;
+            header.set_sensitive(true);
+            builder = builder.header(*name, header);
+        }
+        if let Some((content_type, body)) = &request.body {
+            builder = builder.header("content-type", *content_type).body(Bytes::from_owner(Zeroizing::new(body.to_vec())));
+        }
+        let mut answer = builder.send().await.map_err(|error| self.classify(error, host))?;
+        let status = answer.status().as_u16();
+        let headers: Vec<(String, String)> = answer
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        let too_large = || {
+            Error::new(Code::BodyTooLarge, format!("{host} sent an answer of more than {} KiB", request.body_limit >> 10))
+                .with_status(status)
+                .with_hint("ask for smaller pages")
+        };
+        let announced = usize::try_from(answer.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
+        if announced > request.body_limit {
+            return Err(too_large());
+        }
+        // The buffer may come to hold a token: it is wiped when the last slice of it is gone.
+        let mut body = Zeroizing::new(Vec::with_capacity(announced.max(4096)));
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.classify(error, host))? {
+            if body.len() + chunk.len() > request.body_limit {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if (300..400).contains(&status) && status != 304 {
+            return Err(Error::new(Code::RedirectRefused, format!("{host} answered with a redirect, which is not followed"))
+                .with_status(status)
+                .with_hint("something between this machine and the service may be redirecting traffic: check the proxy and the network"));
+        }
+        Ok(Response { status, headers, body: Bytes::from_owner(body), host: host.to_owned() })
+    }
+
+    /// Finds what really happened in the chain of causes.
+    fn classify(&self, error: reqwest::Error, host: &str) -> Error {
+        let through = match (&self.settings.proxy, &self.emulator) {
+            (_, Some(emulator)) => format!(" through the emulator at {}", emulator.origin()),
+            (Proxy::Explicit(_), None) => format!(" through proxy {}", self.settings.proxy.describe()),
+            _ => String::new(),
+        };
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
+        let mut io_kind = None;
+        let mut texts = String::new();
+        while let Some(current) = cause {
+            if let Some(tls) = current.downcast_ref::<rustls::Error>() {
+                return tls_error(tls, host);
+            }
+            if let Some(io) = current.downcast_ref::<std::io::Error>() {
+                io_kind = Some(io.kind());
+                if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                    return tls_error(tls, host);
+                }
+            }
+            texts.push_str(&current.to_string());
+            texts.push('\n');
+            cause = current.source();
+        }
+        use std::io::ErrorKind;
+        if error.is_dns() || texts.contains("dns error") {
+            return Error::new(Code::Dns, format!("the name {host} was not found{through}"))
+                .with_retry(None)
+                .with_hint("check the network connection and the authority's or service's host name");
+        }
+        if texts.contains("proxy authorization required") {
+            return Error::new(Code::ProxyAuth, format!("the proxy on the way to {host} wants credentials{through}"))
+                .with_status(407)
+                .with_hint("set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT for this process");
+        }
+        if error.is_timeout() || io_kind == Some(ErrorKind::TimedOut) {
+            return if error.is_connect() {
+                Error::new(Code::Connect, format!("no connection to {host} within {} s{through}", self.settings.connect_timeout.as_secs()))
+                    .with_retry(None)
+                    .with_hint("check the network, the firewall and the proxy")
+            } else {
+                timeout(host)
+            };
+        }
+        if error.is_connect() {
+            let reason = match io_kind {
+                Some(ErrorKind::ConnectionRefused) => "the connection was refused",
+                _ if texts.contains("tunnel error") => "the proxy made no tunnel",
+                _ => "no connection could be made",
+            };
+            return Error::new(Code::Connect, format!("{reason}: {host}{through}"))
+                .with_retry(None)
+                .with_hint("check the network, the firewall and the proxy");
+        }
+        if error.is_decode() && (texts.contains("gzip") || texts.contains("deflate") || io_kind == Some(ErrorKind::InvalidInput)) {
+            return Error::new(Code::BadEncoding, format!("{host} sent compressed data that cannot be read")).with_retry(None);
+        }
+        if error.is_body() || error.is_decode() || texts.contains("end of file before message length") {
+            return Error::new(Code::Truncated, format!("the answer of {host} ended early")).with_retry(None).with_hint("try again");
+        }
+        match io_kind {
+            Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted | ErrorKind::UnexpectedEof) => {
+                Error::new(Code::Reset, format!("the connection to {host} was closed by the other side{through}")).with_retry(None).with_hint("try again")
+            }
+            _ if texts.contains("connection closed before message completed") || texts.contains("connection error") => {
+                Error::new(Code::Reset, format!("the connection to {host} was closed by the other side{through}")).with_retry(None).with_hint("try again")
+            }
+            _ => Error::new(Code::BadHttp, format!("{host} did not answer with proper HTTP: {}", root_cause(&error))).with_retry(None),
+        }
+    }
+}
+
+impl Transport for HttpTransport {
+    fn send<'a>(&'a self, call: &'a Call, request: Request) -> BoxFuture<'a, Result<Response>> {
+        Box::pin(async move {
+            let mut attempt = 0;
+            loop {
+                let result = self.exchange(call, &request).await;
+                let (allowed, asked, reason, status) = match &result {
+                    Ok(response) if response.status == 429 || response.status >= 500 => {
+                        let allowed = retry::allowed_after_status(request.retry, response.status);
+                        (allowed, Some(response), format!("HTTP {}", response.status), Some(response.status))
+                    }
+                    Ok(_) => return result,
+                    Err(error) => (retry::allowed_after_failure(request.retry, error), None, error.code().name().to_owned(), None),
+                };
+                attempt += 1;
+                let wait = retry::wait(asked, attempt, self.clock.unix());
+                let remaining = call.deadline.saturating_duration_since(Instant::now());
+                // A wait that outlasts the caller's limit is better told at once than slept through.
+                if attempt > allowed || wait >= remaining {
+                    return result;
+                }
+                call.notices.tell(Notice::Retry { status, wait, attempt, reason, host: host_of(&request.url) });
+                self.clock.sleep(wait).await;
+            }
+        })
+    }
+
+    fn browser_url(&self, url: &Url) -> Url {
+        match &self.emulator {
+            Some(emulator) => emulator.rewrite(url).unwrap_or_else(|_| url.clone()),
+            None => url.clone(),
+        }
+    }
+
+    fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    fn random(&self) -> &Arc<dyn Random> {
+        &self.random
+    }
+
+    fn emulator_origin(&self) -> Option<&str> {
+        self.emulator.as_ref().map(Emulator::origin)
+    }
+}
+
+fn roots(pem: &[u8]) -> Result<Vec<reqwest::Certificate>> {
+    match reqwest::Certificate::from_pem_bundle(pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(Error::argument("ca_file holds no certificate", "give a file of certificates in PEM form (-----BEGIN CERTIFICATE-----)")),
+    }
+}
+
+fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or("(no host)");
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+fn timeout(host: &str) -> Error {
+    Error::new(Code::Timeout, format!("{host} did not answer in time"))
+        .with_retry(None)
+        .with_hint("check the network, or allow more time")
+}
+
+fn root_cause(error: &dyn StdError) -> String {
+    let mut current = error;
+    while let Some(next) = current.source() {
+        current = next;
+    }
+    current.to_string()
+}
+
+fn tls_error(error: &rustls::Error, host: &str) -> Error {
+    use rustls::Error as Tls;
+    match error {
+        Tls::InvalidCertificate(CertificateError::NotValidForName) => {
+            Error::new(Code::TlsName, format!("the certificate presented for {host} is for another name"))
+                .with_hint("check the host name; a proxy or captive portal may be answering in its place")
+        }
+        Tls::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. }) => {
+            Error::new(Code::TlsName, format!("the certificate presented for {host} is for {}", presented.join(", ")))
+                .with_hint("check the host name; a proxy or captive portal may be answering in its place")
+        }
+        Tls::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } | CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+        ) => Error::new(Code::TlsExpired, format!("the certificate of {host} is outside its validity: {error}"))
+            .with_hint("is this machine's clock right?"),
+        Tls::InvalidCertificate(_) | Tls::NoCertificatesPresented => Error::new(Code::TlsUntrusted, format!("the certificate of {host} is not trusted: {error}"))
+            .with_hint("behind a proxy that inspects TLS, add its root certificate to the system's store or name it with ca_file; checks cannot be turned off"),
+        Tls::PeerIncompatible(_) | Tls::AlertReceived(_) => Error::new(Code::TlsProtocol, format!("{host} offers no acceptable TLS: {error}"))
+            .with_hint("TLS 1.2 or newer is needed"),
+        _ => Error::new(Code::TlsProtocol, format!("TLS with {host} failed: {error}")),
+    }
+}

@@ -1,0 +1,321 @@
+//! The listener that catches a sign-in's redirect on this machine (RFC 8252 section 7.3).
+//!
+//! It listens on loopback only, before the browser opens and until the answer is there. Whoever else connects gets a short refusal and the
+//! wait goes on: what counts as the answer is decided by the caller, who knows the `state` that was sent.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::error::{Code, Error, Result};
+
+/// How many connections are read at once; browsers open a few ahead of need.
+const CONNECTIONS: usize = 32;
+/// How long one connection may take to send its request.
+const REQUEST_TIME: Duration = Duration::from_secs(10);
+/// The largest request line and headers, in bytes.
+const HEAD_LIMIT: usize = 32 << 10;
+/// The largest form body, in bytes.
+const FORM_LIMIT: usize = 64 << 10;
+
+/// What came in at the redirect URI's path, not judged yet.
+pub struct Arrival {
+    /// The query or the posted form, as `key=value` pairs.
+    pub parameters: Vec<(String, Zeroizing<String>)>,
+    verdict: oneshot::Sender<Verdict>,
+}
+
+/// What the browser is told.
+enum Verdict {
+    Accepted,
+    Failed(String),
+    Refused,
+}
+
+impl Arrival {
+    /// The first value of a parameter.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// This was the answer: the browser shows that sign-in is done.
+    pub fn accept(self) {
+        let _ = self.verdict.send(Verdict::Accepted);
+    }
+
+    /// This was the answer, and it is an error: the browser shows it.
+    pub fn fail(self, message: &str) {
+        let _ = self.verdict.send(Verdict::Failed(message.to_owned()));
+    }
+
+    /// This was not the answer: the browser is refused and the wait goes on.
+    pub fn refuse(self) {
+        let _ = self.verdict.send(Verdict::Refused);
+    }
+}
+
+/// A bound listener; dropping it closes the port.
+pub struct Listener {
+    arrivals: mpsc::Receiver<Arrival>,
+    redirect_uri: String,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Listener {
+    /// Binds for a redirect URI of the form `http://localhost[:PORT][/PATH]`, `http://127.0.0.1...` or `http://[::1]...`.
+    /// Without a port in it, the system chooses a free one, which Entra accepts for any registered loopback URI.
+    pub async fn bind(redirect_uri: &str) -> Result<Listener> {
+        let url = Url::parse(redirect_uri).map_err(|_| Error::argument("redirect_uri is not a URI", "use http://localhost"))?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let port = url.port().unwrap_or(0);
+        let mut listeners = Vec::new();
+        match host.as_str() {
+            "[::1]" => listeners.push(bind(SocketAddr::from((Ipv6Addr::LOCALHOST, port))).await?),
+            "localhost" => {
+                // A browser may resolve localhost to either family; one port on both serves it.
+                let v4 = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await;
+                let chosen = v4.as_ref().ok().and_then(|l| l.local_addr().ok()).map_or(port, |a| a.port());
+                let v6 = TcpListener::bind(SocketAddr::from((Ipv6Addr::LOCALHOST, chosen))).await;
+                match (v4, v6) {
+                    (Ok(v4), v6) => {
+                        listeners.push(v4);
+                        listeners.extend(v6.ok());
+                    }
+                    (Err(_), Ok(v6)) => listeners.push(v6),
+                    (Err(error), Err(_)) => return Err(error),
+                }
+            }
+            _ => listeners.push(bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?),
+        }
+        let port = listeners
+            .first()
+            .and_then(|listener| listener.local_addr().ok())
+            .map(|address| address.port())
+            .ok_or_else(|| Error::new(Code::PortInUse, "no loopback port could be opened"))?;
+        let (sender, arrivals) = mpsc::channel(CONNECTIONS);
+        let gate = Arc::new(Semaphore::new(CONNECTIONS));
+        let site = Arc::new(Site { port, path: url.path().to_owned() });
+        let tasks = listeners
+            .into_iter()
+            .map(|listener| tokio::spawn(accept_loop(listener, Arc::clone(&gate), Arc::clone(&site), sender.clone())))
+            .collect();
+        Ok(Listener { arrivals, redirect_uri: with_port(redirect_uri, &url, port), tasks })
+    }
+
+    /// The redirect URI to send: as the caller wrote it, with the port put in.
+    pub fn redirect_uri(&self) -> &str {
+        &self.redirect_uri
+    }
+
+    /// The next request at the redirect URI's path.
+    pub async fn next(&mut self) -> Result<Arrival> {
+        self.arrivals.recv().await.ok_or_else(|| Error::new(Code::PortInUse, "the loopback listener was closed"))
+    }
+
+    /// Waits until pages already on their way to the browser are sent, then closes the port.
+    pub async fn finish(mut self) {
+        self.arrivals.close();
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// True if a redirect URI can be caught by a [`Listener`].
+pub fn is_loopback_redirect(redirect_uri: &str) -> bool {
+    Url::parse(redirect_uri).is_ok_and(|url| url.scheme() == "http" && super::connector::is_loopback(&url))
+}
+
+struct Site {
+    port: u16,
+    path: String,
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Error::new(Code::PortInUse, format!("port {} on this machine cannot be opened: {}", address.port(), error.kind()))
+            .with_hint("close the program that uses the port, or use the redirect URI http://localhost without a port")
+    })
+}
+
+/// Puts the port into the caller's own text, since parsing and printing it again could change it.
+fn with_port(original: &str, url: &Url, port: u16) -> String {
+    if url.port().is_some() {
+        return original.to_owned();
+    }
+    let authority_start = original.find("://").map_or(0, |at| at + 3);
+    let rest = original.get(authority_start..).unwrap_or_default();
+    let authority_end = authority_start + rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (front, back) = original.split_at(authority_end);
+    format!("{}:{port}{back}", front.trim_end_matches(':'))
+}
+
+async fn accept_loop(listener: TcpListener, gate: Arc<Semaphore>, site: Arc<Site>, sender: mpsc::Sender<Arrival>) {
+    loop {
+        let Ok(permit) = Arc::clone(&gate).acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let (site, sender) = (Arc::clone(&site), sender.clone());
+        tokio::spawn(async move {
+            serve(stream, &site, &sender).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn serve(mut stream: TcpStream, site: &Site, sender: &mpsc::Sender<Arrival>) {
+    let answer = match tokio::time::timeout(REQUEST_TIME, read_request(&mut stream, site)).await {
+        Err(_) => return,
+        Ok(Incoming::Nothing) => return,
+        Ok(Incoming::Other(status)) => page(status, "Nothing to see here", "This address only waits for a sign-in to come back."),
+        Ok(Incoming::Redirect(parameters)) => {
+            let (verdict, told) = oneshot::channel();
+            if sender.send(Arrival { parameters, verdict }).await.is_err() {
+                return;
+            }
+            match told.await {
+                Ok(Verdict::Accepted) => page("200 OK", "You are signed in", "You can close this window and return to your program."),
+                Ok(Verdict::Failed(message)) => page("200 OK", "Sign-in did not succeed", &message),
+                Ok(Verdict::Refused) | Err(_) => {
+                    page("400 Bad Request", "This is not the answer that was expected", "The sign-in that was started is still waiting.")
+                }
+            }
+        }
+    };
+    let _ = stream.write_all(answer.as_bytes()).await;
+    let _ = stream.shutdown().await;
+    // Reading what is left lets the browser take the page before the socket is gone; a reset would discard it.
+    let mut rest = [0u8; 1024];
+    let drain = async { while matches!(stream.read(&mut rest).await, Ok(n) if n > 0) {} };
+    let _ = tokio::time::timeout(Duration::from_secs(1), drain).await;
+}
+
+enum Incoming {
+    /// The connection closed, or was never used.
+    Nothing,
+    /// A request that is not the redirect, with the status it gets.
+    Other(&'static str),
+    /// A request at the redirect URI's path.
+    Redirect(Vec<(String, Zeroizing<String>)>),
+}
+
+async fn read_request(stream: &mut TcpStream, site: &Site) -> Incoming {
+    let mut buffer = Zeroizing::new(Vec::with_capacity(HEAD_LIMIT));
+    let head_len = loop {
+        if let Some(end) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
+            break end + 4;
+        }
+        if buffer.len() >= HEAD_LIMIT {
+            return Incoming::Other("431 Request Header Fields Too Large");
+        }
+        match stream.read_buf(&mut *buffer).await {
+            Ok(0) | Err(_) => return if buffer.is_empty() { Incoming::Nothing } else { Incoming::Other("400 Bad Request") },
+            // Noise that is no HTTP is refused as soon as its first byte shows it.
+            Ok(_) if !buffer.first().is_some_and(u8::is_ascii_uppercase) => return Incoming::Other("400 Bad Request"),
+            Ok(_) => {}
+        }
+    };
+    let mut headers = [httparse::EMPTY_HEADER; 100];
+    let mut request = httparse::Request::new(&mut headers);
+    if !matches!(request.parse(buffer.get(..head_len).unwrap_or_default()), Ok(httparse::Status::Complete(_))) {
+        return Incoming::Other("400 Bad Request");
+    }
+    let header = |name: &str| {
+        request.headers.iter().find(|h| h.name.eq_ignore_ascii_case(name)).and_then(|h| std::str::from_utf8(h.value).ok()).map(str::trim)
+    };
+    // A page of another site that got this address to resolve here shows itself by its Host.
+    let host_fits = header("host").is_some_and(|host| {
+        ["localhost", "127.0.0.1", "[::1]"].iter().any(|name| host.eq_ignore_ascii_case(&format!("{name}:{}", site.port)))
+    });
+    if !host_fits {
+        return Incoming::Other("400 Bad Request");
+    }
+    let Ok(url) = Url::parse(&format!("http://localhost{}", request.path.unwrap_or_default())) else {
+        return Incoming::Other("400 Bad Request");
+    };
+    if url.path() != site.path {
+        return Incoming::Other("404 Not Found");
+    }
+    let pairs = |text: &[u8]| -> Vec<(String, Zeroizing<String>)> {
+        url::form_urlencoded::parse(text).map(|(key, value)| (key.into_owned(), Zeroizing::new(value.into_owned()))).collect()
+    };
+    match request.method {
+        Some("GET") => match url.query() {
+            Some(query) if !query.is_empty() => Incoming::Redirect(pairs(query.as_bytes())),
+            _ => Incoming::Other("400 Bad Request"),
+        },
+        Some("POST") => {
+            let is_form = header("content-type").is_some_and(|value| value.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
+            let Some(length) = header("content-length").and_then(|value| value.parse::<usize>().ok()) else {
+                return Incoming::Other("411 Length Required");
+            };
+            if !is_form {
+                return Incoming::Other("415 Unsupported Media Type");
+            }
+            if length > FORM_LIMIT {
+                return Incoming::Other("413 Content Too Large");
+            }
+            while buffer.len() < head_len + length {
+                match stream.read_buf(&mut *buffer).await {
+                    Ok(0) | Err(_) => return Incoming::Other("400 Bad Request"),
+                    Ok(_) => {}
+                }
+            }
+            Incoming::Redirect(pairs(buffer.get(head_len..head_len + length).unwrap_or_default()))
+        }
+        _ => Incoming::Other("405 Method Not Allowed"),
+    }
+}
+
+fn page(status: &str, title: &str, text: &str) -> String {
+    let body = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title><style>body{{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:18vh auto;padding:0 1.5rem;color:#1b1b1b}}h1{{font-size:1.6rem;font-weight:600}}</style></head><body><h1>{title}</h1><p>{}</p></body></html>",
+        escape(text)
+    );
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nContent-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_goes_into_the_callers_own_text() {
+        let put = |text: &str| with_port(text, &Url::parse(text).unwrap(), 4711);
+        assert_eq!(put("http://localhost"), "http://localhost:4711");
+        assert_eq!(put("http://localhost/"), "http://localhost:4711/");
+        assert_eq!(put("http://127.0.0.1/cb?x=1"), "http://127.0.0.1:4711/cb?x=1");
+        assert_eq!(put("http://localhost:8080/a"), "http://localhost:8080/a");
+        assert_eq!(put("http://[::1]/a"), "http://[::1]:4711/a");
+    }
+
+    #[test]
+    fn only_http_on_loopback_can_be_caught() {
+        for yes in ["http://localhost", "http://127.0.0.1:80/x", "http://[::1]/"] {
+            assert!(is_loopback_redirect(yes), "{yes}");
+        }
+        for no in ["https://localhost", "https://portal.azure.com", "urn:ietf:wg:oauth:2.0:oob", "http://localhost.evil.example", "myapp://auth"] {
+            assert!(!is_loopback_redirect(no), "{no}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The only way out of the process: HTTP with limits, retry, proxy, trace, and the loopback listener that catches a sign-in's redirect.
+//!
+//! Invariants: no redirect is followed; no body beyond its limit is kept; plain http goes to loopback addresses only; nothing that is written
+//! to the trace or to an error holds a query, a body or an authorization header.
+
+mod connector;
+mod exchange;
+pub mod loopback;
+mod proxy;
+mod retry;
+pub mod trace;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::clock::{BoxFuture, Clock, Random};
+use crate::error::Result;
+
+pub use connector::Emulator;
+pub use exchange::{HttpTransport, Settings};
+pub use proxy::Proxy;
+
+/// The largest token, discovery or error answer that is read, in bytes.
+pub const TOKEN_BODY_LIMIT: usize = 1 << 20;
+/// The largest page of API data that is read, in bytes after decompression.
+pub const PAGE_BODY_LIMIT: usize = 64 << 20;
+
+/// Something worth telling while a call runs.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// A wait before another try.
+    Retry {
+        /// The HTTP status that asked for it, if one did.
+        status: Option<u16>,
+        /// How long the wait is.
+        wait: Duration,
+        /// Which retry this is, from 1.
+        attempt: u32,
+        /// Why.
+        reason: String,
+        /// The host that is asked again.
+        host: String,
+    },
+    /// How far a listing has come.
+    Progress {
+        /// Pages received.
+        pages: u64,
+        /// Records handed over.
+        items: u64,
+    },
+    /// A decision taken, for those who want to follow.
+    Verbose(String),
+    /// Something the caller should know.
+    Warning(String),
+}
+
+/// Who is told.
+pub trait Notices: Send + Sync {
+    /// Takes the notice; never blocks.
+    fn tell(&self, notice: Notice);
+}
+
+/// What one call of a user brings to each exchange it causes.
+#[derive(Clone)]
+pub struct Call {
+    /// When the call has to be over.
+    pub deadline: Instant,
+    /// The id sent as `client-request-id`, which support can find in Microsoft's logs.
+    pub correlation_id: String,
+    /// Who is told about waits and decisions.
+    pub notices: Arc<dyn Notices>,
+}
+
+impl Call {
+    /// Tells a decision.
+    pub fn verbose(&self, text: impl Into<String>) {
+        self.notices.tell(Notice::Verbose(text.into()));
+    }
+}
+
+/// What may be sent again without asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Never: a code or a rotating refresh token may have been spent.
+    Never,
+    /// Once after a 5xx or a failed connection: a token request that spends nothing.
+    Once,
+    /// Up to three times: the request changes nothing.
+    Safe,
+}
+
+/// One HTTP request, by the name the service has (never the emulator's).
+#[derive(Debug)]
+pub struct Request {
+    /// GET, POST, ...
+    pub method: &'static str,
+    /// Where to.
+    pub url: Url,
+    /// Headers beyond the ones always sent.
+    pub headers: Vec<(&'static str, Zeroizing<String>)>,
+    /// Body and its content type.
+    pub body: Option<(&'static str, Zeroizing<Vec<u8>>)>,
+    /// What may be sent again.
+    pub retry: Retry,
+    /// The largest answer that is read, in bytes after decompression.
+    pub body_limit: usize,
+}
+
+/// One HTTP answer.
+#[derive(Debug)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Header names in lower case, with their values.
+    pub headers: Vec<(String, String)>,
+    /// The decoded body.
+    pub body: Bytes,
+    /// The host as the caller named it.
+    pub host: String,
+}
+
+impl Response {
+    /// The first value of a header, by its lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// True if the answer says, or looks, that it is a web page.
+    pub fn is_html(&self) -> bool {
+        let typed = self.header("content-type").is_some_and(|value| value.to_ascii_lowercase().contains("html"));
+        let start: Vec<u8> = self.body.iter().copied().skip_while(u8::is_ascii_whitespace).take(14).collect();
+        let start = start.to_ascii_lowercase();
+        typed || start.starts_with(b"<!doctype html") || start.starts_with(b"<html")
+    }
+}
+
+/// How the rooms above reach the network.
+pub trait Transport: Send + Sync {
+    /// Sends one request and reads the whole answer, whatever its status; waits and tries again where [`Retry`] allows.
+    fn send<'a>(&'a self, call: &'a Call, request: Request) -> BoxFuture<'a, Result<Response>>;
+
+    /// The address to give to a browser in place of `url`.
+    fn browser_url(&self, url: &Url) -> Url;
+
+    /// The time this transport lives by.
+    fn clock(&self) -> &Arc<dyn Clock>;
+
+    /// The randomness this transport lives by.
+    fn random(&self) -> &Arc<dyn Random>;
+
+    /// Which emulator stands in for Microsoft's hosts, as a part of cache keys.
+    fn emulator_origin(&self) -> Option<&str>;
+}
