@@ -1,0 +1,199 @@
+//! `GET /api/incidents` and `GET /api/incidents/{id}`.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, State as Shared};
+use axum::response::Response;
+
+use crate::api;
+use crate::data::Incident;
+use crate::http::{self, Asked};
+use crate::odata::{self, Literal, Type};
+use crate::state::App;
+
+const READ: &[&str] = &[
+    "Incident.Read",
+    "Incident.ReadWrite",
+    "Incident.Read.All",
+    "Incident.ReadWrite.All",
+];
+
+const RESOURCE: &str = "8ee8fdad-f234-4243-8f3b-15c294843740";
+
+const PAGE: usize = 100;
+
+const FIELDS: &[(&str, Type)] = &[
+    ("lastUpdateTime", Type::Time),
+    ("createdTime", Type::Time),
+    ("status", Type::Text),
+    ("assignedTo", Type::Text),
+];
+
+/// `GET /api/incidents`.
+pub async fn list(Shared(app): Shared<App>, Extension(asked): Extension<Asked>) -> Response {
+    let per_minute = app.config.quotas.incidents_list_per_minute;
+    match allowed(&app, &asked, "incidents", per_minute).and_then(|()| page(&app, &asked)) {
+        Ok(response) | Err(response) => response,
+    }
+}
+
+/// `GET /api/incidents/{id}`.
+pub async fn get(
+    Shared(app): Shared<App>,
+    Path(id): Path<String>,
+    Extension(asked): Extension<Asked>,
+) -> Response {
+    let per_minute = app.config.quotas.incident_get_per_minute;
+    match allowed(&app, &asked, "incident", per_minute).and_then(|()| one(&app, &asked, &id)) {
+        Ok(response) | Err(response) => response,
+    }
+}
+
+fn allowed(app: &App, asked: &Asked, endpoint: &str, per_minute: u32) -> Result<(), Response> {
+    let resource = app.config.resource(RESOURCE).ok_or_else(|| {
+        api::error(
+            asked,
+            500,
+            "InternalServerError",
+            "The configuration has no resource for this API.",
+        )
+    })?;
+    let caller = api::caller(app, asked, resource)?;
+    api::require(asked, &caller, READ)?;
+    api::quota(app, &caller, endpoint, per_minute)
+}
+
+fn page(app: &App, asked: &Asked) -> Result<Response, Response> {
+    let bad = |text: &str| api::error(asked, 400, "ODataError", text);
+    let mut filter = None;
+    let mut top = None;
+    let mut skip = 0;
+    for (name, value) in asked.query.iter() {
+        match name {
+            "$filter" => filter = Some(odata::parse(value, FIELDS).map_err(|e| bad(&e))?),
+            "$top" => top = Some(number("$top", value).map_err(|e| bad(&e))?),
+            "$skip" => skip = number("$skip", value).map_err(|e| bad(&e))?,
+            other if other.starts_with('$') => {
+                return Err(bad(&format!(
+                    "Query option '{other}' is not allowed. To allow it, set the 'AllowedQueryOptions' property on EnableQueryAttribute or QueryValidationSettings."
+                )));
+            }
+            _ => {}
+        }
+    }
+    if let Some(top) = top {
+        if top > PAGE {
+            return Err(bad(&format!(
+                "The limit of '{PAGE}' for Top query has been exceeded. The value from the incoming request is '{top}'."
+            )));
+        }
+        if top == 0 {
+            return Err(bad("The value of '$top' must be between 1 and 100."));
+        }
+    }
+    let top = top.unwrap_or(PAGE);
+    let (incidents, next_link) = {
+        let state = app.state();
+        (Arc::clone(&state.incidents), state.next_link)
+    };
+    let mut found = incidents
+        .iter()
+        .filter(|i| {
+            filter
+                .as_ref()
+                .is_none_or(|f| f.passes(&|name| field(i, name)))
+        })
+        .skip(skip);
+    let mut body = format!(
+        "{{\"@odata.context\":\"https://{}/api/$metadata#Incidents\",\"value\":[",
+        host(asked)
+    );
+    for (at, incident) in found.by_ref().take(top).enumerate() {
+        if at > 0 {
+            body.push(',');
+        }
+        body.push_str(&incident.raw);
+    }
+    body.push(']');
+    if next_link && found.next().is_some() {
+        let link = next_page(asked, skip + top);
+        body.push_str(",\"@odata.nextLink\":");
+        body.push_str(&serde_json::Value::String(link).to_string());
+    }
+    body.push('}');
+    Ok(http::answer(
+        200,
+        "application/json; odata.metadata=minimal; odata.streaming=true; charset=utf-8",
+        body,
+    ))
+}
+
+fn one(app: &App, asked: &Asked, id: &str) -> Result<Response, Response> {
+    let missing = || {
+        api::error(
+            asked,
+            404,
+            "ResourceNotFound",
+            &format!("Incident '{id}' could not be found."),
+        )
+    };
+    let number: i64 = id.parse().map_err(|_| {
+        api::error(
+            asked,
+            400,
+            "InvalidInput",
+            &format!("The value '{id}' is not a valid incident id."),
+        )
+    })?;
+    let incidents = Arc::clone(&app.state().incidents);
+    let found = incidents
+        .iter()
+        .find(|i| i.id == number)
+        .ok_or_else(missing)?;
+    // The context goes in front; the rest of the record keeps its bytes.
+    let record = found
+        .raw
+        .trim_start()
+        .strip_prefix('{')
+        .ok_or_else(missing)?;
+    Ok(http::answer(
+        200,
+        "application/json; odata.metadata=minimal; odata.streaming=true; charset=utf-8",
+        format!(
+            "{{\"@odata.context\":\"https://{}/api/$metadata#Incidents/$entity\",{record}",
+            host(asked)
+        ),
+    ))
+}
+
+fn number(name: &str, value: &str) -> Result<usize, String> {
+    value.parse().map_err(|_| {
+        format!("Invalid value '{value}' for {name} query option found. The {name} query option requires a non-negative integer value.")
+    })
+}
+
+fn field(incident: &Incident, name: &str) -> Literal {
+    let text = |value: &Option<String>| value.clone().map_or(Literal::Null, Literal::Text);
+    match name {
+        "lastUpdateTime" => Literal::Time(incident.updated),
+        "createdTime" => Literal::Time(incident.created),
+        "status" => text(&incident.status),
+        _ => text(&incident.assigned_to),
+    }
+}
+
+fn host(asked: &Asked) -> &str {
+    asked.base.name()
+}
+
+fn next_page(asked: &Asked, skip: usize) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in asked.query.iter().filter(|(n, _)| *n != "$skip") {
+        query.append_pair(name, value);
+    }
+    query.append_pair("$skip", &skip.to_string());
+    // `+` for a space is right in a form, doubtful in a link.
+    let query = query.finish().replace("%24", "$").replace('+', "%20");
+    format!("https://{}{}?{query}", host(asked), asked.path)
+}

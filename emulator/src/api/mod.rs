@@ -1,0 +1,185 @@
+//! The Defender APIs: who may call, how often, and in what shape they refuse.
+//!
+//! Hunting, alerts, machines and indicators get their files here.
+
+pub mod incidents;
+
+use axum::Extension;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use crate::config::Resource;
+use crate::http::{self, Asked};
+use crate::state::App;
+
+/// The error body of the Defender APIs.
+pub fn error(asked: &Asked, status: u16, code: &str, message: &str) -> Response {
+    let target = format!("|{}.1.", asked.trace_id);
+    http::json(
+        status,
+        &json!({"error": {"code": code, "message": message, "target": target}}),
+    )
+}
+
+/// Who calls, as far as an API cares.
+pub struct Caller {
+    pub tenant: String,
+    pub app: String,
+    permissions: Vec<String>,
+}
+
+/// The caller's token, checked against the resource this API belongs to.
+pub fn caller(app: &App, asked: &Asked, resource: &Resource) -> Result<Caller, Response> {
+    let refuse = |message: &str, challenge: &str| {
+        let mut response = error(asked, 401, "Unauthorized", message);
+        http::set(&mut response, "www-authenticate", challenge);
+        response
+    };
+    let Some(token) = asked
+        .header("authorization")
+        .and_then(|h| h.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim())
+    else {
+        return Err(refuse(
+            "Missing or malformed authorization header.",
+            "Bearer authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\"",
+        ));
+    };
+    let invalid = |why: &str| {
+        refuse(
+            why,
+            &format!("Bearer error=\"invalid_token\", error_description=\"{why}\""),
+        )
+    };
+    let Some(claims) = app.signing.verify(token) else {
+        return Err(invalid("The signature is invalid"));
+    };
+    if !claims["aud"].as_str().is_some_and(|aud| resource.is(aud)) {
+        return Err(invalid("The audience is invalid"));
+    }
+    if claims["exp"].as_i64().is_none_or(|exp| exp <= app.now()) {
+        return Err(invalid("The token is expired"));
+    }
+    let state = app.state();
+    let alive = claims["uti"]
+        .as_str()
+        .and_then(|uti| state.issued.get(uti))
+        .is_some_and(|epoch| *epoch >= state.epoch);
+    drop(state);
+    if !alive {
+        return Err(invalid("The token was revoked"));
+    }
+    let text = |name: &str| claims[name].as_str().unwrap_or_default().to_owned();
+    let mut permissions: Vec<String> = text("scp").split_whitespace().map(str::to_owned).collect();
+    if let Value::Array(roles) = &claims["roles"] {
+        permissions.extend(roles.iter().filter_map(|r| r.as_str().map(str::to_owned)));
+    }
+    Ok(Caller {
+        tenant: text("tid"),
+        app: text("appid"),
+        permissions,
+    })
+}
+
+/// Turns away a caller who has none of these permissions.
+pub fn require(asked: &Asked, caller: &Caller, any: &[&str]) -> Result<(), Response> {
+    if any
+        .iter()
+        .any(|p| caller.permissions.iter().any(|h| h == p))
+    {
+        return Ok(());
+    }
+    let have = if caller.permissions.is_empty() {
+        "none".to_owned()
+    } else {
+        caller.permissions.join(",")
+    };
+    Err(error(
+        asked,
+        403,
+        "Forbidden",
+        &format!(
+            "Missing application roles. API required roles: {}, application roles: {have}.",
+            any.join(",")
+        ),
+    ))
+}
+
+/// Counts a call; over the limit it is a 429 whose text says when to come back.
+pub fn quota(app: &App, caller: &Caller, endpoint: &str, per_minute: u32) -> Result<(), Response> {
+    if per_minute == 0 {
+        return Ok(());
+    }
+    let now = app.now();
+    let key = (
+        endpoint.to_owned(),
+        format!("{}|{}", caller.tenant, caller.app),
+    );
+    let mut state = app.state();
+    let calls = state.calls.entry(key).or_default();
+    while calls.front().is_some_and(|t| *t <= now - 60) {
+        calls.pop_front();
+    }
+    if calls.len() < per_minute as usize {
+        calls.push_back(now);
+        return Ok(());
+    }
+    let wait = calls.front().map_or(60, |t| t + 60 - now).max(1);
+    drop(state);
+    let mut response = http::json(
+        429,
+        &json!({"error": {
+            "code": "429",
+            "message": format!(
+                "API calls quota exceeded! Maximum allowed {per_minute} per 00:01:00 for the key Destination+TenantID+AppID. You can send requests again in {wait} seconds."
+            ),
+            "target": caller.tenant,
+        }}),
+    );
+    if app.config.quotas.retry_after_header {
+        http::set(&mut response, "retry-after", &wait.to_string());
+    }
+    Err(response)
+}
+
+/// A path no API knows.
+pub async fn not_found(Extension(asked): Extension<Asked>) -> Response {
+    error(
+        &asked,
+        404,
+        "NotFound",
+        &format!(
+            "No HTTP resource was found that matches the request URI '{}'.",
+            asked.path
+        ),
+    )
+}
+
+/// A method the path does not take.
+pub async fn not_allowed(Extension(asked): Extension<Asked>) -> Response {
+    error(
+        &asked,
+        405,
+        "MethodNotAllowed",
+        &format!(
+            "The requested resource does not support http method '{}'.",
+            asked.method
+        ),
+    )
+}
+
+/// Graph words its errors differently.
+pub async fn graph_not_found(Extension(asked): Extension<Asked>) -> Response {
+    http::json(
+        404,
+        &json!({"error": {
+            "code": "BadRequest",
+            "message": format!("Resource not found for the segment '{}'.", asked.path),
+            "innerError": {
+                "request-id": asked.trace_id,
+                "client-request-id": asked.correlation_id,
+            },
+        }}),
+    )
+}

@@ -1,0 +1,496 @@
+//! What the emulator pretends to hold: tenants, users, apps, resources, data and its own switches.
+//!
+//! One readable JSON file. Unknown keys are errors, because a misspelt switch that does nothing costs an afternoon.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::{Error, clock};
+
+const DEFAULT: &str = include_str!("../data/default.json");
+
+/// The whole configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Directories. The first one is home to the default user.
+    pub tenants: Vec<Tenant>,
+    /// The services tokens can be had for.
+    pub resources: Vec<Resource>,
+    /// App registrations.
+    pub apps: Vec<AppRegistration>,
+    /// What the APIs serve.
+    #[serde(default)]
+    pub data: Data,
+    /// Calls a minute, per tenant and app.
+    #[serde(default)]
+    pub quotas: Quotas,
+    /// Lifetimes of what the token endpoint issues.
+    #[serde(default)]
+    pub tokens: Tokens,
+    /// Switches that have no counterpart in a real tenant.
+    #[serde(default)]
+    pub behaviour: Behaviour,
+}
+
+/// A directory.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tenant {
+    /// Directory (tenant) id, a GUID.
+    pub id: String,
+    /// Name shown on pages.
+    #[serde(default)]
+    pub display_name: String,
+    /// Verified domains; any of them names the tenant in a URL.
+    #[serde(default)]
+    pub domains: Vec<String>,
+    /// Its people.
+    #[serde(default)]
+    pub users: Vec<User>,
+}
+
+/// Someone who can sign in.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// Object id, a GUID.
+    pub object_id: String,
+    /// User principal name: what is typed at sign-in.
+    pub upn: String,
+    /// First name.
+    #[serde(default)]
+    pub given_name: String,
+    /// Last name.
+    #[serde(default)]
+    pub family_name: String,
+    /// Test password, in clear.
+    pub password: String,
+    /// Whether a second step follows the password.
+    #[serde(default)]
+    pub mfa: bool,
+    /// Whether the user may consent for the whole organisation.
+    #[serde(default)]
+    pub admin: bool,
+}
+
+impl User {
+    /// The display name.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.given_name, self.family_name)
+            .trim()
+            .to_owned()
+    }
+}
+
+/// A service tokens can be had for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resource {
+    /// Its application id.
+    pub app_id: String,
+    /// Name shown on pages and in errors.
+    pub name: String,
+    /// The URIs it answers to.
+    pub identifiers: Vec<String>,
+    /// Permissions a user can delegate.
+    #[serde(default)]
+    pub delegated: Vec<Permission>,
+    /// App roles.
+    #[serde(default)]
+    pub application: Vec<String>,
+}
+
+impl Resource {
+    /// Whether `name` (a URI as a caller wrote it, or the app id) means this service.
+    pub fn is(&self, name: &str) -> bool {
+        let bare = name.trim_end_matches('/');
+        self.app_id.eq_ignore_ascii_case(bare)
+            || self
+                .identifiers
+                .iter()
+                .any(|i| i.trim_end_matches('/').eq_ignore_ascii_case(bare))
+    }
+}
+
+/// One delegated permission.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Permission {
+    /// As it stands in `scp`.
+    pub value: String,
+    /// As it stands on the consent page.
+    #[serde(default)]
+    pub description: String,
+    /// Whether only an administrator can grant it.
+    #[serde(default)]
+    pub admin_only: bool,
+}
+
+/// Whether an app can keep a secret.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Native and command-line apps.
+    Public,
+    /// Services.
+    Confidential,
+}
+
+/// An app registration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppRegistration {
+    /// Application (client) id, a GUID.
+    pub client_id: String,
+    /// Name shown on pages.
+    pub name: String,
+    /// Public or confidential.
+    pub kind: Kind,
+    /// Home tenant: an id or a domain of one of the tenants.
+    pub tenant: String,
+    /// Object id of its service principal; made from the client id when absent.
+    #[serde(default)]
+    pub object_id: Option<String>,
+    /// Whether other tenants' users can sign in to it.
+    #[serde(default)]
+    pub multi_tenant: bool,
+    /// Where codes may be sent.
+    #[serde(default)]
+    pub redirect_uris: RedirectUris,
+    /// Client secrets.
+    #[serde(default)]
+    pub secrets: Vec<Secret>,
+    /// API permissions as the registration lists them.
+    #[serde(default)]
+    pub permissions: Vec<AppPermissions>,
+}
+
+/// Redirect URIs by platform.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedirectUris {
+    /// "Mobile and desktop applications".
+    #[serde(default)]
+    pub public_client: Vec<String>,
+    /// "Web": the code is redeemed with a credential.
+    #[serde(default)]
+    pub web: Vec<String>,
+    /// "Single-page application".
+    #[serde(default)]
+    pub spa: Vec<String>,
+}
+
+/// A client secret.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// What it is for.
+    #[serde(default)]
+    pub name: String,
+    /// The value, in clear.
+    pub value: String,
+    /// When it stops working, `2099-01-01T00:00:00Z`.
+    pub expires: String,
+}
+
+/// What an app asks of one resource.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppPermissions {
+    /// The resource, by URI or app id.
+    pub resource: String,
+    /// Delegated permissions.
+    #[serde(default)]
+    pub delegated: Vec<String>,
+    /// App roles.
+    #[serde(default)]
+    pub application: Vec<String>,
+    /// Whether an administrator has granted them.
+    #[serde(default)]
+    pub consented: bool,
+}
+
+/// What the APIs serve.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Data {
+    /// A page of incidents (`{"value":[…]}` or `[…]`), served byte for byte; none means the built-in four.
+    pub incidents_file: Option<String>,
+    /// How many more to make up.
+    pub generate_incidents: usize,
+    /// Last update of the newest made-up incident: a time, or `now` (the time of the start).
+    pub newest_generated: String,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self {
+            incidents_file: None,
+            generate_incidents: 116,
+            newest_generated: "2026-09-13T18:00:00Z".to_owned(),
+        }
+    }
+}
+
+/// Calls a minute; 0 is no limit.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quotas {
+    /// `GET /api/incidents`.
+    pub incidents_list_per_minute: u32,
+    /// `GET /api/incidents/{id}`.
+    pub incident_get_per_minute: u32,
+    /// Whether a 429 carries `Retry-After` besides the text in its body.
+    pub retry_after_header: bool,
+}
+
+/// Lifetimes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tokens {
+    /// `expires_in` of access tokens.
+    pub access_token_seconds: u64,
+    /// Life of a refresh token.
+    pub refresh_token_seconds: u64,
+    /// Life of an authorization code.
+    pub code_seconds: u64,
+    /// Whether a refresh token dies when it is used. Entra's stay valid.
+    pub strict_refresh_rotation: bool,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            access_token_seconds: 3599,
+            refresh_token_seconds: 90 * 86_400,
+            code_seconds: 600,
+            strict_refresh_rotation: false,
+        }
+    }
+}
+
+/// The `iss` parameter of authorize answers.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthorizeIss {
+    /// Not sent, as Entra does.
+    #[default]
+    None,
+    /// The true issuer.
+    Right,
+    /// Another issuer.
+    Wrong,
+}
+
+/// Switches of the emulator itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Behaviour {
+    /// Who approves under auto-approve when no `login_hint` is sent; none means the first user.
+    pub default_user: Option<String>,
+    /// Whether authorize answers carry `iss`.
+    pub authorize_iss: AuthorizeIss,
+    /// Whether incident pages carry `@odata.nextLink`. The service documents none.
+    pub next_link: bool,
+    /// Whether the sign-in page shows the test users and their passwords.
+    pub hints: bool,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            default_user: None,
+            authorize_iss: AuthorizeIss::None,
+            next_link: false,
+            hints: true,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        // A test holds that the embedded file parses, so the empty fallback is never met.
+        Self::parse(DEFAULT).unwrap_or(Self {
+            tenants: Vec::new(),
+            resources: Vec::new(),
+            apps: Vec::new(),
+            data: Data::default(),
+            quotas: Quotas::default(),
+            tokens: Tokens::default(),
+            behaviour: Behaviour::default(),
+        })
+    }
+}
+
+impl Config {
+    /// The embedded default, as text: a starting point for one's own file.
+    pub const fn default_text() -> &'static str {
+        DEFAULT
+    }
+
+    /// Reads a configuration from JSON text.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let config: Self = serde_json::from_str(text).map_err(|e| Error::Config(e.to_string()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Reads a configuration file.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| Error::Config(format!("{}: {e}", path.display())))?;
+        Self::parse(&text).map_err(|e| match e {
+            Error::Config(text) => Error::Config(format!("{}: {text}", path.display())),
+            other => other,
+        })
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let fail = |text: String| Err(Error::Config(text));
+        if self.tenants.iter().all(|t| t.users.is_empty()) {
+            return fail("`tenants`: at least one tenant with one user is needed".into());
+        }
+        for app in &self.apps {
+            if self.tenant(&app.tenant).is_none() {
+                return fail(format!(
+                    "app `{}`: `tenant` names no tenant: `{}`",
+                    app.name, app.tenant
+                ));
+            }
+            for asked in &app.permissions {
+                let Some(resource) = self.resource(&asked.resource) else {
+                    return fail(format!(
+                        "app `{}`: `permissions.resource` names no resource: `{}`",
+                        app.name, asked.resource
+                    ));
+                };
+                for scope in &asked.delegated {
+                    if !resource.delegated.iter().any(|p| p.value == *scope) {
+                        return fail(format!(
+                            "app `{}`: resource `{}` has no delegated permission `{scope}`",
+                            app.name, resource.name
+                        ));
+                    }
+                }
+                for role in &asked.application {
+                    if !resource.application.contains(role) {
+                        return fail(format!(
+                            "app `{}`: resource `{}` has no app role `{role}`",
+                            app.name, resource.name
+                        ));
+                    }
+                }
+            }
+            for secret in &app.secrets {
+                if clock::parse_ticks(&secret.expires).is_none() {
+                    return fail(format!(
+                        "app `{}`: `secrets.expires` is no time: `{}`",
+                        app.name, secret.expires
+                    ));
+                }
+            }
+        }
+        if let Some(upn) = &self.behaviour.default_user
+            && self.user(upn).is_none()
+        {
+            return fail(format!("`behaviour.default_user` names no user: `{upn}`"));
+        }
+        let newest = &self.data.newest_generated;
+        if newest != "now" && clock::parse_ticks(newest).is_none() {
+            return fail(format!(
+                "`data.newest_generated` is neither a time nor `now`: `{newest}`"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The tenant with this id or domain.
+    pub fn tenant(&self, name: &str) -> Option<&Tenant> {
+        self.tenants.iter().find(|t| {
+            t.id.eq_ignore_ascii_case(name)
+                || t.domains.iter().any(|d| d.eq_ignore_ascii_case(name))
+        })
+    }
+
+    /// The resource with this URI or app id.
+    pub fn resource(&self, name: &str) -> Option<&Resource> {
+        self.resources.iter().find(|r| r.is(name))
+    }
+
+    /// The app with this client id.
+    pub fn app(&self, client_id: &str) -> Option<&AppRegistration> {
+        self.apps
+            .iter()
+            .find(|a| a.client_id.eq_ignore_ascii_case(client_id))
+    }
+
+    /// The first app of a kind: what the ready line names.
+    pub fn first_app(&self, kind: Kind) -> Option<&AppRegistration> {
+        self.apps.iter().find(|a| a.kind == kind)
+    }
+
+    /// A user and the tenant they live in, by name or object id.
+    pub fn user(&self, name: &str) -> Option<(&Tenant, &User)> {
+        self.tenants
+            .iter()
+            .flat_map(|t| t.users.iter().map(move |u| (t, u)))
+            .find(|(_, u)| {
+                u.upn.eq_ignore_ascii_case(name) || u.object_id.eq_ignore_ascii_case(name)
+            })
+    }
+
+    /// Who signs in when nobody is named.
+    pub fn default_user(&self) -> Option<(&Tenant, &User)> {
+        match &self.behaviour.default_user {
+            Some(upn) => self.user(upn),
+            None => self
+                .tenants
+                .iter()
+                .find_map(|t| t.users.first().map(|u| (t, u))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_default_parses() {
+        let config = Config::parse(DEFAULT).unwrap();
+        assert_eq!(config.tenants[0].domains[0], "fabrikam.example");
+        assert_eq!(
+            config.default_user().unwrap().1.upn,
+            "adele@fabrikam.example"
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let text = DEFAULT.replacen("\"multi_tenant\"", "\"multi_tennant\"", 1);
+        let error = Config::parse(&text).unwrap_err().to_string();
+        assert!(error.contains("multi_tennant"), "{error}");
+    }
+
+    #[test]
+    fn a_resource_matches_with_and_without_its_slash_and_by_id() {
+        let config = Config::default();
+        for name in [
+            "https://api.security.microsoft.com",
+            "https://api.security.microsoft.com/",
+            "8EE8FDAD-f234-4243-8f3b-15c294843740",
+        ] {
+            assert_eq!(
+                config.resource(name).unwrap().name,
+                "Microsoft Threat Protection"
+            );
+        }
+        assert!(
+            config
+                .resource("https://api.security.microsoft.com.evil")
+                .is_none()
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! `/.emulator/`: proof of identity for a caller, and the switches for tests.
+
+use axum::http::Method;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::data;
+use crate::faults::{ActiveFault, Fault};
+use crate::http::{self, Asked};
+use crate::keys;
+use crate::state::App;
+
+/// The path all of it lives under.
+pub const PREFIX: &str = "/.emulator/";
+
+/// Answers a control request.
+pub fn answer(app: &App, asked: &Asked) -> Response {
+    let path = asked.path.strip_prefix(PREFIX).unwrap_or_default();
+    if path == "hello" {
+        return hello(app, asked);
+    }
+    let authorised = asked
+        .header("x-emulator-key")
+        .is_some_and(|key| keys::same(key, &app.key));
+    if !authorised {
+        return problem(401, "the header x-emulator-key is missing or wrong");
+    }
+    let done = match (&asked.method, path) {
+        (&Method::GET, "requests") => {
+            let since = asked
+                .query
+                .get("since")
+                .map_or(Ok(0), str::parse)
+                .map_err(|_| "since is no number".to_owned());
+            return match since {
+                Ok(since) => http::json(200, &json!(app.log.since(since))),
+                Err(text) => problem(400, &text),
+            };
+        }
+        (&Method::DELETE, "requests") => {
+            app.log.clear();
+            Ok(())
+        }
+        (&Method::GET, "faults") => {
+            let list: Vec<Value> = app
+                .state()
+                .faults
+                .iter()
+                .map(|f| json!({"fault": f.fault, "left": f.left}))
+                .collect();
+            return http::json(200, &json!(list));
+        }
+        (&Method::POST, "faults") => set_faults(app, &asked.body),
+        (&Method::DELETE, "faults") => {
+            app.state().faults.clear();
+            Ok(())
+        }
+        (&Method::POST, "data") => set_data(app, &asked.body),
+        (&Method::POST, "clock") => advance(app, &asked.body),
+        (&Method::POST, "reset") => app.reset().map_err(|e| e.to_string()),
+        _ => return problem(404, "no such control path"),
+    };
+    match done {
+        Ok(()) => http::answer(204, "application/json", ""),
+        Err(text) => problem(400, &text),
+    }
+}
+
+fn problem(status: u16, text: &str) -> Response {
+    http::json(status, &json!({"error": text}))
+}
+
+fn hello(app: &App, asked: &Asked) -> Response {
+    let Some(challenge) = asked.query.get("challenge") else {
+        return problem(400, "the query parameter challenge is missing");
+    };
+    http::no_store(http::json(
+        200,
+        &json!({
+            "name": "defender-emulator",
+            "version": env!("CARGO_PKG_VERSION"),
+            "proof": keys::proof(&app.key, challenge),
+        }),
+    ))
+}
+
+fn set_faults(app: &App, body: &[u8]) -> Result<(), String> {
+    let faults: Vec<Fault> = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    app.state().faults = faults.into_iter().map(ActiveFault::from).collect();
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewData<'a> {
+    #[serde(borrow, default)]
+    incidents: Option<&'a RawValue>,
+    #[serde(default)]
+    generate_incidents: Option<usize>,
+    #[serde(default)]
+    next_link: Option<bool>,
+}
+
+/// Replaces the incidents. With both keys the made-up ones follow the given ones.
+pub fn set_data(app: &App, body: &[u8]) -> Result<(), String> {
+    let new: NewData<'_> = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    if new.incidents.is_some() || new.generate_incidents.is_some() {
+        let mut incidents = match new.incidents {
+            Some(raw) => data::read(raw.get())?,
+            None => Vec::new(),
+        };
+        if let Some(count) = new.generate_incidents {
+            if count > 1_000_000 {
+                return Err("generate_incidents: at most 1000000".to_owned());
+            }
+            let newest = match app.config.data.newest_generated.as_str() {
+                "now" => app.now() * crate::clock::SECOND,
+                text => crate::clock::parse_ticks(text).unwrap_or(0),
+            };
+            incidents.extend(data::generate(count, newest));
+            data::sort(&mut incidents);
+        }
+        app.state().incidents = std::sync::Arc::new(incidents);
+    }
+    if let Some(next_link) = new.next_link {
+        app.state().next_link = next_link;
+    }
+    Ok(())
+}
+
+fn advance(app: &App, body: &[u8]) -> Result<(), String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Step {
+        advance_seconds: i64,
+    }
+    let step: Step = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    app.clock.advance(step.advance_seconds);
+    Ok(())
+}

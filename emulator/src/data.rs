@@ -1,0 +1,408 @@
+//! The incidents: read from a file, kept as the bytes they came in, and made up beyond that.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::Error;
+use crate::clock::{self, SECOND, Ticks};
+use crate::config::Data;
+use crate::keys;
+
+const BUILT_IN: &str = include_str!("../data/incidents.json");
+
+/// One incident: its bytes, and what of it can be asked for.
+#[derive(Clone, Debug)]
+pub struct Incident {
+    /// Served as they are.
+    pub raw: String,
+    pub id: i64,
+    pub created: Ticks,
+    pub updated: Ticks,
+    pub status: Option<String>,
+    pub assigned_to: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Known {
+    incident_id: i64,
+    created_time: String,
+    last_update_time: String,
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    assigned_to: Option<String>,
+}
+
+/// What the configuration says, newest first.
+pub fn load(data: &Data, now: i64) -> Result<Vec<Incident>, Error> {
+    let text = match &data.incidents_file {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|e| Error::Config(format!("data.incidents_file: {path}: {e}")))?,
+        None => BUILT_IN.to_owned(),
+    };
+    let mut incidents = read(&text).map_err(|e| {
+        let name = data.incidents_file.as_deref().unwrap_or("built in");
+        Error::Config(format!("data.incidents_file: {name}: {e}"))
+    })?;
+    let newest = match data.newest_generated.as_str() {
+        "now" => now * SECOND,
+        text => clock::parse_ticks(text).unwrap_or(0),
+    };
+    incidents.extend(generate(data.generate_incidents, newest));
+    sort(&mut incidents);
+    Ok(incidents)
+}
+
+/// Incidents from JSON text: a page, or an array.
+pub fn read(text: &str) -> Result<Vec<Incident>, String> {
+    let text = text.trim_start_matches('\u{feff}');
+    let records: Vec<&RawValue> = if text.trim_start().starts_with('[') {
+        serde_json::from_str(text).map_err(|e| e.to_string())?
+    } else {
+        #[derive(Deserialize)]
+        struct Page<'a> {
+            #[serde(borrow)]
+            value: Vec<&'a RawValue>,
+        }
+        let page: Page<'_> = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        page.value
+    };
+    let mut incidents = Vec::with_capacity(records.len());
+    for (at, record) in records.into_iter().enumerate() {
+        incidents.push(one(record.get()).map_err(|e| format!("incident {at}: {e}"))?);
+    }
+    sort(&mut incidents);
+    Ok(incidents)
+}
+
+fn one(raw: &str) -> Result<Incident, String> {
+    let known: Known = serde_json::from_str(raw).map_err(|e| e.to_string())?;
+    let time = |name: &str, text: &str| {
+        clock::parse_ticks(text).ok_or_else(|| format!("{name} is no time: {text}"))
+    };
+    Ok(Incident {
+        raw: raw.to_owned(),
+        id: known.incident_id,
+        created: time("createdTime", &known.created_time)?,
+        updated: time("lastUpdateTime", &known.last_update_time)?,
+        status: known.status,
+        assigned_to: known.assigned_to,
+    })
+}
+
+/// Newest first; of two at the same time the higher id.
+pub fn sort(incidents: &mut [Incident]) {
+    incidents.sort_by_key(|i| std::cmp::Reverse((i.updated, i.id)));
+}
+
+// A small generator with a fixed seed: the same list at every start.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, limit: u64) -> i64 {
+        i64::try_from(self.roll() % limit.max(1)).unwrap_or(0)
+    }
+
+    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
+        let at = usize::try_from(self.below(from.len() as u64)).unwrap_or(0);
+        from[at]
+    }
+}
+
+struct Story {
+    name: &'static str,
+    alert: &'static str,
+    category: &'static str,
+    technique: &'static str,
+    source: &'static str,
+}
+
+const STORIES: &[&Story] = &[
+    &Story {
+        name: "Suspicious PowerShell activity on one endpoint",
+        alert: "Suspicious PowerShell command line",
+        category: "Execution",
+        technique: "T1059.001",
+        source: "WindowsDefenderAtp",
+    },
+    &Story {
+        name: "Phishing mail delivered to several users",
+        alert: "Email messages containing malicious URL removed after delivery",
+        category: "InitialAccess",
+        technique: "T1566.002",
+        source: "OfficeATP",
+    },
+    &Story {
+        name: "Impossible travel followed by inbox rule",
+        alert: "Impossible travel activity",
+        category: "InitialAccess",
+        technique: "T1078",
+        source: "MCAS",
+    },
+    &Story {
+        name: "Credential access attempt on a server",
+        alert: "Sensitive credential memory read",
+        category: "CredentialAccess",
+        technique: "T1003.001",
+        source: "WindowsDefenderAtp",
+    },
+    &Story {
+        name: "Malware blocked on one endpoint",
+        alert: "An active malware process was stopped",
+        category: "Malware",
+        technique: "T1204.002",
+        source: "WindowsDefenderAv",
+    },
+    &Story {
+        name: "Possible lateral movement with remote services",
+        alert: "Suspicious service registration over the network",
+        category: "LateralMovement",
+        technique: "T1021.002",
+        source: "AzureATP",
+    },
+    &Story {
+        name: "Unusual volume of file deletion",
+        alert: "Unusual file deletion activity",
+        category: "Impact",
+        technique: "T1485",
+        source: "MCAS",
+    },
+];
+
+/// Made-up incidents, newest first; the same for the same arguments.
+pub fn generate(count: usize, newest: Ticks) -> Vec<Incident> {
+    let mut dice = Dice(0x00de_fe4d);
+    let mut updated = newest;
+    let mut made = Vec::with_capacity(count);
+    for at in 0..count {
+        let id = 811_100 - i64::try_from(at).unwrap_or(0);
+        updated -= dice.below(6 * 3_600) * SECOND + dice.below(10_000_000) + 600 * SECOND;
+        let created = updated - (dice.below(48 * 3_600) + 300) * SECOND;
+        let raw = made_up(&mut dice, id, created, updated).to_string();
+        if let Ok(incident) = one(&raw) {
+            made.push(incident);
+        }
+    }
+    made
+}
+
+fn made_up(dice: &mut Dice, id: i64, created: Ticks, updated: Ticks) -> Value {
+    let story = dice.pick(STORIES);
+    let severity = dice.pick(&["Informational", "Low", "Medium", "Medium", "High"]);
+    let status = dice.pick(&["Active", "Active", "Active", "InProgress", "Resolved"]);
+    let owner = dice.pick(&[
+        "",
+        "",
+        "adele@fabrikam.example",
+        "diego@fabrikam.example",
+        "soc.lead@fabrikam.example",
+    ]);
+    let owner = if owner.is_empty() {
+        Value::Null
+    } else {
+        json!(owner)
+    };
+    let (classification, determination) = if status == "Resolved" {
+        let pairs: &[&(&str, &str)] = &[
+            &("TruePositive", "Malware"),
+            &("TruePositive", "Phishing"),
+            &("FalsePositive", "NoEnoughDataToValidate"),
+            &("InformationalExpectedActivity", "SecurityTesting"),
+        ];
+        *dice.pick(pairs)
+    } else {
+        ("Unknown", "NotAvailable")
+    };
+    let alerts: Vec<Value> = (0..=dice.below(3))
+        .map(|_| alert(dice, story, id, created, updated, status, severity))
+        .collect();
+    let tags = if dice.below(6) == 0 {
+        json!(["Pilot"])
+    } else {
+        json!([])
+    };
+    let comments = if status == "Resolved" {
+        json!([{
+            "comment": "Reviewed, nothing left to do.",
+            "createdBy": "soc.lead@fabrikam.example",
+            "createdTime": clock::iso(updated),
+        }])
+    } else {
+        json!([])
+    };
+    json!({
+        "incidentId": id,
+        "redirectIncidentId": null,
+        "incidentName": story.name,
+        "createdTime": clock::iso(created),
+        "lastUpdateTime": clock::iso(updated),
+        "assignedTo": owner,
+        "classification": classification,
+        "determination": determination,
+        "detectionSource": story.source,
+        "status": status,
+        "severity": severity,
+        "tags": tags,
+        "comments": comments,
+        "alerts": alerts,
+    })
+}
+
+fn alert(
+    dice: &mut Dice,
+    story: &Story,
+    incident: i64,
+    created: Ticks,
+    updated: Ticks,
+    status: &str,
+    severity: &str,
+) -> Value {
+    let number = dice.below(40);
+    let first = created - (dice.below(1_800) + 30) * SECOND;
+    let alert_status = match status {
+        "Resolved" => "Resolved",
+        "InProgress" => "InProgress",
+        _ => "New",
+    };
+    let device_id = hex(&keys::sha256(format!("device {number}")), 40);
+    json!({
+        "alertId": format!("da63{:014}_{}", dice.below(99_999_999_999_999), dice.below(2_147_483_647)),
+        "incidentId": incident,
+        "serviceSource": match story.source {
+            "OfficeATP" => "MicrosoftDefenderForOffice365",
+            "MCAS" => "MicrosoftCloudAppSecurity",
+            "AzureATP" => "MicrosoftDefenderForIdentity",
+            _ => "MicrosoftDefenderForEndpoint",
+        },
+        "creationTime": clock::iso(created),
+        "lastUpdatedTime": clock::iso(updated),
+        "resolvedTime": if status == "Resolved" { json!(clock::iso(updated)) } else { Value::Null },
+        "firstActivity": clock::iso(first),
+        "lastActivity": clock::iso(first + dice.below(1_200) * SECOND),
+        "title": story.alert,
+        "description": format!("{} was seen on a device or account of the organisation.", story.alert),
+        "category": story.category,
+        "status": alert_status,
+        "severity": severity,
+        "investigationId": null,
+        "investigationState": "UnsupportedAlertType",
+        "classification": null,
+        "determination": null,
+        "detectionSource": story.source,
+        "assignedTo": null,
+        "actorName": null,
+        "threatFamilyName": null,
+        "mitreTechniques": [story.technique],
+        "devices": [{
+            "mdatpDeviceId": device_id,
+            "aadDeviceId": keys::guid_of(&format!("device {number}")),
+            "deviceDnsName": format!("ws-{number:04}.corp.fabrikam.example"),
+            "osPlatform": "Windows11",
+            "version": "24H2",
+            "osProcessor": "x64",
+            "osBuild": 26_100,
+            "healthStatus": "Active",
+            "riskScore": severity,
+            "rbacGroupName": "Workstations",
+            "rbacGroupId": 41,
+            "firstSeen": clock::iso(first - 90 * 86_400 * SECOND),
+        }],
+        "entities": [entity("User", &[
+            ("accountName", json!(format!("user{number:02}"))),
+            ("domainName", json!("FABRIKAM")),
+            ("userPrincipalName", json!(format!("user{number:02}@fabrikam.example"))),
+            ("aadUserId", json!(keys::guid_of(&format!("user {number}")))),
+        ]), entity("Ip", &[("ipAddress", json!(format!("203.0.113.{}", number + 1)))])],
+    })
+}
+
+const ENTITY_KEYS: &[&str] = &[
+    "entityType",
+    "sha1",
+    "sha256",
+    "fileName",
+    "filePath",
+    "processId",
+    "processCommandLine",
+    "processCreationTime",
+    "parentProcessId",
+    "parentProcessCreationTime",
+    "ipAddress",
+    "url",
+    "accountName",
+    "domainName",
+    "userSid",
+    "aadUserId",
+    "userPrincipalName",
+    "mailboxDisplayName",
+    "mailboxAddress",
+    "clusterBy",
+    "sender",
+    "recipient",
+    "subject",
+    "deliveryAction",
+    "securityGroupId",
+    "securityGroupName",
+    "registryHive",
+    "registryKey",
+    "registryValueType",
+    "registryValue",
+    "deviceId",
+];
+
+fn entity(kind: &str, set: &[(&str, Value)]) -> Value {
+    let mut record: serde_json::Map<String, Value> = ENTITY_KEYS
+        .iter()
+        .map(|k| ((*k).to_owned(), Value::Null))
+        .collect();
+    record.insert("entityType".to_owned(), json!(kind));
+    for (name, value) in set {
+        record.insert((*name).to_owned(), value.clone());
+    }
+    Value::Object(record)
+}
+
+fn hex(bytes: &[u8], length: usize) -> String {
+    bytes
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect::<String>()
+        .chars()
+        .take(length)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_list_is_sorted_and_the_same_at_every_start() {
+        let first = load(&Data::default(), 0).unwrap();
+        let second = load(&Data::default(), 99).unwrap();
+        assert_eq!(first.len(), 120);
+        assert!(first.windows(2).all(|w| w[0].updated >= w[1].updated));
+        assert!(first.iter().zip(&second).all(|(a, b)| a.raw == b.raw));
+        let mut ids: Vec<i64> = first.iter().map(|i| i.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 120);
+    }
+
+    #[test]
+    fn records_keep_their_bytes() {
+        for incident in read(BUILT_IN).unwrap() {
+            assert!(BUILT_IN.contains(&incident.raw));
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! `defender-emulator serve` and `defender-emulator browse URL`.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use defender_emulator::person::{self, Options};
+use defender_emulator::{Config, Emulator, Error};
+use lexopt::prelude::*;
+
+const HELP: &str = "\
+Entra ID sign-in and the Defender APIs on loopback, for development and tests.
+
+Usage:
+  defender-emulator serve [--port N] [--config FILE] [--tls] [--tls-port N] [--auto-approve] [--quiet]
+  defender-emulator browse URL [--user UPN] [--password P] [--decline] [--ca-file FILE] [--timeout SECONDS]
+  defender-emulator config
+
+serve    prints one JSON line with its addresses when it is ready, logs requests to stderr, and stops on
+         Ctrl+C, or when its parent goes or closes its standard input.
+browse   plays the person at the sign-in page: signs in, consents, and follows the answer to a loopback
+         redirect URI; for any other it prints the address it landed on. Fits in $BROWSER.
+config   prints the embedded configuration, to start one's own from.
+
+  --port N          listen there instead of on a free port
+  --config FILE     use this configuration instead of the embedded one
+  --tls             serve TLS on a second port, from a certificate authority made at the start
+  --tls-port N      that port
+  --auto-approve    answer sign-ins at once, without a page
+  --quiet           log nothing
+  --user UPN        who signs in (default: the first test user the page names)
+  --password P      their password (default: the one the page names)
+  --decline         press Cancel
+  --ca-file FILE    the certificate authority to trust for an https URL
+  --timeout SECONDS give up after that long (default 30)
+  -h, --help        this text
+  -V, --version     the version
+";
+
+enum Command {
+    Help,
+    Version,
+    Config,
+    Serve(Serve),
+    Browse(String, Options),
+}
+
+#[derive(Default)]
+struct Serve {
+    port: u16,
+    tls_port: u16,
+    config: Option<PathBuf>,
+    tls: bool,
+    auto_approve: bool,
+    quiet: bool,
+}
+
+fn main() -> ExitCode {
+    let command = match parse(std::env::args_os().skip(1).collect()) {
+        Ok(command) => command,
+        Err(e) => {
+            complain(&format!("{e}; see defender-emulator --help"));
+            return ExitCode::from(2);
+        }
+    };
+    let done = match command {
+        Command::Help => say(HELP.trim_end()),
+        Command::Version => say(concat!("defender-emulator ", env!("CARGO_PKG_VERSION"))),
+        Command::Config => say(Config::default_text().trim_end()),
+        Command::Serve(options) => {
+            // A wrong file is a wrong argument.
+            let config = options.config.as_deref().map(Config::load).transpose();
+            match config {
+                Ok(config) => serve(&options, config.unwrap_or_default()),
+                Err(e) => {
+                    complain(&e.to_string());
+                    return ExitCode::from(2);
+                }
+            }
+        }
+        Command::Browse(url, options) => {
+            person::browse_blocking(&url, &options).and_then(|outcome| say(&outcome.to_string()))
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            complain(&e.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn say(line: &str) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    // Whoever closed the pipe does not want the rest.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    Ok(())
+}
+
+fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "defender-emulator: {line}");
+}
+
+fn parse(arguments: Vec<OsString>) -> Result<Command, lexopt::Error> {
+    let mut parser = lexopt::Parser::from_args(arguments);
+    match parser.next()? {
+        None => Err("a command is missing".into()),
+        Some(Short('h') | Long("help")) => Ok(Command::Help),
+        Some(Short('V') | Long("version")) => Ok(Command::Version),
+        Some(Value(name)) if name == "serve" => parse_serve(&mut parser),
+        Some(Value(name)) if name == "browse" => parse_browse(&mut parser),
+        Some(Value(name)) if name == "config" => match parser.next()? {
+            None => Ok(Command::Config),
+            Some(other) => Err(other.unexpected()),
+        },
+        Some(Value(name)) => Err(format!("unknown command {}", name.display()).into()),
+        Some(other) => Err(other.unexpected()),
+    }
+}
+
+fn parse_serve(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut serve = Serve::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("port") => serve.port = parser.value()?.parse()?,
+            Long("tls-port") => {
+                serve.tls_port = parser.value()?.parse()?;
+                serve.tls = true;
+            }
+            Long("config") => serve.config = Some(parser.value()?.into()),
+            Long("tls") => serve.tls = true,
+            Long("auto-approve") => serve.auto_approve = true,
+            Long("quiet") => serve.quiet = true,
+            Short('h') | Long("help") => return Ok(Command::Help),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Serve(serve))
+}
+
+fn parse_browse(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut url = None;
+    let mut options = Options::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("user") => options.user = Some(parser.value()?.string()?),
+            Long("password") => options.password = Some(parser.value()?.string()?),
+            Long("decline") => options.decline = true,
+            Long("ca-file") => {
+                let path = PathBuf::from(parser.value()?);
+                let pem = std::fs::read_to_string(&path)
+                    .map_err(|e| format!("{}: {e}", path.display()))?;
+                options.ca_pem = Some(pem);
+            }
+            Long("timeout") => {
+                options.timeout = Duration::from_secs(parser.value()?.parse()?);
+            }
+            Value(value) if url.is_none() => url = Some(value.string()?),
+            Short('h') | Long("help") => return Ok(Command::Help),
+            other => return Err(other.unexpected()),
+        }
+    }
+    url.map(|url| Command::Browse(url, options))
+        .ok_or_else(|| "browse needs a URL".into())
+}
+
+fn serve(options: &Serve, config: Config) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::Start(e.to_string()))?;
+    runtime.block_on(async {
+        let mut builder = Emulator::builder()
+            .config(config)
+            .auto_approve(options.auto_approve)
+            .tls(options.tls)
+            .port(options.port)
+            .tls_port(options.tls_port);
+        if !options.quiet {
+            builder = builder.log(|line| {
+                let _ = writeln!(std::io::stderr().lock(), "{line}");
+            });
+        }
+        let orders = Orders::watch()?;
+        let emulator = builder.start().await?;
+        let ready =
+            serde_json::to_string(&emulator.ready()).map_err(|e| Error::Start(e.to_string()))?;
+        say(&ready)?;
+        orders.given().await;
+        emulator.stop().await;
+        Ok(())
+    })
+}
+
+/// The three ways of being told to stop: a signal, a closed standard input, a parent that is gone.
+struct Orders {
+    stdin: tokio::sync::oneshot::Receiver<()>,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    parent: u32,
+}
+
+impl Orders {
+    fn watch() -> Result<Self, Error> {
+        Ok(Self {
+            stdin: watch_stdin(),
+            #[cfg(unix)]
+            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+                .map_err(|e| Error::Start(e.to_string()))?,
+            #[cfg(unix)]
+            parent: std::os::unix::process::parent_id(),
+        })
+    }
+
+    #[cfg(unix)]
+    async fn given(mut self) {
+        let mut every = tokio::time::interval(Duration::from_millis(250));
+        let closed = closed(self.stdin);
+        tokio::pin!(closed);
+        loop {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => return,
+                _ = self.terminate.recv() => return,
+                () = &mut closed => return,
+                _ = every.tick() => {
+                    if std::os::unix::process::parent_id() != self.parent {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn given(self) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            () = closed(self.stdin) => {}
+        }
+    }
+}
+
+async fn closed(stdin: tokio::sync::oneshot::Receiver<()>) {
+    // An error means nobody watches: then it never closes.
+    if stdin.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Tells when a piped standard input ends. A terminal, a file or the null device says nothing about a parent.
+fn watch_stdin() -> tokio::sync::oneshot::Receiver<()> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    if stdin_is_pipe() {
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            let _ = tell.send(());
+        });
+    }
+    told
+}
+
+#[cfg(unix)]
+fn stdin_is_pipe() -> bool {
+    use std::os::fd::AsFd as _;
+    use std::os::unix::fs::FileTypeExt as _;
+    std::io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .and_then(|fd| std::fs::File::from(fd).metadata())
+        .is_ok_and(|m| m.file_type().is_fifo() || m.file_type().is_socket())
+}
+
+#[cfg(not(unix))]
+fn stdin_is_pipe() -> bool {
+    // Only a console can be told apart safely here; the null device would look like a parent that left.
+    false
+}

@@ -1,0 +1,188 @@
+//! What changes while the emulator runs. One lock, never held across an await.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use axum::response::Response;
+
+use crate::Error;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::data::Incident;
+use crate::faults::ActiveFault;
+use crate::http::{Asked, Params};
+use crate::keys::SigningKey;
+use crate::log::Log;
+
+/// Everything a request handler can reach.
+pub struct Shared {
+    pub config: Config,
+    pub key: String,
+    pub signing: SigningKey,
+    pub clock: Clock,
+    pub log: Log,
+    pub auto_approve: bool,
+    pub origin: OnceLock<String>,
+    pub tls_origin: OnceLock<String>,
+    state: Mutex<State>,
+}
+
+/// A handle to it.
+pub type App = Arc<Shared>;
+
+/// v1 (`resource`) or v2 (`scope`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    V1,
+    V2,
+}
+
+/// What a token is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Ask {
+    /// App id of the resource; none when nothing but sign-in was asked for.
+    pub resource: Option<String>,
+    /// The audience: the resource exactly as the caller wrote it.
+    pub audience: String,
+    /// Permission names; `.default` means what the registration lists.
+    pub scopes: Vec<String>,
+    pub openid: bool,
+    pub offline: bool,
+}
+
+/// An authorize request that passed its checks.
+#[derive(Clone, Debug)]
+pub struct AuthRequest {
+    pub dialect: Dialect,
+    pub asked: Asked,
+    /// The tenant segment as written.
+    pub tenant: String,
+    pub client_id: String,
+    pub redirect_uri: String,
+    /// Whether the code must be redeemed with a credential.
+    pub web: bool,
+    pub response_mode: String,
+    pub params: Params,
+    pub ask: Ask,
+    pub challenge: Option<(String, String)>,
+    pub prompt: String,
+    pub admin_consent: bool,
+}
+
+/// A sign-in in progress.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    pub request: AuthRequest,
+    /// Object id of who was chosen or signed in.
+    pub user: Option<String>,
+    /// Password given in this flow.
+    pub fresh: bool,
+    /// Consent page answered.
+    pub consented: bool,
+    /// Password right, second step open.
+    pub awaiting_mfa: Option<String>,
+}
+
+/// Someone signed in on a browser.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    pub user: String,
+    pub mfa: bool,
+}
+
+/// An authorization code.
+#[derive(Clone, Debug)]
+pub struct Code {
+    pub client_id: String,
+    pub redirect_uri: String,
+    pub web: bool,
+    pub user: String,
+    pub mfa: bool,
+    pub ask: Ask,
+    pub challenge: Option<(String, String)>,
+    pub nonce: Option<String>,
+    pub claims: Option<String>,
+    pub created: i64,
+    pub used: bool,
+}
+
+/// A refresh token: good for every resource of its client.
+#[derive(Clone, Debug)]
+pub struct Refresh {
+    pub client_id: String,
+    pub web: bool,
+    pub user: String,
+    pub mfa: bool,
+    pub ask: Ask,
+    pub created: i64,
+    pub used: bool,
+}
+
+#[derive(Default)]
+pub struct State {
+    pub sessions: HashMap<String, Vec<SignedIn>>,
+    pub flows: HashMap<String, Flow>,
+    pub codes: HashMap<String, Code>,
+    pub refresh: HashMap<String, Refresh>,
+    /// (user object id or `tenant:ID`, client id, resource app id, scope).
+    pub grants: HashSet<(String, String, String, String)>,
+    /// Access tokens by `uti`, with the epoch they were issued in.
+    pub issued: HashMap<String, u64>,
+    /// Raised by a revocation: tokens of earlier epochs are dead.
+    pub epoch: u64,
+    pub faults: Vec<ActiveFault>,
+    pub incidents: Arc<Vec<Incident>>,
+    pub next_link: bool,
+    pub calls: HashMap<(String, String), VecDeque<i64>>,
+}
+
+impl Shared {
+    pub fn new(config: Config, key: String, auto_approve: bool, log: Log) -> Result<Self, Error> {
+        let signing = SigningKey::generate()?;
+        let shared = Self {
+            config,
+            key,
+            signing,
+            clock: Clock::default(),
+            log,
+            auto_approve,
+            origin: OnceLock::new(),
+            tls_origin: OnceLock::new(),
+            state: Mutex::default(),
+        };
+        shared.reset()?;
+        Ok(shared)
+    }
+
+    /// As it was at the start; the key and the addresses stay.
+    pub fn reset(&self) -> Result<(), Error> {
+        let incidents = crate::data::load(&self.config.data, self.clock.now())?;
+        self.clock.reset();
+        self.log.clear();
+        *self.state() = State {
+            incidents: Arc::new(incidents),
+            next_link: self.config.behaviour.next_link,
+            ..State::default()
+        };
+        Ok(())
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn now(&self) -> i64 {
+        self.clock.now()
+    }
+}
+
+/// What every sign-in answer carries.
+pub fn stamp(mut response: Response, asked: &Asked) -> Response {
+    crate::http::set(&mut response, "x-ms-request-id", &asked.trace_id);
+    crate::http::set(&mut response, "x-ms-ests-server", "2.1.0 - emulator");
+    crate::http::set(&mut response, "x-content-type-options", "nosniff");
+    if asked.header("return-client-request-id") == Some("true") {
+        crate::http::set(&mut response, "client-request-id", &asked.correlation_id);
+    }
+    response
+}
