@@ -1,0 +1,112 @@
+# The module's connection: what Connect-Defender made and the other commands use.
+
+function Get-DefenderConnection {
+    # The connection, or a failure that names Connect-Defender.
+    param([hashtable] $Failure)
+    if ($null -ne $script:Connection -and -not (Test-DefenderTarget)) { Initialize-DefenderClient $Failure }
+    if ($null -ne $Failure.Record) { return }
+    if ($null -eq $script:Connection) {
+        $Failure.Record = New-DefenderErrorRecord -Name 'NOT_CONNECTED' -Message 'there is no connection to Microsoft Defender XDR in this session' `
+            -Hint 'Run Connect-Defender first.'
+        return
+    }
+    $script:Connection
+}
+
+function Get-DefenderConnectionToken {
+    # The connection's token: the cached one while it is fresh, else a new one.
+    param([switch] $Force, [int] $Timeout, [hashtable] $Failure)
+    $connection = Get-DefenderConnection $Failure
+    if ($null -ne $Failure.Record) { return }
+    if (-not $Force) { return Get-DefenderTokenFor -Entry $connection.Entry -ReadCache $true -Timeout $Timeout -Failure $Failure }
+    if ($connection.Renewal.Handle -eq [IntPtr]::Zero) {
+        $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message 'this connection was made with an access token, which cannot be renewed' `
+            -Hint 'Run Connect-Defender again with a newer token, or sign in with -ClientId.'
+        return
+    }
+    Get-DefenderTokenFor -Entry $connection.Renewal -ReadCache $false -Timeout $Timeout -Failure $Failure
+}
+
+function Get-DefenderContextObject {
+    # What the connection is, without any token.
+    $connection = $script:Connection
+    $failure = @{ Record = $null }
+    $token = Get-DefenderCachedToken $connection.Entry.Handle $connection.Entry $failure
+    if ($null -eq $token -and $null -ne $connection.Entry.Value) { $token = $connection.Entry }
+    $about = $null
+    $permissions = [string[]]@()
+    $audience = $null
+    if ($null -ne $token) {
+        $about = $token.About
+        $reading = Read-DefenderClaims ([Text.Encoding]::UTF8.GetBytes($token.Value)) @{ Record = $null }
+        $summary = Get-DefenderValue $reading 'summary'
+        $permissions = Get-DefenderList $summary 'permissions'
+        $audience = (Get-DefenderList $summary 'audience') -join ', '
+        if ($permissions.Length -eq 0) { $permissions = $about.Scopes }
+    }
+    $request = Get-DefenderRequestDescription $connection.Entry.Handle
+    if (-not $audience) {
+        $audience = Get-DefenderValue $request 'resource'
+        if (-not $audience) { $audience = (Get-DefenderList $request 'scopes') -join ' ' }
+    }
+    $tenant = if ($null -ne $about -and $about.TenantId) { $about.TenantId } else { Get-DefenderValue $request 'tenant_id' }
+    $user = if ($null -ne $about) { if ($about.UserInfo.DisplayableId) { $about.UserInfo.DisplayableId } else { $about.Account } }
+    [pscustomobject]@{
+        PSTypeName      = 'DefenderXdr.Context'
+        TenantId        = $tenant
+        ClientId        = Get-DefenderValue $request 'client_id'
+        User            = $user
+        Audience        = $audience
+        Permissions     = $permissions
+        ExpiresOn       = if ($null -ne $about) { $about.ExpiresOn } else { $null }
+        Grant           = Get-DefenderValue $request 'grant'
+        Authority       = if ($null -ne $about -and $about.Authority) { $about.Authority } else { Get-DefenderValue $request 'authority' }
+        RedirectUri     = Get-DefenderValue $request 'redirect_uri'
+        AdminConsentUri = Get-DefenderValue $request 'admin_consent_uri'
+        Emulator        = Get-DefenderValue (Get-DefenderClientDescription) 'emulator'
+    }
+}
+
+function Get-DefenderScope {
+    param([string] $Service, [string] $Resource, [string[]] $Scopes)
+    if ($Scopes) { return , $Scopes }
+    if (-not $Resource) {
+        $Resource = switch ($Service) {
+            'Endpoint' { 'https://api.securitycenter.microsoft.com'; break }
+            'Graph' { 'https://graph.microsoft.com'; break }
+            default { 'https://api.security.microsoft.com' }
+        }
+    }
+    # A resource that ends in a slash keeps it: that is another audience.
+    , [string[]]@("$Resource/.default")
+}
+
+function Get-DefenderTokenSecret {
+    # A token as the caller gave it, ready for Set-DefenderRequestSecret: text or a SecureString.
+    param([object] $Token)
+    if ($Token -isnot [string] -and $Token -isnot [securestring]) { $Token = Get-DefenderValue $Token 'AccessToken' }
+    if ($Token -is [string]) {
+        $Token = $Token.Trim()
+        if ($Token -match '^Bearer\s+(?<token>.+)$') { $Token = $Matches['token'] }
+        if ($Token -eq '') { return }
+        return $Token
+    }
+    if ($Token -is [securestring] -and $Token.Length -gt 0) { $Token }
+}
+
+function Invoke-DefenderQuery {
+    # One incident call, with the connection or with a token of the caller's.
+    param([string] $Kind, [Collections.IDictionary] $Query, [object] $Secret, [bool] $UseSecret, [int] $Timeout, [string] $ItemConverter, [hashtable] $Failure)
+    $request = [IntPtr]::Zero
+    if ($UseSecret) {
+        $json = [Text.Encoding]::UTF8.GetBytes('{"grant":"access_token"}')
+        $request = New-DefenderRequest -Json $json -SecretName 'access_token' -Secret $Secret -Failure $Failure
+    }
+    else {
+        $connection = Get-DefenderConnection $Failure
+        if ($null -eq $Failure.Record) { $request = $connection.Entry.Handle }
+    }
+    if ($null -ne $Failure.Record) { return }
+    $bytes = [Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $Query))
+    Invoke-DefenderOperation -Kind $Kind -Request $request -Query $bytes -Timeout $Timeout -ItemConverter $ItemConverter -OwnsRequest:$UseSecret -Failure $Failure
+}

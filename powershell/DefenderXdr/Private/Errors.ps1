@@ -1,0 +1,171 @@
+# Errors: the library's error document, or a fault found on this side, becomes an error record with a stable id, a category and a recommended action.
+
+function New-DefenderErrorRecord {
+    # A fault found by the module itself, in the shape the library's own faults have.
+    param([string] $Name, [int] $Code, [string] $Message, [string] $Hint)
+    ConvertTo-DefenderErrorRecord -Detail ([pscustomobject]@{ code = $Code; name = $Name; message = $Message; hint = $Hint })
+}
+
+function ConvertTo-DefenderErrorRecord {
+    # $Detail is the library's error document, parsed, or its text.
+    param([object] $Detail)
+
+    if ($Detail -is [string]) {
+        try { $Detail = ConvertFrom-DefenderJson $Detail }
+        catch { $Detail = $null }
+    }
+    $name = [string](Get-DefenderValue $Detail 'name')
+    if ($name -cnotmatch '^[A-Z][A-Z0-9_]*$') { $name = 'UNKNOWN' }
+    $code = [int](Get-DefenderValue $Detail 'code')
+    $message = Format-DefenderText (Get-DefenderValue $Detail 'message')
+    if (-not $message) { $message = "the library reported $name without a message" }
+    $hint = Format-DefenderText (Get-DefenderValue $Detail 'hint')
+    $aadsts = Get-DefenderValue $Detail 'aadsts'
+    $status = Get-DefenderValue $Detail 'http_status'
+    $category = Get-DefenderErrorCategory $name $code
+
+    # Scripts written for ADAL.PS read $_.Exception.InnerException.ErrorCode and its neighbours.
+    $members = [ordered]@{
+        ErrorCode         = Get-DefenderAdalErrorCode $name ([string](Get-DefenderValue $Detail 'oauth_error'))
+        ServiceErrorCodes = [string[]]@(if ($null -ne $aadsts) { [string] $aadsts })
+        StatusCode        = [int] $status
+        Claims            = Get-DefenderValue $Detail 'claims'
+        Name              = $name
+        Code              = $code
+        Hint              = $hint
+        SubError          = Get-DefenderValue $Detail 'suberror'
+        Retryable         = [bool](Get-DefenderValue $Detail 'retryable')
+        RetryAfterMs      = Get-DefenderValue $Detail 'retry_after_ms'
+        CorrelationId     = Get-DefenderValue $Detail 'correlation_id'
+        TraceId           = Get-DefenderValue $Detail 'trace_id'
+    }
+    $inner = [Exception]::new($message)
+    $outer = New-DefenderException $category $message $inner
+    foreach ($exception in $inner, $outer) {
+        $properties = $exception.PSObject.Properties
+        foreach ($member in $members.Keys) { $properties.Add([Management.Automation.PSNoteProperty]::new($member, $members[$member])) }
+    }
+
+    $record = [Management.Automation.ErrorRecord]::new($outer, "DefenderXdr.$name", $category, $null)
+    $shown = $message
+    # Windows PowerShell has no place for the recommended action in its error view.
+    if ($hint -and $PSVersionTable.PSEdition -eq 'Desktop') { $shown = "$message ($hint)" }
+    $record.ErrorDetails = [Management.Automation.ErrorDetails]::new($shown)
+    if ($hint) { $record.ErrorDetails.RecommendedAction = $hint }
+    $record
+}
+
+function New-DefenderException {
+    param([string] $Category, [string] $Message, [Exception] $Inner)
+    switch ($Category) {
+        'InvalidArgument' { [ArgumentException]::new($Message, $Inner); break }
+        'AuthenticationError' { [Security.Authentication.AuthenticationException]::new($Message, $Inner); break }
+        'PermissionDenied' { [UnauthorizedAccessException]::new($Message, $Inner); break }
+        'OperationTimeout' { [TimeoutException]::new($Message, $Inner); break }
+        'OperationStopped' { [OperationCanceledException]::new($Message, $Inner); break }
+        'ConnectionError' { [IO.IOException]::new($Message, $Inner); break }
+        'InvalidData' { [FormatException]::new($Message, $Inner); break }
+        'NotImplemented' { [NotSupportedException]::new($Message, $Inner); break }
+        'NotInstalled' { [DllNotFoundException]::new($Message, $Inner); break }
+        default { [InvalidOperationException]::new($Message, $Inner) }
+    }
+}
+
+function Get-DefenderErrorCategory {
+    param([string] $Name, [int] $Code)
+    switch -CaseSensitive ($Name) {
+        'UNSUPPORTED' { 'NotImplemented'; return }
+        'CANCELLED' { 'OperationStopped'; return }
+        'TIMEOUT' { 'OperationTimeout'; return }
+        'BUSY' { 'ResourceBusy'; return }
+        'DEVICE_CODE_EXPIRED' { 'OperationTimeout'; return }
+        'BROWSER_TIMEOUT' { 'OperationTimeout'; return }
+        'PORT_IN_USE' { 'ResourceBusy'; return }
+        'NO_BROWSER' { 'ResourceUnavailable'; return }
+        'THROTTLED' { 'LimitsExceeded'; return }
+        'THROTTLED_LOCALLY' { 'LimitsExceeded'; return }
+        'CACHE_PERMISSION' { 'PermissionDenied'; return }
+        'CACHE_LOCKED' { 'ResourceBusy'; return }
+        'CACHE_IO' { 'ReadError'; return }
+        'ACCOUNT_NOT_FOUND' { 'ObjectNotFound'; return }
+        'UNAUTHORIZED' { 'AuthenticationError'; return }
+        'FORBIDDEN' { 'PermissionDenied'; return }
+        'NOT_FOUND' { 'ObjectNotFound'; return }
+        'BAD_FILTER' { 'InvalidArgument'; return }
+        'PAGING_LOOP' { 'InvalidResult'; return }
+        'NEXTLINK_HOST' { 'SecurityError'; return }
+        'QUOTA' { 'LimitsExceeded'; return }
+        'NOT_CONNECTED' { 'ConnectionError'; return }
+        'LIBRARY_NOT_FOUND' { 'NotInstalled'; return }
+        'LIBRARY_ARCHITECTURE' { 'NotInstalled'; return }
+        'LIBRARY_NOT_LOADED' { 'NotInstalled'; return }
+        'ABI_VERSION' { 'NotInstalled'; return }
+        'CONSTRAINED_LANGUAGE' { 'PermissionDenied'; return }
+    }
+    switch ([math]::Floor($Code / 1000)) {
+        1 { 'InvalidArgument'; return }
+        3 { 'ConnectionError'; return }
+        4 { 'AuthenticationError'; return }
+        5 { 'AuthenticationError'; return }
+        6 { 'ResourceUnavailable'; return }
+        7 { 'InvalidData'; return }
+        8 { 'InvalidData'; return }
+        9 { 'InvalidData'; return }
+        10 { 'ResourceUnavailable'; return }
+        default { 'NotSpecified' }
+    }
+}
+
+function Get-DefenderAdalErrorCode {
+    # The ErrorCode an ADAL.PS script expects: the service's own word when there is one.
+    param([string] $Name, [string] $OAuthError)
+    if ($OAuthError) { return $OAuthError }
+    switch -CaseSensitive ($Name) {
+        'INTERACTION_REQUIRED' { 'user_interaction_required'; break }
+        'DECLINED' { 'authentication_canceled'; break }
+        'CANCELLED' { 'authentication_canceled'; break }
+        'BROWSER_TIMEOUT' { 'authentication_canceled'; break }
+        'NO_BROWSER' { 'authentication_ui_failed'; break }
+        'PORT_IN_USE' { 'authentication_ui_failed'; break }
+        'REDIRECT_ERROR' { 'authentication_failed'; break }
+        'NO_CODE' { 'authentication_failed'; break }
+        'ISS_MISMATCH' { 'authentication_failed'; break }
+        'STATE_MISMATCH' { 'state_mismatch'; break }
+        'ACCOUNT_NOT_FOUND' { 'failed_to_acquire_token_silently'; break }
+        'TIMEOUT' { 'http_request_timeout'; break }
+        'DNS' { 'network_not_available'; break }
+        'CONNECT' { 'network_not_available'; break }
+        'RESET' { 'network_not_available'; break }
+        'NOT_JSON' { 'json_parse_failed'; break }
+        'SERVER_UNAVAILABLE' { 'service_unavailable'; break }
+        'SERVER_ERROR' { 'service_returned_error'; break }
+        'BAD_ARGUMENT' { 'invalid_argument'; break }
+        default { 'unknown_error' }
+    }
+}
+
+function Stop-DefenderStatement {
+    # Ends the drop-in's statement as ADAL.PS does: the error is shown and can be caught, and without a catch the command returns $null,
+    # so a variable it is assigned to never keeps an older token. Under $ErrorActionPreference = 'Stop' the caller's statement ends.
+    param([Management.Automation.PSCmdlet] $Caller, [Management.Automation.ErrorRecord] $Record)
+    if ($Caller.SessionState.PSVariable.GetValue('ErrorActionPreference') -eq 'Stop') {
+        $Caller.ThrowTerminatingError($Record)
+    }
+    # The frames are this function, the command, and the caller, whose line the error shall show.
+    $frames = @(Get-PSCallStack)
+    $position = if ($frames.Count -gt 2) { $frames[2].Position } else { $null }
+    # Named as the command, because the error id and the error view carry the name of the function that throws.
+    function Get-ADALToken {
+        [CmdletBinding()] param([Management.Automation.ErrorRecord] $Failed, [object] $At)
+        if ($null -ne $At) { $PSCmdlet.MyInvocation.DisplayScriptPosition = $At }
+        $PSCmdlet.ThrowTerminatingError($Failed)
+    }
+    Get-ADALToken $Record $position
+}
+
+function Format-DefenderText {
+    # Text from a server, fit for a terminal: one line, no control, escape or direction-changing characters.
+    param([object] $Text)
+    if ($null -eq $Text) { return '' }
+    ([string] $Text) -replace '[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+', ' '
+}

@@ -1,0 +1,102 @@
+# Events: what an operation says while it runs, and what it asks.
+
+$script:Interactive = $null     # whether this session can ask a person; found out on first need
+
+function Invoke-DefenderEvent {
+    # Shows one event where a person or a runbook sees it, and answers those that need an answer.
+    param([IntPtr] $Operation, [string] $Text, [hashtable] $Progress, [hashtable] $Failure)
+    $notice = ConvertFrom-DefenderJson $Text
+    $kind = [string](Get-DefenderValue $notice 'kind')
+    switch ($kind) {
+        'warning' { Write-Warning (Format-DefenderText (Get-DefenderValue $notice 'message')); break }
+        'verbose' { Write-Verbose (Format-DefenderText (Get-DefenderValue $notice 'message')); break }
+        'retry' {
+            $wait = [math]::Ceiling([double](Get-DefenderValue $notice 'wait_ms') / 1000)
+            $what = '{0} answered {1}; waiting {2} s before attempt {3}' -f (Format-DefenderText (Get-DefenderValue $notice 'host')),
+                (Format-DefenderText (Get-DefenderValue $notice 'reason')), $wait, ([int](Get-DefenderValue $notice 'attempt') + 1)
+            Write-Verbose $what
+            if ($wait -gt 2) { Show-DefenderProgress $Progress $what $wait }
+            break
+        }
+        'progress' {
+            Show-DefenderProgress $Progress ('{0} records in {1} pages' -f (Get-DefenderValue $notice 'items'), (Get-DefenderValue $notice 'pages')) -1
+            break
+        }
+        'open_browser' {
+            # Without a reply the library opens the system's browser.
+            $site = ''
+            $address = $null
+            if ([uri]::TryCreate([string](Get-DefenderValue $notice 'url'), [UriKind]::Absolute, [ref] $address)) { $site = $address.Host }
+            $until = 'the time limit'
+            if ($null -ne $Progress.Deadline) { $until = $Progress.Deadline.ToString('HH:mm:ss', [Globalization.CultureInfo]::InvariantCulture) }
+            Write-Verbose "Opening a browser to sign in at $site; waiting until $until"
+            Show-DefenderProgress $Progress "A browser window was opened to sign in; waiting until $until, Ctrl+C cancels" -1
+            break
+        }
+        'paste_redirect' { Invoke-DefenderPaste -Operation $Operation -Notice $notice -Failure $Failure; break }
+        default { Write-Verbose (Format-DefenderText "$kind $(Get-DefenderValue $notice 'message')") }
+    }
+}
+
+function Show-DefenderProgress {
+    param([hashtable] $Progress, [string] $What, [int] $Seconds)
+    $Progress.Shown = $true
+    Write-Progress -Id 27 -Activity 'Defender XDR' -Status $What -SecondsRemaining $Seconds
+}
+
+function Invoke-DefenderPaste {
+    # The redirect URI cannot be caught on this machine: the person signs in somewhere and pastes the address they landed on. It holds a
+    # code, so it is read unechoed and stays out of transcripts.
+    param([IntPtr] $Operation, [object] $Notice, [hashtable] $Failure)
+    $message = Format-DefenderText (Get-DefenderValue $Notice 'message')
+    $url = Format-DefenderText (Get-DefenderValue $Notice 'url')
+    $redirect = Format-DefenderText (Get-DefenderValue $Notice 'redirect_uri')
+    $asked = $null
+    if (Test-DefenderPrompt) {
+        if ($message) { Write-Warning $message }
+        if ($url -and -not $message.Contains($url)) { Write-Warning "Open this address in a browser and sign in: $url" }
+        try { $asked = Read-Host -Prompt "Paste the full address of the page you land on (it starts with $redirect)" -AsSecureString }
+        catch [Management.Automation.PSInvalidOperationException], [Management.Automation.Host.HostException], [NotImplementedException], [InvalidOperationException] { $global:Error.RemoveAt(0) }
+    }
+    if ($null -eq $asked) {
+        $Failure.Record = New-DefenderErrorRecord -Name 'INTERACTION_REQUIRED' -Code 4000 `
+            -Message "signing in with the redirect URI $redirect needs a person to paste an address, and this session cannot ask" `
+            -Hint "Run it in an interactive session, or register http://localhost as a redirect URI of the app ('Mobile and desktop applications') and use that."
+        return
+    }
+    try { Send-DefenderReply -Operation $Operation -EventId (Get-DefenderValue $Notice 'id') -Reply $asked -Failure $Failure }
+    finally { $asked.Dispose() }
+}
+
+function Test-DefenderInteractive {
+    # False where nobody can sign in: a service, -NonInteractive, a remote session, a runbook or a function app.
+    if ($null -eq $script:Interactive) { $script:Interactive = Get-DefenderInteractive ([Environment]::GetCommandLineArgs()) }
+    $script:Interactive
+}
+
+function Get-DefenderInteractive {
+    param([string[]] $CommandLine)
+    if (-not [Environment]::UserInteractive) { return $false }
+    if ($null -ne (Get-Variable -Name 'PSSenderInfo' -Scope Global -ValueOnly -ErrorAction Ignore)) { return $false }
+    foreach ($name in 'FUNCTIONS_WORKER_RUNTIME', 'AUTOMATION_ASSET_ACCOUNTID') {
+        if ([Environment]::GetEnvironmentVariable($name)) { return $false }
+    }
+    # The host's own switches stand before -File, -Command and -EncodedCommand; what follows those is the script's.
+    for ($index = 1; $index -lt $CommandLine.Length; $index++) {
+        if ($CommandLine[$index] -notmatch '^(?:--|[-/\u2013\u2014\u2015])(?<name>[A-Za-z]+)$') { continue }
+        $switch = $Matches['name'].ToLowerInvariant()
+        if ($switch.Length -ge 4 -and 'noninteractive'.StartsWith($switch, [StringComparison]::Ordinal)) { return $false }
+        foreach ($last in 'file', 'command', 'commandwithargs', 'encodedcommand') {
+            if ($last.StartsWith($switch, [StringComparison]::Ordinal)) { return $true }
+        }
+        if ($switch -in 'ec', 'cwa') { return $true }
+    }
+    $true
+}
+
+function Test-DefenderPrompt {
+    # Can this host read an answer from a person?
+    if (-not (Test-DefenderInteractive)) { return $false }
+    if ($Host.Name -eq 'ConsoleHost' -and [Console]::IsInputRedirected) { return $false }
+    $true
+}

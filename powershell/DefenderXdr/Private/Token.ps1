@@ -1,0 +1,143 @@
+# Tokens as objects. Views, ToString() and error records never show a token; Types.ps1xml and Format.ps1xml hold that side.
+
+function ConvertTo-DefenderTokenAbout {
+    # What is known of a token besides its text, ready for New-DefenderTokenObject.
+    param([object] $Description, [string] $IdToken, [long] $ExpiresOn)
+    $user = Get-DefenderValue $Description 'user'
+    $passwordExpires = Get-DefenderValue $user 'password_expires_on'
+    $passwordUrl = $null
+    $null = [uri]::TryCreate([string](Get-DefenderValue $user 'password_change_url'), [UriKind]::Absolute, [ref] $passwordUrl)
+    $type = Get-DefenderValue $Description 'token_type'
+    @{
+        TokenType     = if ($type) { $type } else { 'Bearer' }
+        ExpiresOn     = [DateTimeOffset]::FromUnixTimeSeconds($ExpiresOn)
+        TenantId      = Get-DefenderValue $Description 'tenant_id'
+        IdToken       = if ($IdToken) { $IdToken } else { $null }
+        Authority     = Get-DefenderValue $Description 'authority'
+        ClientId      = Get-DefenderValue $Description 'client_id'
+        Resource      = Get-DefenderValue $Description 'resource'
+        Scopes        = Get-DefenderList $Description 'scopes'
+        MissingScopes = Get-DefenderList $Description 'missing_scopes'
+        Grant         = Get-DefenderValue $Description 'grant'
+        Source        = Get-DefenderValue $Description 'source'
+        CorrelationId = Get-DefenderValue $Description 'correlation_id'
+        Account       = Get-DefenderValue $user 'username'
+        UserInfo      = [pscustomobject]@{
+            PSTypeName        = 'DefenderXdr.UserInfo'
+            UniqueId          = Get-DefenderValue $user 'unique_id'
+            DisplayableId     = Get-DefenderValue $user 'displayable_id'
+            GivenName         = Get-DefenderValue $user 'given_name'
+            FamilyName        = Get-DefenderValue $user 'family_name'
+            PasswordExpiresOn = if ($null -ne $passwordExpires) { [DateTimeOffset]::FromUnixTimeSeconds($passwordExpires) } else { $null }
+            PasswordChangeUrl = $passwordUrl
+            IdentityProvider  = Get-DefenderValue $user 'identity_provider'
+        }
+    }
+}
+
+function New-DefenderTokenObject {
+    # A DefenderXdr.Token with the members of ADAL's AuthenticationResult, in its order. -Extended adds what the module's own commands show.
+    param([hashtable] $Token, [bool] $AsSecureString, [switch] $Extended)
+    $about = $Token.About
+    $text = $Token.Value
+    $members = [ordered]@{
+        PSTypeName            = 'Microsoft.IdentityModel.Clients.ActiveDirectory.AuthenticationResult'
+        AccessTokenType       = $about.TokenType
+        AccessToken           = if ($AsSecureString) { ConvertTo-DefenderSecureString $text } else { $text }
+        ExpiresOn             = $about.ExpiresOn
+        ExtendedLifeTimeToken = $false
+        TenantId              = $about.TenantId
+        UserInfo              = $about.UserInfo.PSObject.Copy()
+        IdToken               = $about.IdToken
+        Authority             = $about.Authority
+    }
+    if ($Extended) {
+        $members.Account = $about.Account
+        $members.ClientId = $about.ClientId
+        $members.Resource = $about.Resource
+        $members.Scopes = $about.Scopes
+        $members.MissingScopes = $about.MissingScopes
+        $members.Source = $about.Source
+        $members.CorrelationId = $about.CorrelationId
+    }
+    $object = [pscustomobject] $members
+    $object.PSObject.TypeNames.Insert(0, 'DefenderXdr.Token')
+    $object
+}
+
+function ConvertTo-DefenderSecureString {
+    param([string] $Text)
+    $secure = [securestring]::new()
+    foreach ($character in $Text.ToCharArray()) { $secure.AppendChar($character) }
+    $secure.MakeReadOnly()
+    $secure
+}
+
+function Get-DefenderTokenText {
+    # The bytes of a token given as text, a SecureString, or an object with an AccessToken; nothing when it is none of these.
+    param([object] $Token)
+    if ($null -eq $Token) { return }
+    if ($Token -isnot [string] -and $Token -isnot [securestring]) { $Token = Get-DefenderValue $Token 'AccessToken' }
+    $characters = $null
+    if ($Token -is [string]) { $characters = $Token.ToCharArray() }
+    elseif ($Token -is [securestring]) {
+        $bstr = [Runtime.InteropServices.Marshal]::SecureStringToBSTR($Token)
+        try {
+            $characters = [char[]]::new($Token.Length)
+            [Runtime.InteropServices.Marshal]::Copy($bstr, $characters, 0, $characters.Length)
+        }
+        finally { [Runtime.InteropServices.Marshal]::ZeroFreeBSTR($bstr) }
+    }
+    if ($null -eq $characters) { return }
+    # A header's value is accepted as well as the bare token.
+    $start = 0
+    $end = $characters.Length
+    while ($start -lt $end -and [char]::IsWhiteSpace($characters[$start])) { $start++ }
+    while ($end -gt $start -and [char]::IsWhiteSpace($characters[$end - 1])) { $end-- }
+    if ($end - $start -gt 7 -and [string]::new($characters, $start, 7) -eq 'Bearer ') { $start += 7 }
+    $bytes = [Text.Encoding]::UTF8.GetBytes($characters, $start, $end - $start)
+    [Array]::Clear($characters, 0, $characters.Length)
+    , $bytes
+}
+
+function ConvertTo-DefenderTokenClaims {
+    param([object] $Reading)
+    $summary = Get-DefenderValue $Reading 'summary'
+    $signature = Get-DefenderValue $Reading 'signature'
+    [pscustomobject]@{
+        PSTypeName            = 'DefenderXdr.TokenClaims'
+        Kind                  = Get-DefenderValue $Reading 'kind'
+        State                 = Get-DefenderValue $summary 'state'
+        User                  = Get-DefenderValue $summary 'user'
+        Name                  = Get-DefenderValue $summary 'name'
+        ObjectId              = Get-DefenderValue $summary 'object_id'
+        AppId                 = Get-DefenderValue $summary 'app_id'
+        AppName               = Get-DefenderValue $summary 'app_name'
+        TenantId              = Get-DefenderValue $summary 'tenant_id'
+        Issuer                = Get-DefenderValue $summary 'issuer'
+        Audience              = Get-DefenderList $summary 'audience'
+        Service               = Get-DefenderValue $summary 'service'
+        PermissionKind        = Get-DefenderValue $summary 'permission_kind'
+        Permissions           = Get-DefenderList $summary 'permissions'
+        IssuedAt              = ConvertFrom-DefenderSeconds (Get-DefenderValue $summary 'issued_at')
+        NotBefore             = ConvertFrom-DefenderSeconds (Get-DefenderValue $summary 'not_before')
+        ExpiresOn             = ConvertFrom-DefenderSeconds (Get-DefenderValue $summary 'expires_at')
+        AuthenticationMethods = Get-DefenderList $summary 'authentication_methods'
+        AppAuthentication     = Get-DefenderValue $summary 'app_authentication'
+        Mfa                   = Get-DefenderValue $summary 'mfa'
+        ContinuousAccess      = Get-DefenderValue $summary 'continuous_access_evaluation'
+        Version               = Get-DefenderValue $summary 'version'
+        SignaturePresent      = Get-DefenderValue $signature 'present'
+        SignatureVerified     = Get-DefenderValue $signature 'verified'
+        Notes                 = Get-DefenderList $Reading 'notes'
+        Header                = Get-DefenderValue $Reading 'header'
+        Claims                = Get-DefenderValue $Reading 'claims'
+    }
+}
+
+function ConvertFrom-DefenderSeconds {
+    # Unix seconds as DateTimeOffset; nothing for a number no date can hold.
+    param([object] $Seconds)
+    if ($Seconds -isnot [long] -or $Seconds -lt -62135596800 -or $Seconds -gt 253402300799) { return }
+    [DateTimeOffset]::FromUnixTimeSeconds($Seconds)
+}

@@ -1,0 +1,138 @@
+function Get-DefenderIncident {
+    <#
+    .SYNOPSIS
+    Gets incidents of Microsoft Defender XDR.
+
+    .DESCRIPTION
+    Lists incidents, newest first, page by page and record by record: what follows in the pipeline starts with the first record, and
+    Select-Object -First ends the listing. All pages are read; a listing that cannot be completed ends with an error. With -Id it gets single
+    incidents.
+
+    The properties have the names and values the service sends; times are DateTime in UTC. Text in them comes from outside: the table view
+    replaces control characters, the properties hold them as sent.
+
+    .PARAMETER Filter
+    An OData filter on lastUpdateTime, createdTime, status or assignedTo, such as "status eq 'Active'". The service does not filter by severity.
+
+    .PARAMETER First
+    Stops after this many incidents.
+
+    .PARAMETER PageSize
+    Incidents in one page, 1 to 100. The default is 100, or less when -First is.
+
+    .PARAMETER Skip
+    Incidents to pass over at the start.
+
+    .PARAMETER Id
+    The incident's number. An incident that does not exist is an error, and the next one is tried.
+
+    .PARAMETER Raw
+    Returns each incident as the JSON text the service sent.
+
+    .PARAMETER AccessToken
+    A token to use in place of the connection: text, a SecureString, or the object of Get-ADALToken.
+
+    .PARAMETER Timeout
+    Seconds to wait for the whole call, the service's waits included. Without it the library's own limits hold.
+
+    .EXAMPLE
+    Get-DefenderIncident -Filter "status eq 'Active'" -First 20
+
+    Shows the 20 newest active incidents as a table.
+
+    .EXAMPLE
+    Get-DefenderIncident -First 200 | Where-Object severity -eq 'High' | Format-Table incidentId, incidentName, lastUpdateTime
+
+    Filters by severity on this side.
+
+    .EXAMPLE
+    $since = [DateTime]::UtcNow.AddDays(-1).ToString('o')
+    Get-DefenderIncident -Filter "lastUpdateTime ge $since" -Raw
+
+    Gets what changed in the last day, as JSON text.
+
+    .EXAMPLE
+    $response = Get-ADALToken -Resource 'https://api.security.microsoft.com' -ClientId $clientId -RedirectUri 'http://localhost' -TenantId $tenantId
+    Get-DefenderIncident -AccessToken $response -First 5
+
+    Uses a token of Get-ADALToken.
+
+    .LINK
+    Connect-Defender
+    #>
+    [CmdletBinding(DefaultParameterSetName = 'List')]
+    [OutputType('DefenderXdr.Incident')]
+    param(
+        [Parameter(ParameterSetName = 'List')]
+        [string] $Filter,
+
+        [Parameter(ParameterSetName = 'List')]
+        [ValidateRange(1, [int]::MaxValue)]
+        [int] $First,
+
+        [Parameter(ParameterSetName = 'List')]
+        [Alias('Top')]
+        [ValidateRange(1, 100)]
+        [int] $PageSize,
+
+        [Parameter(ParameterSetName = 'List')]
+        [ValidateRange(0, [int]::MaxValue)]
+        [int] $Skip,
+
+        [Parameter(Mandatory, ParameterSetName = 'Id', Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
+        [Alias('incidentId')]
+        [ValidateRange(0, [long]::MaxValue)]
+        [long[]] $Id,
+
+        [Parameter()]
+        [switch] $Raw,
+
+        [Parameter()]
+        [ValidateNotNull()]
+        [object] $AccessToken,
+
+        [Parameter()]
+        [ValidateRange(1, 86400)]
+        [int] $Timeout
+    )
+
+    begin {
+        $failure = @{ Record = $null }
+        $converter = if ($Raw) { '' } else { 'ConvertTo-DefenderIncident' }
+        $secret = $null
+        $useToken = $PSBoundParameters.ContainsKey('AccessToken')
+        if ($useToken) {
+            $secret = Get-DefenderTokenSecret $AccessToken
+            # An error record keeps the bound arguments: a token has no place there.
+            $null = $PSBoundParameters.Remove('AccessToken')
+            if ($null -eq $secret) {
+                $failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message '-AccessToken holds no token' -Hint 'Give the token as text, as a SecureString, or the object of Get-ADALToken.'
+            }
+            else { Initialize-DefenderClient $failure }
+        }
+        else { $null = Get-DefenderConnection $failure }
+        if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
+    }
+
+    process {
+        $queries = if ($PSCmdlet.ParameterSetName -eq 'Id') { foreach ($number in $Id) { [ordered]@{ id = $number } } }
+        else {
+            $query = [ordered]@{}
+            if ($PSBoundParameters.ContainsKey('Filter')) { $query.filter = $Filter }
+            if ($PSBoundParameters.ContainsKey('First')) { $query.first = $First }
+            if ($PSBoundParameters.ContainsKey('PageSize')) { $query.top = $PageSize }
+            if ($PSBoundParameters.ContainsKey('Skip')) { $query.skip = $Skip }
+            $query
+        }
+        $kind = if ($PSCmdlet.ParameterSetName -eq 'Id') { 'get_incident' } else { 'list_incidents' }
+        foreach ($query in $queries) {
+            $failure.Record = $null
+            Invoke-DefenderQuery -Kind $kind -Query $query -Secret $secret -UseSecret $useToken -Timeout $Timeout -ItemConverter $converter -Failure $failure
+            if ($null -eq $failure.Record) { continue }
+            if ($kind -eq 'get_incident' -and $failure.Record.FullyQualifiedErrorId -in 'DefenderXdr.NOT_FOUND', 'DefenderXdr.FORBIDDEN') {
+                $PSCmdlet.WriteError($failure.Record)
+            }
+            else { $PSCmdlet.ThrowTerminatingError($failure.Record) }
+        }
+    }
+}
