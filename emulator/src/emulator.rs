@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle as Task, JoinSet};
@@ -28,7 +28,7 @@ pub struct Builder {
     tls: bool,
     port: u16,
     tls_port: u16,
-    log: Option<Box<dyn Fn(&str) + Send + Sync>>,
+    log: Option<crate::log::Sink>,
 }
 
 impl Builder {
@@ -372,8 +372,6 @@ impl Handle {
         }
     }
 }
-
-use serde::Deserialize as _;
 
 /// An emulator on the runtime that started it. Dropping it stops it.
 pub struct Emulator {

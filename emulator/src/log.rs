@@ -30,7 +30,8 @@ pub struct LoggedRequest {
     pub status: Option<u16>,
 }
 
-type Sink = Box<dyn Fn(&str) + Send + Sync>;
+/// Receives one line a request.
+pub(crate) type Sink = Box<dyn Fn(&str) + Send + Sync>;
 
 /// The log.
 #[derive(Default)]

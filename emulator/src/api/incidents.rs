@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::extract::{Path, State as Shared};
 use axum::response::Response;
 
-use crate::api;
+use crate::api::{self, Refusal};
 use crate::data::Incident;
 use crate::http::{self, Asked};
 use crate::odata::{self, Literal, Type};
@@ -34,7 +34,8 @@ const FIELDS: &[(&str, Type)] = &[
 pub async fn list(Shared(app): Shared<App>, Extension(asked): Extension<Asked>) -> Response {
     let per_minute = app.config.quotas.incidents_list_per_minute;
     match allowed(&app, &asked, "incidents", per_minute).and_then(|()| page(&app, &asked)) {
-        Ok(response) | Err(response) => response,
+        Ok(response) => response,
+        Err(refusal) => refusal.response(&asked),
     }
 }
 
@@ -46,26 +47,26 @@ pub async fn get(
 ) -> Response {
     let per_minute = app.config.quotas.incident_get_per_minute;
     match allowed(&app, &asked, "incident", per_minute).and_then(|()| one(&app, &asked, &id)) {
-        Ok(response) | Err(response) => response,
+        Ok(response) => response,
+        Err(refusal) => refusal.response(&asked),
     }
 }
 
-fn allowed(app: &App, asked: &Asked, endpoint: &str, per_minute: u32) -> Result<(), Response> {
+fn allowed(app: &App, asked: &Asked, endpoint: &str, per_minute: u32) -> Result<(), Refusal> {
     let resource = app.config.resource(RESOURCE).ok_or_else(|| {
-        api::error(
-            asked,
+        Refusal::new(
             500,
             "InternalServerError",
             "The configuration has no resource for this API.",
         )
     })?;
     let caller = api::caller(app, asked, resource)?;
-    api::require(asked, &caller, READ)?;
+    api::require(&caller, READ)?;
     api::quota(app, &caller, endpoint, per_minute)
 }
 
-fn page(app: &App, asked: &Asked) -> Result<Response, Response> {
-    let bad = |text: &str| api::error(asked, 400, "ODataError", text);
+fn page(app: &App, asked: &Asked) -> Result<Response, Refusal> {
+    let bad = |text: &str| Refusal::new(400, "ODataError", text);
     let mut filter = None;
     let mut top = None;
     let mut skip = 0;
@@ -117,7 +118,7 @@ fn page(app: &App, asked: &Asked) -> Result<Response, Response> {
     }
     body.push(']');
     if next_link && found.next().is_some() {
-        let link = next_page(asked, skip + top);
+        let link = next_page(asked, skip.saturating_add(top));
         body.push_str(",\"@odata.nextLink\":");
         body.push_str(&serde_json::Value::String(link).to_string());
     }
@@ -129,21 +130,19 @@ fn page(app: &App, asked: &Asked) -> Result<Response, Response> {
     ))
 }
 
-fn one(app: &App, asked: &Asked, id: &str) -> Result<Response, Response> {
+fn one(app: &App, asked: &Asked, id: &str) -> Result<Response, Refusal> {
     let missing = || {
-        api::error(
-            asked,
+        Refusal::new(
             404,
             "ResourceNotFound",
-            &format!("Incident '{id}' could not be found."),
+            format!("Incident '{id}' could not be found."),
         )
     };
     let number: i64 = id.parse().map_err(|_| {
-        api::error(
-            asked,
+        Refusal::new(
             400,
             "InvalidInput",
-            &format!("The value '{id}' is not a valid incident id."),
+            format!("The value '{id}' is not a valid incident id."),
         )
     })?;
     let incidents = Arc::clone(&app.state().incidents);

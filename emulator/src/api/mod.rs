@@ -12,13 +12,47 @@ use crate::config::Resource;
 use crate::http::{self, Asked};
 use crate::state::App;
 
-/// The error body of the Defender APIs.
-pub fn error(asked: &Asked, status: u16, code: &str, message: &str) -> Response {
-    let target = format!("|{}.1.", asked.trace_id);
-    http::json(
-        status,
-        &json!({"error": {"code": code, "message": message, "target": target}}),
-    )
+/// Why an API does not do as asked.
+pub struct Refusal {
+    status: u16,
+    code: &'static str,
+    message: String,
+    /// Tracking id; the answer's own when none.
+    target: Option<String>,
+    header: Option<(&'static str, String)>,
+}
+
+impl Refusal {
+    /// A refusal with a status, a code and a sentence.
+    pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            target: None,
+            header: None,
+        }
+    }
+
+    fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.header = Some((name, value.into()));
+        self
+    }
+
+    /// The error body of the Defender APIs.
+    pub fn response(self, asked: &Asked) -> Response {
+        let target = self
+            .target
+            .unwrap_or_else(|| format!("|{}.1.", asked.trace_id));
+        let mut response = http::json(
+            self.status,
+            &json!({"error": {"code": self.code, "message": self.message, "target": target}}),
+        );
+        if let Some((name, value)) = self.header {
+            http::set(&mut response, name, &value);
+        }
+        response
+    }
 }
 
 /// Who calls, as far as an API cares.
@@ -29,44 +63,46 @@ pub struct Caller {
 }
 
 /// The caller's token, checked against the resource this API belongs to.
-pub fn caller(app: &App, asked: &Asked, resource: &Resource) -> Result<Caller, Response> {
-    let refuse = |message: &str, challenge: &str| {
-        let mut response = error(asked, 401, "Unauthorized", message);
-        http::set(&mut response, "www-authenticate", challenge);
-        response
-    };
+pub fn caller(app: &App, asked: &Asked, resource: &Resource) -> Result<Caller, Refusal> {
     let Some(token) = asked
         .header("authorization")
         .and_then(|h| h.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim())
     else {
-        return Err(refuse(
+        return Err(Refusal::new(
+            401,
+            "Unauthorized",
             "Missing or malformed authorization header.",
+        )
+        .header(
+            "www-authenticate",
             "Bearer authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\"",
         ));
     };
     let invalid = |why: &str| {
-        refuse(
-            why,
-            &format!("Bearer error=\"invalid_token\", error_description=\"{why}\""),
+        Refusal::new(401, "Unauthorized", why).header(
+            "www-authenticate",
+            format!("Bearer error=\"invalid_token\", error_description=\"{why}\""),
         )
     };
-    let Some(claims) = app.signing.verify(token) else {
-        return Err(invalid("The signature is invalid"));
-    };
+    let claims = app
+        .signing
+        .verify(token)
+        .ok_or_else(|| invalid("The signature is invalid"))?;
     if !claims["aud"].as_str().is_some_and(|aud| resource.is(aud)) {
         return Err(invalid("The audience is invalid"));
     }
     if claims["exp"].as_i64().is_none_or(|exp| exp <= app.now()) {
         return Err(invalid("The token is expired"));
     }
-    let state = app.state();
-    let alive = claims["uti"]
-        .as_str()
-        .and_then(|uti| state.issued.get(uti))
-        .is_some_and(|epoch| *epoch >= state.epoch);
-    drop(state);
+    let alive = {
+        let state = app.state();
+        claims["uti"]
+            .as_str()
+            .and_then(|uti| state.issued.get(uti))
+            .is_some_and(|epoch| *epoch >= state.epoch)
+    };
     if !alive {
         return Err(invalid("The token was revoked"));
     }
@@ -83,7 +119,7 @@ pub fn caller(app: &App, asked: &Asked, resource: &Resource) -> Result<Caller, R
 }
 
 /// Turns away a caller who has none of these permissions.
-pub fn require(asked: &Asked, caller: &Caller, any: &[&str]) -> Result<(), Response> {
+pub fn require(caller: &Caller, any: &[&str]) -> Result<(), Refusal> {
     if any
         .iter()
         .any(|p| caller.permissions.iter().any(|h| h == p))
@@ -95,11 +131,10 @@ pub fn require(asked: &Asked, caller: &Caller, any: &[&str]) -> Result<(), Respo
     } else {
         caller.permissions.join(",")
     };
-    Err(error(
-        asked,
+    Err(Refusal::new(
         403,
         "Forbidden",
-        &format!(
+        format!(
             "Missing application roles. API required roles: {}, application roles: {have}.",
             any.join(",")
         ),
@@ -107,7 +142,7 @@ pub fn require(asked: &Asked, caller: &Caller, any: &[&str]) -> Result<(), Respo
 }
 
 /// Counts a call; over the limit it is a 429 whose text says when to come back.
-pub fn quota(app: &App, caller: &Caller, endpoint: &str, per_minute: u32) -> Result<(), Response> {
+pub fn quota(app: &App, caller: &Caller, endpoint: &str, per_minute: u32) -> Result<(), Refusal> {
     if per_minute == 0 {
         return Ok(());
     }
@@ -127,46 +162,45 @@ pub fn quota(app: &App, caller: &Caller, endpoint: &str, per_minute: u32) -> Res
     }
     let wait = calls.front().map_or(60, |t| t + 60 - now).max(1);
     drop(state);
-    let mut response = http::json(
+    let mut refusal = Refusal::new(
         429,
-        &json!({"error": {
-            "code": "429",
-            "message": format!(
-                "API calls quota exceeded! Maximum allowed {per_minute} per 00:01:00 for the key Destination+TenantID+AppID. You can send requests again in {wait} seconds."
-            ),
-            "target": caller.tenant,
-        }}),
+        "429",
+        format!(
+            "API calls quota exceeded! Maximum allowed {per_minute} per 00:01:00 for the key Destination+TenantID+AppID. You can send requests again in {wait} seconds."
+        ),
     );
-    if app.config.quotas.retry_after_header {
-        http::set(&mut response, "retry-after", &wait.to_string());
-    }
-    Err(response)
+    refusal.target = Some(caller.tenant.clone());
+    Err(if app.config.quotas.retry_after_header {
+        refusal.header("retry-after", wait.to_string())
+    } else {
+        refusal
+    })
 }
 
 /// A path no API knows.
 pub async fn not_found(Extension(asked): Extension<Asked>) -> Response {
-    error(
-        &asked,
+    Refusal::new(
         404,
         "NotFound",
-        &format!(
+        format!(
             "No HTTP resource was found that matches the request URI '{}'.",
             asked.path
         ),
     )
+    .response(&asked)
 }
 
 /// A method the path does not take.
 pub async fn not_allowed(Extension(asked): Extension<Asked>) -> Response {
-    error(
-        &asked,
+    Refusal::new(
         405,
         "MethodNotAllowed",
-        &format!(
+        format!(
             "The requested resource does not support http method '{}'.",
             asked.method
         ),
     )
+    .response(&asked)
 }
 
 /// Graph words its errors differently.
