@@ -280,7 +280,7 @@ pub fn error(asked: &Asked, error: &AadError, now: i64) -> Response {
         error.code,
         escape(&error.text),
     );
-    page(error.status(), "Sign in", &main, "")
+    page(400, "Sign in", &main, "")
 }
 
 /// Posts the answer to the redirect URI. The script presses the button; without scripts a person does.
