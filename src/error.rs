@@ -3,6 +3,7 @@
 //! Codes come in bands of a thousand, are append-only, and are mirrored to C by `ffi::status` at compile time.
 
 use serde_json::{Map, Value, json};
+use std::ffi::CStr;
 use std::fmt;
 
 macro_rules! codes {
@@ -20,6 +21,19 @@ macro_rules! codes {
             /// The name that callers match on, for example `BAD_SECRET`.
             pub const fn name(self) -> &'static str {
                 match self { $(Code::$variant => $name,)* }
+            }
+
+            /// The name with a NUL behind it, for C.
+            pub const fn c_name(self) -> &'static CStr {
+                match self {
+                    $(Code::$variant => {
+                        const NAME: &CStr = match CStr::from_bytes_with_nul(concat!($name, "\0").as_bytes()) {
+                            Ok(name) => name,
+                            Err(_) => c"UNKNOWN",
+                        };
+                        NAME
+                    })*
+                }
             }
         }
     };
@@ -457,6 +471,19 @@ impl Error {
     /// Adds a claims challenge.
     pub fn with_claims(mut self, claims: Option<String>) -> Error {
         self.0.claims = claims;
+        self
+    }
+
+    /// Takes secrets out of what a server wrote, in case it repeated what it was sent.
+    pub fn scrub(mut self, secrets: &[&str]) -> Error {
+        let d = &mut self.0;
+        for text in [Some(&mut d.message), d.hint.as_mut(), d.oauth_error.as_mut(), d.suberror.as_mut(), d.claims.as_mut()].into_iter().flatten() {
+            for secret in secrets.iter().filter(|secret| secret.len() >= 6) {
+                if text.contains(*secret) {
+                    *text = text.replace(*secret, "[redacted]");
+                }
+            }
+        }
         self
     }
 

@@ -5,7 +5,12 @@
 //! Data flows one way: `ffi -> client -> { auth, defender } -> transport`. [`claims`] stands beside them and does no I/O.
 //! [`error`], [`secret`] and [`clock`] are the cellar: all may use them, they use nobody. A test (`tests/architecture.rs`) holds these edges.
 
+pub mod auth;
+pub mod claims;
+pub mod client;
 pub mod clock;
+pub mod defender;
 pub mod error;
+mod ffi;
 pub mod secret;
 pub mod transport;

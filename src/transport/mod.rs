@@ -21,9 +21,10 @@ use zeroize::Zeroizing;
 use crate::clock::{BoxFuture, Clock, Random};
 use crate::error::Result;
 
-pub use connector::Emulator;
+pub use connector::{Emulator, is_loopback};
 pub use exchange::{HttpTransport, Settings};
 pub use proxy::Proxy;
+pub use retry::asked_wait;
 
 /// The largest token, discovery or error answer that is read, in bytes.
 pub const TOKEN_BODY_LIMIT: usize = 1 << 20;

@@ -1,0 +1,290 @@
+//! The token endpoint's answers, as they really come: numbers or strings of digits, unsigned ID tokens, errors in Entra's shape.
+
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::aadsts;
+use super::authority::Dialect;
+use super::{Env, SignIn, Target};
+use crate::claims::{self, Members};
+use crate::error::{Code, Error, Result};
+use crate::secret::Secret;
+use crate::transport::{Call, Request, Response, Retry, TOKEN_BODY_LIMIT};
+
+/// A successful answer (RFC 6749 section 5.1, with Entra's additions).
+pub struct Answer {
+    /// The access token.
+    pub access_token: Secret,
+    /// The ID token, as sent.
+    pub id_token: Option<Secret>,
+    /// The refresh token.
+    pub refresh_token: Option<Secret>,
+    /// Seconds the access token lives from now.
+    pub expires_in: i64,
+    /// Seconds it may be used in an outage of the token service.
+    pub ext_expires_in: Option<i64>,
+    /// Seconds after which it should be renewed ahead of time.
+    pub refresh_in: Option<i64>,
+    /// Scopes granted, where the answer says.
+    pub scope: Option<String>,
+    /// Entra's `client_info`: who the account is, across tenants.
+    pub client_info: Option<String>,
+    /// The id of the exchange.
+    pub correlation_id: String,
+}
+
+/// A number, or a string of digits as v1 endpoints send it.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Seconds(serde_json::Value);
+
+impl Seconds {
+    fn get(&self) -> Option<i64> {
+        claims::seconds(&self.0.to_string())
+    }
+}
+
+#[derive(Deserialize)]
+struct RawAnswer {
+    access_token: Option<Zeroizing<String>>,
+    id_token: Option<Zeroizing<String>>,
+    refresh_token: Option<Zeroizing<String>>,
+    token_type: Option<String>,
+    expires_in: Option<Seconds>,
+    ext_expires_in: Option<Seconds>,
+    expires_on: Option<Seconds>,
+    refresh_in: Option<Seconds>,
+    scope: Option<String>,
+    client_info: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawError {
+    error: String,
+    error_description: Option<String>,
+    #[serde(default)]
+    error_codes: Vec<serde_json::Value>,
+    suberror: Option<String>,
+    claims: Option<String>,
+    correlation_id: Option<String>,
+    trace_id: Option<String>,
+}
+
+/// Form fields whose values no error may repeat.
+const SECRET_FIELDS: &[&str] = &["client_secret", "code", "code_verifier", "refresh_token", "password", "assertion", "client_assertion"];
+
+/// Asks the token endpoint. The form's values may be secret and are wiped once sent.
+pub async fn ask(env: &Env, call: &Call, sign_in: &SignIn, form: &[(&str, &str)], retry: Retry) -> Result<Answer> {
+    let mut body = String::with_capacity(8192);
+    {
+        let mut serializer = url::form_urlencoded::Serializer::new(&mut body);
+        for (key, value) in form {
+            serializer.append_pair(key, value);
+        }
+    }
+    let request = Request {
+        method: "POST",
+        url: sign_in.authority.endpoint(sign_in.target.dialect(), "token"),
+        headers: vec![("accept", Zeroizing::new("application/json".to_owned()))],
+        body: Some(("application/x-www-form-urlencoded", Zeroizing::new(body.into_bytes()))),
+        retry,
+        body_limit: TOKEN_BODY_LIMIT,
+    };
+    let response = env.transport.send(call, request).await?;
+    let now = env.transport.clock().unix();
+    let skew = server_time(&response).map(|server| server - now);
+    read(&response, now, sign_in, call).map_err(|error| {
+        let error = if error.code() == Code::AssertionTime
+            && let Some(skew) = skew
+        {
+            error.with_hint(format!("this machine's clock differs from the server's by {skew} s: set it right"))
+        } else {
+            error
+        };
+        let secrets: Vec<&str> = form.iter().filter(|(key, _)| SECRET_FIELDS.contains(key)).map(|(_, value)| *value).collect();
+        error.with_ids(Some(response.header("client-request-id").unwrap_or(&call.correlation_id)), response.header("x-ms-request-id")).scrub(&secrets)
+    })
+}
+
+fn server_time(response: &Response) -> Option<i64> {
+    let date = httpdate::parse_http_date(response.header("date")?).ok()?;
+    i64::try_from(date.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs()).ok()
+}
+
+fn read(response: &Response, now: i64, sign_in: &SignIn, call: &Call) -> Result<Answer> {
+    let host = &response.host;
+    if response.status == 200 && response.is_html() {
+        return Err(Error::new(Code::CaptivePortal, format!("a web page answered in the place of {host}"))
+            .with_status(200)
+            .with_hint("this network wants a sign-in of its own first: open a browser and complete it"));
+    }
+    let body = response.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&response.body);
+    if response.status == 200 {
+        let raw: RawAnswer = serde_json::from_slice(body).map_err(|_| not_json(response))?;
+        return success(raw, now, sign_in, call, host);
+    }
+    if let Ok(raw) = serde_json::from_slice::<RawError>(body) {
+        return Err(refusal(&raw, response.status, sign_in, now, response));
+    }
+    Err(match response.status {
+        429 => throttled(response, now),
+        502..=504 => server_error(Code::ServerUnavailable, response),
+        500.. => server_error(Code::ServerError, response),
+        404 => Error::new(Code::TenantNotFound, format!("{host} has no token endpoint for tenant {}", sign_in.authority.tenant()))
+            .with_status(404)
+            .with_hint("check the tenant and the authority"),
+        _ => not_json(response).with_status(response.status),
+    })
+}
+
+fn not_json(response: &Response) -> Error {
+    Error::new(Code::NotJson, format!("{} did not answer with the JSON expected (HTTP {})", response.host, response.status))
+        .with_status(response.status)
+        .with_hint("a proxy or another service may be answering in its place: check the network")
+}
+
+fn server_error(code: Code, response: &Response) -> Error {
+    Error::new(code, format!("{} failed with HTTP {}", response.host, response.status))
+        .with_status(response.status)
+        .with_retry(None)
+        .with_hint("try again later; the service has a problem of its own")
+}
+
+fn throttled(response: &Response, now: i64) -> Error {
+    let wait = crate::transport::asked_wait(response, now).map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    Error::new(Code::Throttled, format!("{} asks to slow down", response.host))
+        .with_status(429)
+        .with_retry(wait)
+        .with_hint("send fewer token requests: keep and reuse the token, it serves many calls")
+}
+
+fn success(raw: RawAnswer, now: i64, sign_in: &SignIn, call: &Call, host: &str) -> Result<Answer> {
+    let Some(access_token) = raw.access_token.filter(|token| !token.is_empty()) else {
+        return Err(Error::new(Code::NotJson, format!("{host} answered without an access token")).with_status(200));
+    };
+    if let Some(kind) = raw.token_type.as_deref()
+        && !kind.eq_ignore_ascii_case("bearer")
+    {
+        return Err(Error::new(Code::OauthOther, format!("{host} sent a token of type \"{kind}\", which is not supported")));
+    }
+    if access_token.bytes().any(|b| b.is_ascii_control() || b == b' ') {
+        return Err(Error::new(Code::NotJson, format!("{host} sent an access token that no header can carry")));
+    }
+    // RFC 6749 recommends expires_in; expires_on is Entra's own, and wrong when this machine's clock is.
+    let expires_in = raw
+        .expires_in
+        .and_then(|seconds| seconds.get())
+        .or_else(|| Some(raw.expires_on?.get()?.saturating_sub(now)))
+        .unwrap_or(3600)
+        .max(0);
+    let refresh_in = raw.refresh_in.and_then(|seconds| seconds.get()).filter(|at| (1..=expires_in).contains(at));
+    let secret = |value: Option<Zeroizing<String>>| value.filter(|v| !v.is_empty()).map(|v| Secret::new(v.as_str().to_owned()));
+    if sign_in.target.dialect() == Dialect::V2
+        && let (Some(scope), Target::Scopes(asked)) = (&raw.scope, &sign_in.target)
+    {
+        let missing = missing_scopes(asked, scope);
+        if !missing.is_empty() {
+            call.notices.tell(crate::transport::Notice::Warning(format!("these scopes were asked for but not granted: {}", missing.join(" "))));
+        }
+    }
+    Ok(Answer {
+        access_token: Secret::new(access_token.as_str().to_owned()),
+        id_token: secret(raw.id_token),
+        refresh_token: secret(raw.refresh_token),
+        expires_in,
+        ext_expires_in: raw.ext_expires_in.and_then(|seconds| seconds.get()).filter(|seconds| *seconds > 0),
+        refresh_in,
+        scope: raw.scope,
+        client_info: raw.client_info,
+        correlation_id: call.correlation_id.clone(),
+    })
+}
+
+/// Scopes asked for that the answer does not list. What only steers the answer (`.default`, OpenID's own) is not counted.
+pub fn missing_scopes(asked: &[String], granted: &str) -> Vec<String> {
+    let granted: Vec<String> = granted.split_whitespace().map(str::to_ascii_lowercase).collect();
+    let is_granted = |scope: &str| {
+        let scope = scope.to_ascii_lowercase();
+        // Entra lists a resource's scopes in full, Graph's often by their short names.
+        let short = scope.rsplit('/').next().unwrap_or(&scope);
+        granted.iter().any(|g| *g == scope || g == short || g.rsplit('/').next() == Some(&scope))
+    };
+    asked
+        .iter()
+        .filter(|scope| !scope.ends_with("/.default") && !matches!(scope.as_str(), "openid" | "profile" | "offline_access" | "email"))
+        .filter(|scope| !is_granted(scope))
+        .cloned()
+        .collect()
+}
+
+fn refusal(raw: &RawError, status: u16, sign_in: &SignIn, now: i64, response: &Response) -> Error {
+    if status == 429 {
+        return throttled(response, now).with_oauth(&raw.error, raw.suberror.as_deref());
+    }
+    let number = raw
+        .error_codes
+        .first()
+        .and_then(|code| code.to_string().trim_matches('"').parse().ok())
+        .or_else(|| aadsts::number_in(raw.error_description.as_deref().unwrap_or_default()));
+    oauth_error(&raw.error, raw.suberror.as_deref(), raw.error_description.as_deref(), raw.claims.as_deref(), number, sign_in)
+        .with_status(status)
+        .with_ids(raw.correlation_id.as_deref(), raw.trace_id.as_deref())
+}
+
+/// The error for an OAuth `error` and `suberror`, from the token endpoint or from the sign-in page.
+pub fn oauth_error(
+    error: &str,
+    suberror: Option<&str>,
+    description: Option<&str>,
+    claims: Option<&str>,
+    number: Option<u32>,
+    sign_in: &SignIn,
+) -> Error {
+    let code = match (error, suberror) {
+        (_, Some("consent_required")) => Code::ConsentRequired,
+        (_, Some("protection_policy_required")) => Code::BlockedByPolicy,
+        (_, Some("bad_token" | "token_expired")) => Code::InvalidGrant,
+        (_, Some("basic_action" | "additional_action" | "message_only" | "user_password_expired")) => Code::InteractionRequired,
+        (_, Some("client_mismatch")) => Code::OauthOther,
+        ("invalid_grant", _) => Code::InvalidGrant,
+        ("invalid_client", _) => Code::BadSecret,
+        ("interaction_required" | "login_required" | "account_selection_required", _) => Code::InteractionRequired,
+        ("consent_required", _) => Code::ConsentRequired,
+        ("access_denied" | "authorization_declined", _) => Code::Declined,
+        ("expired_token" | "code_expired", _) => Code::DeviceCodeExpired,
+        ("invalid_scope" | "invalid_resource" | "invalid_target", _) => Code::InvalidScope,
+        ("unauthorized_client", _) => Code::AppNotFound,
+        ("temporarily_unavailable", _) => Code::ServerUnavailable,
+        _ => Code::OauthOther,
+    };
+    let hint = match code {
+        Code::InteractionRequired | Code::InvalidGrant => "sign in again interactively",
+        Code::ConsentRequired => "sign in interactively and consent, or ask an administrator to grant the app's permissions",
+        Code::Declined => "sign in again and accept",
+        Code::BadSecret => "check the client secret",
+        Code::InvalidScope => "check the resource or scope",
+        Code::AppNotFound => "check the application (client) ID and its settings",
+        Code::BlockedByPolicy => "a policy of the tenant forbids this sign-in: ask an administrator",
+        _ => "look the error up by its number, or give the correlation id to support",
+    };
+    // What follows is for machines, and stands in fields of its own.
+    let text = description.unwrap_or_default();
+    let text = text.split(" Trace ID:").next().unwrap_or_default().split("\r\nTrace ID:").next().unwrap_or_default();
+    let message = if text.trim().is_empty() { format!("the sign-in service answered \"{error}\"") } else { text.to_owned() };
+    let result = Error::new(code, message).with_oauth(error, suberror).with_aadsts(number).with_hint(hint);
+    let result = aadsts::refine(result, number, &sign_in.about());
+    // A challenge only means something together with an answer that a person can satisfy.
+    match claims {
+        Some(claims) if result.code() == Code::MfaRequired => result.with_claims(Some(claims.to_owned())),
+        Some(claims) => result.with_code(Code::ClaimsChallenge).with_claims(Some(claims.to_owned())),
+        None => result,
+    }
+}
+
+/// Reads the claims part of an ID token as data: it came over TLS from the token endpoint, so no signature is asked for
+/// (OpenID Connect Core section 3.1.3.7, point 6), and native apps get unsigned ones from v1.
+pub fn id_claims(id_token: &Secret) -> Option<String> {
+    let decoded = claims::decode(id_token.expose()).ok()?;
+    Members::read(&decoded.claims)?;
+    Some(decoded.claims)
+}

@@ -1,0 +1,245 @@
+//! Tokens kept in memory, shared by all clients of the process that name the same cache.
+//!
+//! The key of an access token holds all that makes it another token: emulator or cloud, tenant asked for, client, grant, credential, dialect,
+//! exact resource or scopes, claims; the account stands beside it. Refresh tokens are kept per cloud, client and account: one serves every resource.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use aws_lc_rs::hmac;
+use once_cell::sync::Lazy;
+
+use super::flight::Flights;
+use super::token::{Token, User};
+use super::{SignIn, UserHint, UserIdType};
+use crate::clock::Random;
+use crate::error::{Code, Error, Result};
+use crate::secret::Secret;
+
+/// The strings that an entry is found by, made once per prepared request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    access: Arc<str>,
+    refresh: Arc<str>,
+}
+
+impl Key {
+    /// The key for a sign-in; `credential` is the id of the client's credential, if it has one.
+    pub fn new(sign_in: &SignIn, emulator: Option<&str>, credential: Option<&str>) -> Key {
+        // A line break can be in none of the parts, so no two sets of parts make one key.
+        let cloud = format!("{}\n{}", emulator.unwrap_or_default(), sign_in.authority.cloud());
+        let client = sign_in.client_id.to_ascii_lowercase();
+        let access = format!(
+            "{cloud}\n{}\n{client}\n{}\n{}\n{}\n{}",
+            sign_in.authority.tenant().to_ascii_lowercase(),
+            sign_in.grant.name(),
+            credential.unwrap_or_default(),
+            sign_in.target.key(),
+            sign_in.claims.as_deref().unwrap_or_default().escape_default(),
+        );
+        let refresh = format!("{cloud}\n{client}");
+        Key { access: access.into(), refresh: refresh.into() }
+    }
+
+    /// The access token's part, which also names the flight that fetches it.
+    pub fn access(&self) -> &str {
+        &self.access
+    }
+}
+
+struct Renewal {
+    user: User,
+    tenant_id: Option<String>,
+    token: Secret,
+}
+
+#[derive(Default)]
+struct Inner {
+    tokens: HashMap<Arc<str>, Vec<Arc<Token>>>,
+    renewals: HashMap<Arc<str>, Vec<Renewal>>,
+    stored: u64,
+}
+
+/// A refresh token found, with whom it is for.
+pub struct Found {
+    /// The account's id across tenants.
+    pub account: String,
+    /// The refresh token.
+    pub token: Secret,
+}
+
+/// One cache.
+pub struct Cache {
+    inner: RwLock<Inner>,
+    /// Moves with every change: what was found before it may not be found again.
+    generation: AtomicU64,
+    /// Moves when the cache is cleared: what was asked for before it must not come back.
+    epoch: AtomicU64,
+    credential_key: hmac::Key,
+    /// Calls under way.
+    pub flights: Arc<Flights>,
+    /// One person is asked one thing at a time, per account.
+    pub turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+static NAMED: Lazy<Mutex<HashMap<String, Arc<Cache>>>> = Lazy::new(Mutex::default);
+
+impl Cache {
+    /// A cache of its own.
+    pub fn private(random: &dyn Random) -> Result<Arc<Cache>> {
+        let mut key = [0u8; 32];
+        random.fill(&mut key)?;
+        Ok(Arc::new(Cache {
+            inner: RwLock::default(),
+            generation: AtomicU64::new(1),
+            epoch: AtomicU64::new(0),
+            credential_key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+            flights: Arc::default(),
+            turns: Mutex::default(),
+        }))
+    }
+
+    /// The process's cache of that name.
+    pub fn named(name: &str, random: &dyn Random) -> Result<Arc<Cache>> {
+        let mut caches = NAMED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cache) = caches.get(name) {
+            return Ok(Arc::clone(cache));
+        }
+        let cache = Cache::private(random)?;
+        caches.insert(name.to_owned(), Arc::clone(&cache));
+        Ok(cache)
+    }
+
+    /// The id of a credential: an HMAC under a key that this cache made for itself, so nothing about the secret can be read from it.
+    pub fn credential_id(&self, secret: &Secret) -> String {
+        use base64::Engine;
+        base64::engine::general_purpose::STANDARD_NO_PAD.encode(hmac::sign(&self.credential_key, secret.expose().as_bytes()))
+    }
+
+    /// Moves with every change.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Moves when the cache is cleared.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// A token with more than the wished margin left. Several accounts that fit are an error, as with ADAL.
+    pub fn find(&self, key: &Key, sign_in: &SignIn, now: i64) -> Result<Option<Arc<Token>>> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(tokens) = inner.tokens.get(&key.access) else { return Ok(None) };
+        let mut fitting = tokens.iter().filter(|token| token.is_fresh(now, sign_in.expiry_margin) && fits(sign_in, token.user()));
+        match (fitting.next(), fitting.next()) {
+            (Some(_), Some(_)) => Err(several()),
+            (first, _) => Ok(first.map(Arc::clone)),
+        }
+    }
+
+    /// The refresh token of the one account that fits.
+    pub fn find_renewal(&self, key: &Key, sign_in: &SignIn) -> Result<Option<Found>> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(renewals) = inner.renewals.get(&key.refresh) else { return Ok(None) };
+        let tenant = sign_in.authority.tenant();
+        let mut fitting = renewals.iter().filter(|renewal| {
+            // One sign-in serves a person's other tenants too, but not by surprise: a tenant named by its id is honoured.
+            let same_tenant = !super::authority::is_guid(tenant) || renewal.tenant_id.as_deref().is_none_or(|id| id.eq_ignore_ascii_case(tenant));
+            same_tenant && fits(sign_in, Some(&renewal.user))
+        });
+        match (fitting.next(), fitting.next()) {
+            (Some(_), Some(_)) => Err(several()),
+            (first, _) => Ok(first.map(|renewal| Found { account: account_of(&renewal.user), token: renewal.token.clone() })),
+        }
+    }
+
+    /// Stores what an answer brought, unless the cache was cleared since `epoch`.
+    pub fn store(&self, key: &Key, token: &Arc<Token>, refresh_token: Option<&Secret>, epoch: u64, now: i64) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        if self.epoch() != epoch {
+            return;
+        }
+        let account = token.user().map(account_of);
+        let entry = inner.tokens.entry(Arc::clone(&key.access)).or_default();
+        entry.retain(|old| old.expires_on() > now && old.user().map(account_of) != account);
+        entry.push(Arc::clone(token));
+        if let (Some(user), Some(refresh_token)) = (token.user(), refresh_token) {
+            let renewals = inner.renewals.entry(Arc::clone(&key.refresh)).or_default();
+            let account = account_of(user);
+            renewals.retain(|old| account_of(&old.user) != account);
+            renewals.push(Renewal { user: user.clone(), tenant_id: token.tenant_id().map(str::to_owned), token: refresh_token.clone() });
+        }
+        inner.stored += 1;
+        // What has expired under keys that nobody asks for any more would otherwise stay for ever.
+        if inner.stored.is_multiple_of(1024) {
+            inner.tokens.retain(|_, tokens| {
+                tokens.retain(|token| token.expires_on() > now);
+                !tokens.is_empty()
+            });
+        }
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Drops a refresh token that the service refused; one that came in its place meanwhile stays.
+    pub fn drop_renewal(&self, key: &Key, refused: &Secret) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(renewals) = inner.renewals.get_mut(&key.refresh) {
+            renewals.retain(|renewal| renewal.token.expose() != refused.expose());
+        }
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Drops one access token that an API refused.
+    pub fn drop_token(&self, key: &Key, refused: &str) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tokens) = inner.tokens.get_mut(&key.access) {
+            tokens.retain(|token| token.value() != refused);
+        }
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Forgets everything, and everything that is still on its way.
+    pub fn clear(&self) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        *inner = Inner::default();
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+fn several() -> Error {
+    Error::new(Code::InteractionRequired, "tokens of several accounts are in the cache and the request fits more than one")
+        .with_oauth("multiple_matching_tokens_detected", None)
+        .with_hint("say whose token is wanted: name the user in the request (-UserId)")
+}
+
+fn account_of(user: &User) -> String {
+    user.home_account_id.clone().or_else(|| user.unique_id.clone()).or_else(|| user.displayable_id.clone()).unwrap_or_default()
+}
+
+/// True if a cached account is the one asked for. A token without a person fits a request that names none.
+fn fits(sign_in: &SignIn, user: Option<&User>) -> bool {
+    let same = |a: &Option<String>, b: &str| a.as_deref().is_some_and(|a| a.eq_ignore_ascii_case(b));
+    match (&sign_in.user, user) {
+        (None, _) => match (&sign_in.login_hint, user) {
+            (Some(hint), Some(user)) => same(&user.displayable_id, hint) || same(&user.username, hint),
+            _ => true,
+        },
+        (Some(_), None) => false,
+        (Some(UserHint { id, kind: UserIdType::UniqueId }), Some(user)) => user.unique_id.as_deref() == Some(id),
+        (Some(UserHint { id, .. }), Some(user)) => same(&user.displayable_id, id) || same(&user.username, id),
+    }
+}
+
+/// Refuses a person other than the one the request insists on (ADAL's `user_mismatch`).
+pub fn check_user(sign_in: &SignIn, user: Option<&User>) -> Result<()> {
+    let Some(hint) = &sign_in.user else { return Ok(()) };
+    if hint.kind == UserIdType::OptionalDisplayableId || fits(sign_in, user) {
+        return Ok(());
+    }
+    let who = user.and_then(|user| user.displayable_id.as_deref()).unwrap_or("another account");
+    Err(Error::new(Code::OauthOther, format!("signed in as {who}, but the request insists on {}", hint.id))
+        .with_oauth("user_mismatch", None)
+        .with_hint("sign in with the account asked for, or change the user of the request"))
+}

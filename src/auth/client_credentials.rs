@@ -1,0 +1,43 @@
+//! The app signs in by itself (RFC 6749 section 4.4), with a client secret.
+
+use super::answer::{self, Answer};
+use super::{Credential, Env, SignIn, Target, aadsts};
+use crate::error::{Error, Result};
+use crate::transport::{Call, Retry};
+
+/// Asks for a token for the app itself.
+pub async fn client_credentials(env: &Env, call: &Call, sign_in: &SignIn, credential: &Credential) -> Result<Answer> {
+    let scope;
+    let mut form: Vec<(&str, &str)> = vec![("grant_type", "client_credentials"), ("client_id", &sign_in.client_id), ("client_secret", credential.secret.expose())];
+    match &sign_in.target {
+        Target::Resource(resource) => form.push(("resource", resource)),
+        Target::Scopes(scopes) => {
+            scope = scopes.join(" ");
+            form.push(("scope", &scope));
+        }
+    }
+    if let Some(claims) = &sign_in.claims {
+        form.push(("claims", claims));
+    }
+    answer::ask(env, call, sign_in, &form, Retry::Once).await
+}
+
+/// Refuses, before the network is asked, what the token endpoint would refuse.
+pub fn check(sign_in: &SignIn) -> Result<()> {
+    if sign_in.authority.is_multi_tenant() {
+        return Err(Error::argument(
+            format!("an app that signs in by itself needs its tenant, not \"{}\"", sign_in.authority.tenant()),
+            "name the tenant by its ID or domain",
+        ));
+    }
+    if let Target::Scopes(scopes) = &sign_in.target
+        && (scopes.len() != 1 || !scopes.iter().all(|scope| scope.ends_with("/.default")))
+    {
+        return Err(Error::argument(
+            "an app that signs in by itself asks for exactly one scope that ends in /.default",
+            format!("use {}", aadsts::default_scope(scopes)),
+        )
+        .with_code(crate::error::Code::InvalidScope));
+    }
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! A refresh token turned into an access token (RFC 6749 section 6), for any resource of the same client.
+
+use super::answer::{self, Answer};
+use super::{Credential, Env, SignIn, Target};
+use crate::error::Result;
+use crate::secret::Secret;
+use crate::transport::{Call, Retry};
+
+/// Spends a refresh token. It is not sent a second time: the service may have rotated it already.
+pub async fn refresh(env: &Env, call: &Call, sign_in: &SignIn, refresh_token: &Secret, credential: Option<&Credential>) -> Result<Answer> {
+    let scope;
+    let mut form: Vec<(&str, &str)> = vec![
+        ("grant_type", "refresh_token"),
+        ("client_id", &sign_in.client_id),
+        ("refresh_token", refresh_token.expose()),
+        ("client_info", "1"),
+    ];
+    match &sign_in.target {
+        Target::Resource(resource) => form.extend([("resource", resource.as_str()), ("scope", "openid")]),
+        Target::Scopes(scopes) => {
+            scope = SignIn::user_scopes(scopes);
+            form.push(("scope", &scope));
+        }
+    }
+    if let Some(credential) = credential {
+        form.push(("client_secret", credential.secret.expose()));
+    }
+    if let Some(claims) = &sign_in.claims {
+        form.push(("claims", claims));
+    }
+    answer::ask(env, call, sign_in, &form, Retry::Never).await
+}

@@ -1,0 +1,43 @@
+//! A cancel signal that a caller can trigger from any thread.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::operation::Operation;
+
+/// Cancels every operation it was given to, now and later.
+#[derive(Default)]
+pub struct Cancel {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    triggered: bool,
+    operations: Vec<Weak<Operation>>,
+}
+
+impl Cancel {
+    /// Ends what runs under this signal, and what will. Never blocks; a second call does nothing.
+    pub fn trigger(&self) {
+        let operations = {
+            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.triggered = true;
+            std::mem::take(&mut inner.operations)
+        };
+        for operation in operations.iter().filter_map(Weak::upgrade) {
+            operation.cancel();
+        }
+    }
+
+    /// Puts an operation under this signal.
+    pub fn govern(&self, operation: &Arc<Operation>) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.triggered {
+            drop(inner);
+            operation.cancel();
+            return;
+        }
+        inner.operations.retain(|old| old.strong_count() > 0);
+        inner.operations.push(Arc::downgrade(operation));
+    }
+}

@@ -1,0 +1,88 @@
+//! A client's settings, from JSON.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::error::{Code, Error, Result};
+use crate::transport::{Proxy, Settings};
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct Document {
+    application: Option<String>,
+    cache: Option<String>,
+    proxy: Option<String>,
+    ca_file: Option<String>,
+    connect_timeout_ms: Option<u64>,
+    timeout_ms: Option<u64>,
+}
+
+/// Checked settings.
+pub struct Config {
+    /// How connections are made.
+    pub settings: Settings,
+    /// `private`, or the name of a cache of the process.
+    pub cache: String,
+}
+
+/// Reads a JSON document of ours; an empty one is `{}`. What is wrong with it is told by the parser, which names the key.
+pub fn parse_document<'a, T: Deserialize<'a> + Default>(json: &'a [u8], what: &str) -> Result<T> {
+    if json.is_empty() {
+        return Ok(T::default());
+    }
+    if json.len() > 1 << 20 {
+        return Err(Error::new(Code::TooLarge, format!("the {what} is larger than 1 MiB")));
+    }
+    let text = std::str::from_utf8(json).map_err(|_| Error::new(Code::BadUtf8, format!("the {what} is not valid UTF-8")))?;
+    serde_json::from_str(text).map_err(|error| {
+        Error::argument(format!("the {what} is not right: {error}"), "see the header's description of the document for its keys; unknown keys are errors so that a typo is not silent")
+    })
+}
+
+impl Config {
+    /// Reads and checks the document.
+    pub fn parse(json: &[u8]) -> Result<Config> {
+        let document: Document = parse_document(json, "client configuration")?;
+        let proxy = Proxy::parse(document.proxy.as_deref().unwrap_or("system"))?;
+        let roots = document.ca_file.map(|path| read_roots(&path)).transpose()?;
+        let application = document.application.unwrap_or_default();
+        if application.len() > 200 || application.bytes().any(|b| !(b' '..=b'~').contains(&b)) {
+            return Err(Error::argument("application is longer than 200 characters or holds others than printable ASCII", "write it as Name/Version"));
+        }
+        let mut user_agent = format!("defender-xdr/{} ({}; {})", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH);
+        if !application.is_empty() {
+            user_agent = format!("{application} {user_agent}");
+        }
+        let cache = document.cache.unwrap_or_else(|| "default".to_owned());
+        if cache.is_empty() || cache.len() > 100 {
+            return Err(Error::argument("cache is empty or longer than 100 characters", "use \"default\", a name of your own, or \"private\""));
+        }
+        Ok(Config {
+            settings: Settings {
+                user_agent,
+                proxy,
+                roots,
+                connect_timeout: millis(document.connect_timeout_ms, 10_000, "connect_timeout_ms")?,
+                timeout: millis(document.timeout_ms, 100_000, "timeout_ms")?,
+            },
+            cache,
+        })
+    }
+}
+
+fn millis(value: Option<u64>, default: u64, name: &str) -> Result<Duration> {
+    match value.unwrap_or(default) {
+        ms @ 1..=86_400_000 => Ok(Duration::from_millis(ms)),
+        _ => Err(Error::argument(format!("{name} is outside 1 to 86400000"), "give milliseconds")),
+    }
+}
+
+fn read_roots(path: &str) -> Result<Vec<u8>> {
+    if !Path::new(path).is_absolute() {
+        return Err(Error::argument(format!("ca_file \"{path}\" is not an absolute path"), "give the full path of a PEM file"));
+    }
+    let file = std::fs::read(path).map_err(|error| Error::argument(format!("ca_file \"{path}\" cannot be read: {}", error.kind()), "give the full path of a readable PEM file"))?;
+    Ok(file)
+}

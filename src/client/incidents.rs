@@ -1,0 +1,101 @@
+//! Listing and getting incidents with a prepared request's token, renewed once when the API refuses it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Mutex;
+
+use super::operation::Operation;
+use super::request::PreparedRequest;
+use crate::auth::token::Token;
+use crate::clock::BoxFuture;
+use crate::defender::incidents::{self, Get, Items, List};
+use crate::defender::{Bearer, Sink};
+use crate::error::Result;
+use crate::transport::Call;
+
+/// The limit of a whole listing, when the caller names none: a day, since each exchange has a limit of its own.
+const LIST_TIMEOUT: Duration = Duration::from_secs(86_400);
+/// The limit of one page or record.
+const ONE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The token of one operation, renewed in its course.
+struct Renewing {
+    request: Arc<PreparedRequest>,
+    operation: Arc<Operation>,
+    current: Mutex<Option<Arc<Token>>>,
+}
+
+impl Bearer for Renewing {
+    fn bearer<'a>(&'a self, call: &'a Call, refused: Option<&'a str>) -> BoxFuture<'a, Result<Arc<str>>> {
+        Box::pin(async move {
+            let mut current = self.current.lock().await;
+            let (token, _) = match refused {
+                Some(refused) => self.request.renewed(call, self.operation.as_ref(), refused).await?,
+                None => self.request.token(call, self.operation.as_ref()).await?,
+            };
+            let value = Arc::from(token.value());
+            *current = Some(token);
+            Ok(value)
+        })
+    }
+}
+
+impl Sink for Operation {
+    fn take(&self, items: Vec<Bytes>) -> BoxFuture<'_, ()> {
+        Box::pin(self.hand_over(items))
+    }
+}
+
+impl PreparedRequest {
+    fn bearer(self: &Arc<Self>, operation: &Arc<Operation>) -> Renewing {
+        Renewing { request: Arc::clone(self), operation: Arc::clone(operation), current: Mutex::new(None) }
+    }
+
+    fn check_secrets(&self) -> Result<()> {
+        if self.sign_in().grant.secret_name().is_some() {
+            self.needed_secret()?;
+        }
+        Ok(())
+    }
+
+    /// Starts to list incidents; items come as the query asks.
+    pub fn list_incidents(self: &Arc<Self>, query: &[u8], timeout: Option<Duration>) -> Result<Arc<Operation>> {
+        self.list(List::parse(query)?, true, timeout.unwrap_or(LIST_TIMEOUT))
+    }
+
+    /// Starts to get one page, whole.
+    pub(crate) fn one_page(self: &Arc<Self>, query: &[u8], timeout: Option<Duration>) -> Result<Arc<Operation>> {
+        let mut list = List::parse(query)?;
+        list.items = Items::Pages;
+        list.single_page = true;
+        self.list(list, false, timeout.unwrap_or(ONE_TIMEOUT))
+    }
+
+    fn list(self: &Arc<Self>, list: List, listens: bool, timeout: Duration) -> Result<Arc<Operation>> {
+        self.check_secrets()?;
+        let request = Arc::clone(self);
+        Operation::start(listens, timeout, |operation| async move {
+            let call = request.call(timeout, &operation)?;
+            let bearer = request.bearer(&operation);
+            incidents::list(request.client().env.transport.as_ref(), &call, &bearer, &list, operation.as_ref()).await?;
+            Ok(None)
+        })
+    }
+
+    /// Starts to get one incident; it comes as the only item.
+    pub fn get_incident(self: &Arc<Self>, query: &[u8], timeout: Option<Duration>) -> Result<Arc<Operation>> {
+        self.check_secrets()?;
+        let get = Get::parse(query)?;
+        let timeout = timeout.unwrap_or(ONE_TIMEOUT);
+        let request = Arc::clone(self);
+        Operation::start(true, timeout, |operation| async move {
+            let call = request.call(timeout, &operation)?;
+            let bearer = request.bearer(&operation);
+            let item = incidents::get(request.client().env.transport.as_ref(), &call, &bearer, &get).await?;
+            operation.hand_over([item]).await;
+            Ok(None)
+        })
+    }
+}

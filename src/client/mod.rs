@@ -1,0 +1,103 @@
+//! What callers mean: a client with its settings, prepared requests, and operations that bring tokens and incidents.
+
+mod acquire;
+mod cancel;
+mod config;
+mod incidents;
+mod oneshot;
+mod operation;
+mod request;
+mod runtime;
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::auth::cache::Cache;
+use crate::auth::Env;
+use crate::claims;
+use crate::clock::{Clock, Random, SystemClock, SystemRandom};
+use crate::defender::services;
+use crate::error::Result;
+use crate::transport::{Emulator, HttpTransport, Transport};
+
+pub use cancel::Cancel;
+pub use operation::{Event, Operation, State};
+pub use request::PreparedRequest;
+
+/// Settings, connections and the cache behind them. Shared by many threads.
+pub struct Client {
+    http: Arc<HttpTransport>,
+    env: Env,
+    cache: Arc<Cache>,
+    cache_name: String,
+    announced: std::sync::atomic::AtomicBool,
+}
+
+impl Client {
+    /// A client with the settings of a JSON document; see `dxdr_client_new` for the keys.
+    pub fn new(config: &[u8]) -> Result<Arc<Client>> {
+        Client::with(config, system_clock(), Arc::new(SystemRandom))
+    }
+
+    /// A client that lives by the given time and randomness.
+    pub fn with(config: &[u8], clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Arc<Client>> {
+        let config = config::Config::parse(config)?;
+        let emulator = match std::env::var("DEFENDER_XDR_EMULATOR") {
+            Ok(value) if !value.trim().is_empty() => Some(Emulator::parse(&value)?),
+            _ => None,
+        };
+        let cache = match config.cache.as_str() {
+            "private" => Cache::private(random.as_ref())?,
+            name => Cache::named(name, random.as_ref())?,
+        };
+        let http = Arc::new(HttpTransport::new(config.settings, emulator, clock, random)?);
+        let env = Env { transport: Arc::clone(&http) as Arc<dyn Transport> };
+        Ok(Arc::new(Client { http, env, cache, cache_name: config.cache, announced: std::sync::atomic::AtomicBool::new(false) }))
+    }
+
+    /// What the client is set to, without any secret.
+    pub fn describe(&self) -> Value {
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "cache": self.cache_name,
+            "emulator": self.http.emulator_origin(),
+            "proxy": self.http.describe_proxy(),
+            "user_agent": self.http.user_agent(),
+        })
+    }
+
+    /// Forgets every token in the client's cache, for all who share it.
+    pub fn clear_cache(&self) {
+        self.cache.clear();
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        self.http.clock()
+    }
+
+    /// The warning that an emulator stands in, the first time it is due.
+    fn announcement(&self) -> Option<String> {
+        let origin = self.http.emulator_origin()?;
+        let first = !self.announced.swap(true, std::sync::atomic::Ordering::AcqRel);
+        first.then(|| format!("DEFENDER_XDR_EMULATOR is set: requests go to the emulator at {origin}, not to Microsoft"))
+    }
+}
+
+/// Decodes and explains a token; see `dxdr_decode_claims` for the document.
+pub fn decode_claims(token: &str) -> Result<Vec<u8>> {
+    claims::decode(token)?.explain(system_clock().unix(), services::name_of_audience)
+}
+
+fn system_clock() -> Arc<dyn Clock> {
+    #[cfg(feature = "test-hooks")]
+    {
+        use once_cell::sync::Lazy;
+        static STEPPED: Lazy<Option<Arc<dyn Clock>>> =
+            Lazy::new(|| crate::clock::stepped::SteppedClock::from_environment().map(|clock| Arc::new(clock) as Arc<dyn Clock>));
+        if let Some(clock) = STEPPED.as_ref() {
+            return Arc::clone(clock);
+        }
+    }
+    Arc::new(SystemClock)
+}

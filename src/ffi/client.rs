@@ -1,0 +1,123 @@
+//! Settings, connections, and the cache behind them.
+
+use std::sync::Arc;
+
+use super::buf::{dxdr_buf, give};
+use super::convert::{Out, handle, input, pointer};
+use super::slots::Table;
+use super::{guard, process, version};
+use crate::client::Client;
+use crate::error::Result;
+
+/// Settings and connections. Make one and keep it: connections and the TLS setup are shared by all that is done with it.
+///
+/// Owned by the caller, freed with dxdr_client_free(); requests and operations made with it keep what they need. Safe from many threads.
+pub struct dxdr_client {
+    _opaque: [u8; 0],
+}
+
+static CLIENTS: Table<Client> = Table::new(4, "dxdr_client");
+
+pub fn get(client: *const dxdr_client) -> Result<Arc<Client>> {
+    CLIENTS.get(handle(client)?)
+}
+
+/// Makes a client. Opens nothing: the runtime, the trust store and connections wait for the first need.
+///
+/// The configuration is a JSON object; every key is optional, an empty document (len 0) is all defaults:
+///   "application"         your program as "Name/Version", put in front of the User-Agent; printable ASCII, at most 200 characters
+///   "cache"               "default", a name of your own (clients of one process that name the same cache share its tokens), or "private"
+///   "proxy"               "system" (default: environment and operating system), "none", or "http://HOST:PORT"; credentials only by HTTPS_PROXY
+///   "ca_file"             absolute path of a PEM file of roots to trust beside the operating system's
+///   "connect_timeout_ms"  limit for one connection, 1 to 86400000, default 10000
+///   "timeout_ms"          limit for one HTTP exchange, 1 to 86400000, default 100000
+///
+/// The environment adds DEFENDER_XDR_EMULATOR (send to a local emulator what is meant for Microsoft) and DEFENDER_XDR_LOG ("stderr" or an
+/// absolute path: a trace without secrets).
+///
+/// @param config  the configuration; copied
+/// @param len     its length in bytes
+/// @param client  receives the client
+/// @param error   receives the error document; may be NULL
+/// @return DXDR_STATUS_OK, NULL_POINTER, BAD_UTF8, TOO_LARGE or BAD_ARGUMENT
+///
+/// Safe from any thread.
+///
+/// # Safety
+///
+/// `config` points to `len` readable bytes; `client` and `error` to writable memory for a pointer, or are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dxdr_client_new(config: *const u8, len: usize, client: *mut *mut dxdr_client, error: *mut *mut dxdr_buf) -> i32 {
+    let body = || {
+        // SAFETY: the caller vouches for `client`.
+        let out = unsafe { Out::required(client) }?;
+        // SAFETY: the caller vouches for `config` and `len`.
+        let config = unsafe { input(config, len) }?;
+        process::arm();
+        out.set(pointer(CLIENTS.insert(Client::new(config)?)?));
+        Ok(())
+    };
+    // SAFETY: the caller vouches for `error`.
+    unsafe { guard(error, body) }
+}
+
+/// Describes a client: {"version", "abi", "cache", "emulator": "http://127.0.0.1:PORT" or null, "proxy", "user_agent"}.
+///
+/// @param client  the client
+/// @param json    receives the document
+/// @param error   receives the error document; may be NULL
+/// @return DXDR_STATUS_OK, NULL_POINTER or BAD_HANDLE
+///
+/// Safe from any thread.
+///
+/// # Safety
+///
+/// `json` and `error` point to writable memory for a pointer, or are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dxdr_client_describe(client: *const dxdr_client, json: *mut *mut dxdr_buf, error: *mut *mut dxdr_buf) -> i32 {
+    let body = || {
+        // SAFETY: the caller vouches for `json`.
+        let out = unsafe { Out::required(json) }?;
+        let mut document = get(client)?.describe();
+        if let Some(document) = document.as_object_mut() {
+            document.insert("abi".to_owned(), version::dxdr_abi_version().into());
+        }
+        out.set(give(document.to_string().into_bytes().into())?);
+        Ok(())
+    };
+    // SAFETY: the caller vouches for `error`.
+    unsafe { guard(error, body) }
+}
+
+/// Forgets every token in the client's cache, for all clients that share it. Token calls under way end, but are not stored any more.
+///
+/// @param client  the client
+/// @param error   receives the error document; may be NULL
+/// @return DXDR_STATUS_OK, NULL_POINTER or BAD_HANDLE
+///
+/// Safe from any thread.
+///
+/// # Safety
+///
+/// `error` points to writable memory for a pointer, or is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dxdr_client_clear_cache(client: *mut dxdr_client, error: *mut *mut dxdr_buf) -> i32 {
+    let body = || {
+        get(client)?.clear_cache();
+        Ok(())
+    };
+    // SAFETY: the caller vouches for `error`.
+    unsafe { guard(error, body) }
+}
+
+/// Frees a client. What runs goes on with what it holds; cached tokens stay, unless the cache was "private". NULL is accepted and does nothing.
+///
+/// @return DXDR_STATUS_OK, or BAD_HANDLE if it was freed already, which does no harm
+///
+/// Safe from any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn dxdr_client_free(client: *mut dxdr_client) -> i32 {
+    let body = || if client.is_null() { Ok(()) } else { CLIENTS.remove(handle(client)?).map(drop) };
+    // SAFETY: no place for an error is given.
+    unsafe { guard(std::ptr::null_mut(), body) }
+}

@@ -1,0 +1,374 @@
+//! Operations, for hosts that must stay responsive.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::buf::{dxdr_buf, give};
+use super::convert::{Out, handle, input, pointer, text, timeout};
+use super::guard;
+use super::request::{self, dxdr_request};
+use super::slots::Table;
+use super::token::{dxdr_token, give_token};
+use crate::client::{Operation, State};
+use crate::error::{Code, Error, Result};
+
+/// A running operation: start it, wait for it in slices, take what it brings, free it.
+///
+/// Owned by the caller, freed with dxdr_op_free(), which also cancels it. One thread waits and takes; dxdr_op_cancel() and dxdr_op_reply() may be
+/// called from any other at the same time.
+pub struct dxdr_op {
+    _opaque: [u8; 0],
+}
+
+/// Where an operation stands.
+#[repr(i32)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum dxdr_op_state {
+    /// Nothing to take yet: wait again.
+    RUNNING = 0,
+    /// An event waits: take it with dxdr_op_take_event().
+    EVENT = 1,
+    /// An item waits: take it with dxdr_op_take_item().
+    ITEM = 2,
+    /// It succeeded, and all it brought was taken.
+    DONE = 3,
+    /// It failed: take the error with dxdr_op_take_error().
+    FAILED = 4,
+    /// It was cancelled.
+    CANCELLED = 5,
+}
+
+impl dxdr_op_state {
+    #[expect(clippy::as_conversions, reason = "a fieldless repr(i32) enum has no other way to its value")]
+    fn value(self) -> i32 {
+        self as i32
+    }
+}
+
+/// Freeing an operation ends it, whoever else still looks at it.
+struct Owned(Arc<Operation>);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+static OPERATIONS: Table<Owned> = Table::new(7, "dxdr_op");
+
+fn get(op: *const dxdr_op) -> Result<Arc<Operation>> {
+    Ok(Arc::clone(&OPERATIONS.get(handle(op)?)?.0))
+}
+
+fn put(operation: Arc<Operation>) -> Result<*mut dxdr_op> {
+    OPERATIONS.insert(Arc::new(Owned(operation))).map(pointer)
+}
+
+/// Starts to acquire a token. Bad arguments fail here and make no operation; everything later is the operation's own failure.
+///
+/// Events it may bring: open_browser, paste_redirect, retry, verbose, warning (see dxdr_op_take_event()). After DONE take the token with
+/// dxdr_op_take_token().
+///
+/// @param request     the request
+/// @param timeout_ms  the limit in milliseconds; 0 is the default: 300000 where a person signs in, else 100000
+/// @param op          receives the operation
+/// @param error       receives the error document; may be NULL
+/// @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_ARGUMENT (a secret is missing) or OUT_OF_MEMORY
+///
+/// Safe from any thread.
+///
+/// # Safety
+///
+/// `op` and `error` point to writable memory for a pointer, or are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dxdr_acquire_token_start(request: *mut dxdr_request, timeout_ms: u32, op: *mut *mut dxdr_op, error: *mut *mut dxdr_buf) -> i32 {
+    let body = || {
+        // SAFETY: the caller vouches for `op`.
+        let out = unsafe { Out::required(op) }?;
+        out.set(put(request::get(request)?.acquire(true, timeout(timeout_ms))?)?);
+        Ok(())
+    };
+    // SAFETY: the caller vouches for `error`.
+    unsafe { guard(error, body) }
+}
+
+/// Starts to list incidents, newest first: every one, or the first N. The query is a JSON object; every key is optional:
+///   "filter"    OData, on lastUpdateTime, createdTime, status and assignedTo, such as "status eq 'Active'"
+///   "first"     stop after this many incidents
+///   "top"       incidents a page, 1 to 100, default 100
+///   "skip"      leave out so many at the start
+///   "items"     "records" (default): an item is one incident, and one that appears on two pages comes once; "pages": an item is a whole answer
+///   "base_url"  another host of the service, such as "https://eu.api.security.microsoft.com"
+/// Items are the service's bytes, exactly as sent. The next page is fetched while you use this one, and no further.
+///
+/// Events it may bring: those of dxdr_acquire_token_start(), and progress.
+///
+/// @param request     how the token is got, for the resource https://api.security.microsoft.com; renewed when the API refuses it
+/// @param query       the query document; may be NULL with query_len 0
+/// @param query_len   its length in bytes
+/// @param timeout_ms  the limit of the whole listing in milliseconds; 0 is the default, a day
+/// @param op          receives the operation
+/// @param error       receives the error document; may be NULL
+/// @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8, TOO_LARGE, BAD_ARGUMENT, BAD_FILTER or OUT_OF_MEMORY
+///
+/// Safe from any thread.
+///
+/// # Safety
+///
+/// `query` points to `query_len` readable bytes; `op` and `error` to writable memory for a pointer, or are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dxdr_list_incidents_start(request: *mut dxdr_request, query: *const u8, query_len: usize, timeout_ms: u32, op: *mut *mut dxdr_op, error: *mut *mut dxdr_buf) -> i32 {
+    let body = || {
+        // SAFETY: the caller vouches for `op`.
+        let out = unsafe { Out::required(op) }?;
+        let request = request::get(request)?;
+        // SAFETY: the caller vouches for `query` and `query_len`.
+        let query = unsafe { input(query, query_len) }?;
+        out.set(put(request.list_incidents(query, timeout(timeout_ms))?)?);
+        Ok(())
+    };
+    // SAFETY: the caller vouches for `error`.
+    unsafe { guard(error, body) }
+}
+
+/// Starts to get one incident: {"id": 123, "base_url": optional}. It comes as the only item, the service's bytes exactly as sent.
+///
+/// @param request     how the token is got, for the resource https://api.security.microsoft.com; renewed when the API refuses it
+/// @param query       the query document
+/// @param query_len   its length in bytes
+/// @param timeout_ms  the limit in milliseconds; 0 is the default, 300000
+/// @param op          receives the operation
+/// @param error       receives the error document; may be NULL
+/// @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8, TOO_LARGE, BAD_ARGUMENT or OUT_OF_MEMORY
+///
+/// Safe from any thread.
+///
+/// # Safety
+///
+/// `query` points to `query_len` readable bytes; `op` and `error` to writable memory for a pointer, or are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dxdr_get_incident_start(request: *mut dxdr_request, query: *const u8, query_len: usize, timeout_ms: u32, op: *mut *mut dxdr_op, error: *mut *mut dxdr_buf) -> i32 {
+    let body = || {
+        // SAFETY: the caller vouches for `op`.
+        let out = unsafe { Out::required(op) }?;
+        let request = request::get(request)?;
+        // SAFETY: the caller vouches for `query` and `query_len`.
+        let query = unsafe { input(query, query_len) }?;
+        out.set(put(request.get_incident(query, timeout(timeout_ms))?)?);
+        Ok(())
+    };
+    // SAFETY: the caller vouches for `error`.
+    unsafe { guard(error, body) }
+}
+
+/// Waits until there is something to take or the operation has ended, at most wait_ms. An optional question that was taken and not replied to
+/// before this call gets its built-in answer.
+///
+/// @param op       the operation
+/// @param wait_ms  how long to wait, in milliseconds; 0 only looks
+/// @param state    receives a dxdr_op_state. Exactly one of DONE, FAILED and CANCELLED is reached, and stays
+/// @return DXDR_STATUS_OK, NULL_POINTER or BAD_HANDLE: whether the wait itself worked, not how the operation fares
+///
+/// One thread at a time.
+///
+/// # Safety
+///
+/// `state` is NULL or points to writable memory for an int32_t.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dxdr_op_wait(op: *mut dxdr_op, wait_ms: u32, state: *mut i32) -> i32 {
+    let body = || {
+        // SAFETY: the caller vouches for `state`.
+        let out = unsafe { Out::value(state, dxdr_op_state::RUNNING.value()) }?;
+        let state = match get(op)?.wait(Duration::from_millis(wait_ms.into())) {
+            State::Running => dxdr_op_state::RUNNING,
+            State::Event => dxdr_op_state::EVENT,
+            State::Item => dxdr_op_state::ITEM,
+            State::Done => dxdr_op_state::DONE,
+            State::Failed => dxdr_op_state::FAILED,
+            State::Cancelled => dxdr_op_state::CANCELLED,
+        };
+        out.set(state.value());
+        Ok(())
+    };
+    // SAFETY: no place for an error is given.
+    unsafe { guard(std::ptr::null_mut(), body) }
+}
+
+/// Takes the next event: {"id", "kind", "reply": "none", "optional" or "required", "without_reply": what happens then, ...} with, by kind:
+///   open_browser    "url", "redirect_uri"; reply optional: "opened" if you opened it yourself, or the whole address the browser came back to.
+///                   Without a reply the library opens the system browser (BROWSER is honoured) at the next dxdr_op_wait()
+///   paste_redirect  "url", "redirect_uri", "message"; reply required: the whole address the person landed on (it holds a code: do not show it)
+///   retry           "status", "wait_ms", "attempt", "reason", "host"
+///   progress        "pages", "items"
+///   verbose, warning  "message"
+/// A kind you do not know may be ignored unless its reply is required.
+///
+/// @param op     the operation
+/// @param event  receives the event, or NULL (with DXDR_STATUS_OK) when none waits
+/// @param error  receives the error document; may be NULL
+/// @return DXDR_STATUS_OK, NULL_POINTER or BAD_HANDLE
+///
+/// One thread at a time.
+///
+/// # Safety
+///
+/// `event` and `error` point to writable memory for a pointer, or are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dxdr_op_take_event(op: *mut dxdr_op, event: *mut *mut dxdr_buf, error: *mut *mut dxdr_buf) -> i32 {
+    let body = || {
+        // SAFETY: the caller vouches for `event`.
+        let out = unsafe { Out::required(event) }?;
+        if let Some(event) = get(op)?.take_event() {
+            out.set(give(event.to_json().to_string().into_bytes().into())?);
+        }
+        Ok(())
+    };
+    // SAFETY: the caller vouches for `error`.
+    unsafe { guard(error, body) }
+}
+
+/// Replies to a question. A second or late reply is an error (BAD_ARGUMENT) and does no harm.
+///
+/// @param op        the operation
+/// @param event_id  the event's "id"
+/// @param reply     UTF-8, as the event's kind asks for; copied, and wiped after use
+/// @param len       its length in bytes
+/// @param error     receives the error document; may be NULL
+/// @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8 or BAD_ARGUMENT
+///
+/// Safe from any thread.
+///
+/// # Safety
+///
+/// `reply` points to `len` readable bytes; `error` to writable memory for a pointer, or is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dxdr_op_reply(op: *mut dxdr_op, event_id: u64, reply: *const u8, len: usize, error: *mut *mut dxdr_buf) -> i32 {
+    let body = || {
+        // SAFETY: the caller vouches for `reply` and `len`.
+        let reply = unsafe { text(reply, len, "reply") }?;
+        get(op)?.reply(event_id, Zeroizing::new(reply.to_owned()))
+    };
+    // SAFETY: the caller vouches for `error`.
+    unsafe { guard(error, body) }
+}
+
+/// Takes the next item.
+///
+/// @param op     the operation
+/// @param item   receives the item, or NULL (with DXDR_STATUS_OK) when none waits
+/// @param error  receives the error document; may be NULL
+/// @return DXDR_STATUS_OK, NULL_POINTER or BAD_HANDLE
+///
+/// One thread at a time.
+///
+/// # Safety
+///
+/// `item` and `error` point to writable memory for a pointer, or are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dxdr_op_take_item(op: *mut dxdr_op, item: *mut *mut dxdr_buf, error: *mut *mut dxdr_buf) -> i32 {
+    let body = || {
+        // SAFETY: the caller vouches for `item`.
+        let out = unsafe { Out::required(item) }?;
+        if let Some(item) = get(op)?.take_item() {
+            out.set(give(item)?);
+        }
+        Ok(())
+    };
+    // SAFETY: the caller vouches for `error`.
+    unsafe { guard(error, body) }
+}
+
+/// Takes the token of an operation of dxdr_acquire_token_start() that is DONE.
+///
+/// @param op     the operation
+/// @param token  receives the token
+/// @param error  receives the error document; may be NULL
+/// @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, or BUSY when the operation is not DONE or brings no token
+///
+/// Safe from any thread.
+///
+/// # Safety
+///
+/// `token` and `error` point to writable memory for a pointer, or are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dxdr_op_take_token(op: *mut dxdr_op, token: *mut *mut dxdr_token, error: *mut *mut dxdr_buf) -> i32 {
+    let body = || {
+        // SAFETY: the caller vouches for `token`.
+        let out = unsafe { Out::required(token) }?;
+        let (token, from_cache) = get(op)?
+            .token()
+            .ok_or_else(|| Error::new(Code::Busy, "the operation has no token to take").with_hint("take it once dxdr_op_wait() says DONE"))?;
+        out.set(give_token(token, from_cache)?);
+        Ok(())
+    };
+    // SAFETY: the caller vouches for `error`.
+    unsafe { guard(error, body) }
+}
+
+/// Takes the error document of an operation that FAILED or was CANCELLED.
+///
+/// @param op      the operation
+/// @param detail  receives the error document, or NULL (with DXDR_STATUS_OK) when the operation has not failed
+/// @param error   receives the error document of this call itself; may be NULL
+/// @return DXDR_STATUS_OK, NULL_POINTER or BAD_HANDLE
+///
+/// Safe from any thread.
+///
+/// # Safety
+///
+/// `detail` and `error` point to writable memory for a pointer, or are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dxdr_op_take_error(op: *mut dxdr_op, detail: *mut *mut dxdr_buf, error: *mut *mut dxdr_buf) -> i32 {
+    let body = || {
+        // SAFETY: the caller vouches for `detail`.
+        let out = unsafe { Out::required(detail) }?;
+        if let Some(failure) = get(op)?.error() {
+            out.set(give(failure.to_json().to_string().into_bytes().into())?);
+        }
+        Ok(())
+    };
+    // SAFETY: the caller vouches for `error`.
+    unsafe { guard(error, body) }
+}
+
+/// Cancels an operation: it is CANCELLED at once, unless it had ended. What it has not handed over is dropped.
+///
+/// A code or refresh token that was already sent is still exchanged and its result stored: it could not be used a second time.
+///
+/// @return DXDR_STATUS_OK, NULL_POINTER or BAD_HANDLE
+///
+/// Never blocks; may be called again. Safe from any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn dxdr_op_cancel(op: *mut dxdr_op) -> i32 {
+    let body = || {
+        get(op)?.cancel();
+        Ok(())
+    };
+    // SAFETY: no place for an error is given.
+    unsafe { guard(std::ptr::null_mut(), body) }
+}
+
+/// Frees an operation, cancelling it if it still runs. Never waits; a thread inside dxdr_op_wait() returns with CANCELLED. NULL is accepted and
+/// does nothing.
+///
+/// @return DXDR_STATUS_OK, or BAD_HANDLE if it was freed already, which does no harm
+///
+/// Safe from any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn dxdr_op_free(op: *mut dxdr_op) -> i32 {
+    let body = || if op.is_null() { Ok(()) } else { OPERATIONS.remove(handle(op)?).map(drop) };
+    // SAFETY: no place for an error is given.
+    unsafe { guard(std::ptr::null_mut(), body) }
+}
+
+/// Test builds only: panics inside an export, to show that nothing escapes.
+#[cfg(feature = "test-hooks")]
+#[expect(clippy::panic, reason = "that is what it is for")]
+#[unsafe(no_mangle)]
+pub extern "C" fn dxdr_test_panic() -> i32 {
+    let body = || -> Result<()> { panic!("on purpose") };
+    // SAFETY: no place for an error is given.
+    unsafe { guard(std::ptr::null_mut(), body) }
+}

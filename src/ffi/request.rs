@@ -1,0 +1,135 @@
+//! Prepared requests.
+
+use std::sync::Arc;
+
+use super::buf::{dxdr_buf, give};
+use super::client::{self, dxdr_client};
+use super::convert::{Out, handle, input, pointer, text};
+use super::guard;
+use super::secret::{self, dxdr_secret};
+use super::slots::Table;
+use crate::client::PreparedRequest;
+use crate::error::Result;
+
+/// A wish for a token: parsed, checked and keyed once, used many times. Prepare it once and keep it: then a token from the cache costs no parsing.
+///
+/// Owned by the caller, freed with dxdr_request_free(); operations started with it keep what they need. Safe from many threads.
+pub struct dxdr_request {
+    _opaque: [u8; 0],
+}
+
+static REQUESTS: Table<PreparedRequest> = Table::new(5, "dxdr_request");
+
+pub fn get(request: *const dxdr_request) -> Result<Arc<PreparedRequest>> {
+    REQUESTS.get(handle(request)?)
+}
+
+/// Prepares a request for a token. The document is a JSON object:
+///   "grant"            "authorization_code" (a person signs in with a browser), "client_credentials" (the app signs in by itself, needs the
+///                      secret "client_secret"), "refresh_token" (needs that secret), or "access_token" (you have a token already; needs that secret)
+///   "authority"        such as "https://login.microsoftonline.com/TENANT"; aliases and a trailing /oauth2/authorize are understood
+///   "tenant_id"        in place of an authority, for the public cloud: a GUID, a domain, "common" (default) or "organizations"
+///   "client_id"        the application (client) ID, a GUID
+///   "resource"         v1 endpoints, as ADAL used them: the resource exactly as registered, a trailing slash counts
+///   "scopes"           v2 endpoints: a list of scopes of one resource. Exactly one of resource and scopes is needed
+///   "redirect_uri"     exactly as registered; default "http://localhost" (any free port). Others than http loopback need a person to paste
+///                      the address they landed on: an event of the operation calls
+///   "prompt"           "login", "select_account", "consent", "none", "refresh_session", "attempt_none", "create" or "admin_consent"; absent: none is sent
+///   "cache"            "read" (default), "skip" (ask anew, still store), "only" (cache and refresh token, never a person)
+///   "user"             {"id", "type": "optional_displayable_id" (default), "required_displayable_id" or "unique_id"}: whose token
+///   "login_hint", "domain_hint"   offered to the sign-in page
+///   "extra_query"      "name=value&name=value" for the authorize request
+///   "claims"           a claims request, as a JSON text, for instance that of a CLAIMS_CHALLENGE
+///   "expiry_margin_s"  a cached token with less than this left is not used; 0 to 86400, default 300
+///   "interactive"      false: fail with INTERACTION_REQUIRED where a person would be asked; default true
+/// Unknown keys are errors, so that a typo is not silent. Secrets never stand in the document: see dxdr_request_set_secret().
+///
+/// @param client   the client
+/// @param json     the document; copied
+/// @param len      its length in bytes
+/// @param request  receives the request
+/// @param error    receives the error document; may be NULL
+/// @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8, TOO_LARGE, BAD_ARGUMENT, INVALID_SCOPE, or UNSUPPORTED for a grant not built yet
+///
+/// Safe from any thread.
+///
+/// # Safety
+///
+/// `json` points to `len` readable bytes; `request` and `error` to writable memory for a pointer, or are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dxdr_request_new(client: *mut dxdr_client, json: *const u8, len: usize, request: *mut *mut dxdr_request, error: *mut *mut dxdr_buf) -> i32 {
+    let body = || {
+        // SAFETY: the caller vouches for `request`.
+        let out = unsafe { Out::required(request) }?;
+        let client = client::get(client)?;
+        // SAFETY: the caller vouches for `json` and `len`.
+        let json = unsafe { input(json, len) }?;
+        out.set(pointer(REQUESTS.insert(PreparedRequest::new(&client, json)?)?));
+        Ok(())
+    };
+    // SAFETY: the caller vouches for `error`.
+    unsafe { guard(error, body) }
+}
+
+/// Gives a request a secret by name: "client_secret", "refresh_token" or "access_token", whichever its grant takes. A later one replaces it.
+///
+/// @param request   the request; it keeps a copy of its own
+/// @param name      the name
+/// @param name_len  its length in bytes
+/// @param secret    the secret, which stays the caller's
+/// @param error     receives the error document; may be NULL
+/// @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8 or BAD_ARGUMENT
+///
+/// Safe from any thread.
+///
+/// # Safety
+///
+/// `name` points to `name_len` readable bytes; `error` to writable memory for a pointer, or is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dxdr_request_set_secret(request: *mut dxdr_request, name: *const u8, name_len: usize, secret: *const dxdr_secret, error: *mut *mut dxdr_buf) -> i32 {
+    let body = || {
+        // SAFETY: the caller vouches for `name` and `name_len`.
+        let name = unsafe { text(name, name_len, "name") }?;
+        get(request)?.set_secret(name, secret::get(secret)?.as_ref())
+    };
+    // SAFETY: the caller vouches for `error`.
+    unsafe { guard(error, body) }
+}
+
+/// Describes a request as it was understood: {"grant", "authority", "authority_host", "tenant_id", "client_id", "resource", "scopes",
+/// "dialect": "v1" or "v2", "redirect_uri", "redirect_kind": "loopback", "other" or "none", "admin_consent_uri" (where an administrator grants
+/// the app's permissions for the tenant), "secrets_needed", "secrets_set"}.
+///
+/// @param request  the request
+/// @param json     receives the document
+/// @param error    receives the error document; may be NULL
+/// @return DXDR_STATUS_OK, NULL_POINTER or BAD_HANDLE
+///
+/// Safe from any thread.
+///
+/// # Safety
+///
+/// `json` and `error` point to writable memory for a pointer, or are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dxdr_request_describe(request: *const dxdr_request, json: *mut *mut dxdr_buf, error: *mut *mut dxdr_buf) -> i32 {
+    let body = || {
+        // SAFETY: the caller vouches for `json`.
+        let out = unsafe { Out::required(json) }?;
+        out.set(give(get(request)?.describe().to_string().into_bytes().into())?);
+        Ok(())
+    };
+    // SAFETY: the caller vouches for `error`.
+    unsafe { guard(error, body) }
+}
+
+/// Frees a request; the secrets it holds are wiped once no operation uses them. NULL is accepted and does nothing.
+///
+/// @return DXDR_STATUS_OK, or BAD_HANDLE if it was freed already, which does no harm
+///
+/// Safe from any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn dxdr_request_free(request: *mut dxdr_request) -> i32 {
+    let body = || if request.is_null() { Ok(()) } else { REQUESTS.remove(handle(request)?).map(drop) };
+    // SAFETY: no place for an error is given.
+    unsafe { guard(std::ptr::null_mut(), body) }
+}
