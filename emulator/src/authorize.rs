@@ -145,7 +145,6 @@ fn start(app: &App, asked: Asked, tenant: &str, dialect: Dialect, admin: bool) -
     let mut flow = Flow {
         request,
         user: None,
-        fresh: false,
         consented: false,
         awaiting_mfa: None,
     };
@@ -688,7 +687,6 @@ fn signed_in(app: &App, asked: &Asked, mut flow: Flow, id: String, mfa: bool) ->
     };
     let cookie = remember(app, asked, who.clone());
     flow.user = Some(id);
-    flow.fresh = true;
     with_cookie(proceed(app, flow, &[who], None), cookie)
 }
 

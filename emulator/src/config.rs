@@ -216,7 +216,8 @@ pub struct AppPermissions {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Data {
-    /// A page of incidents (`{"value":[…]}` or `[…]`), served byte for byte; none means the built-in four.
+    /// A page of incidents (`{"value":[…]}` or `[…]`), served byte for byte; none means the built-in four. In a
+    /// configuration file the path starts from that file's folder.
     pub incidents_file: Option<String>,
     /// How many more to make up.
     pub generate_incidents: usize,
@@ -341,10 +342,15 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path)
             .map_err(|e| Error::Config(format!("{}: {e}", path.display())))?;
-        Self::parse(&text).map_err(|e| match e {
+        let mut config = Self::parse(&text).map_err(|e| match e {
             Error::Config(text) => Error::Config(format!("{}: {text}", path.display())),
             other => other,
-        })
+        })?;
+        // A file named in a file stands beside it.
+        if let (Some(named), Some(folder)) = (&config.data.incidents_file, path.parent()) {
+            config.data.incidents_file = Some(folder.join(named).display().to_string());
+        }
+        Ok(config)
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -103,7 +103,7 @@ pub fn html(status: u16, text: String) -> Response {
     set(
         &mut response,
         "content-security-policy",
-        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'",
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'",
     );
     set(&mut response, "referrer-policy", "no-referrer");
     no_store(response)

@@ -96,15 +96,20 @@ fn hints(config: &Config) -> String {
                 (false, true) => "second step",
                 (false, false) => "",
             };
+            let mark = if mark.is_empty() {
+                String::new()
+            } else {
+                format!("<br><small>{mark}</small>")
+            };
             format!(
-                r#"<tr><td><code data-user>{}</code></td><td><code data-password>{}</code></td><td>{mark}</td></tr>"#,
+                r#"<tr><td><code data-user>{}</code>{mark}</td><td><code data-password>{}</code></td></tr>"#,
                 escape(&u.upn),
                 escape(&u.password)
             )
         })
         .collect();
     format!(
-        r#"<details class="card hints" open><summary>Test users</summary><table><thead><tr><th>User name</th><th>Password</th><th></th></tr></thead><tbody>{rows}</tbody></table></details>"#
+        r#"<details class="card hints" open><summary>Test users</summary><table><thead><tr><th>User name</th><th>Password</th></tr></thead><tbody>{rows}</tbody></table></details>"#
     )
 }
 
@@ -271,14 +276,12 @@ pub fn error(asked: &Asked, error: &AadError, now: i64) -> Response {
         r#"<h1>Sign in</h1><p>Sorry, but we&rsquo;re having trouble signing you in.</p>
 <p class="alert" role="alert">AADSTS{}: {}</p>
 <h2>Troubleshooting details</h2>
-<dl><dt>Request Id</dt><dd>{}</dd><dt>Correlation Id</dt><dd>{}</dd><dt>Timestamp</dt><dd>{}</dd><dt>Message</dt><dd>AADSTS{}: {}</dd></dl>"#,
+<dl><dt>Request Id</dt><dd>{}</dd><dt>Correlation Id</dt><dd>{}</dd><dt>Timestamp</dt><dd>{}</dd></dl>"#,
         error.code,
         escape(&error.text),
         escape(&asked.trace_id),
         escape(&asked.correlation_id),
         clock::spaced(now),
-        error.code,
-        escape(&error.text),
     );
     page(400, "Sign in", &main, "")
 }

@@ -75,8 +75,6 @@ pub struct Flow {
     pub request: AuthRequest,
     /// Object id of who was chosen or signed in.
     pub user: Option<String>,
-    /// Password given in this flow.
-    pub fresh: bool,
     /// Consent page answered.
     pub consented: bool,
     /// Password right, second step open.
