@@ -17,57 +17,29 @@ use crate::state::{App, Ask, AuthRequest, Code, Dialect, Flow, SignedIn, stamp};
 const COOKIE: &str = "ESTSAUTH";
 
 /// `GET|POST /{tenant}/oauth2/authorize`.
-pub async fn v1(
-    Shared(app): Shared<App>,
-    Path(tenant): Path<String>,
-    Extension(asked): Extension<Asked>,
-) -> Response {
-    stamp(
-        start(&app, asked.clone(), &tenant, Dialect::V1, false),
-        &asked,
-    )
+pub async fn v1(Shared(app): Shared<App>, Path(tenant): Path<String>, Extension(asked): Extension<Asked>) -> Response {
+    stamp(start(&app, asked.clone(), &tenant, Dialect::V1, false), &asked)
 }
 
 /// `GET|POST /{tenant}/oauth2/v2.0/authorize`.
-pub async fn v2(
-    Shared(app): Shared<App>,
-    Path(tenant): Path<String>,
-    Extension(asked): Extension<Asked>,
-) -> Response {
-    stamp(
-        start(&app, asked.clone(), &tenant, Dialect::V2, false),
-        &asked,
-    )
+pub async fn v2(Shared(app): Shared<App>, Path(tenant): Path<String>, Extension(asked): Extension<Asked>) -> Response {
+    stamp(start(&app, asked.clone(), &tenant, Dialect::V2, false), &asked)
 }
 
 /// `GET /{tenant}/adminconsent` and `/{tenant}/v2.0/adminconsent`.
-pub async fn admin_consent(
-    Shared(app): Shared<App>,
-    Path(tenant): Path<String>,
-    Extension(asked): Extension<Asked>,
-) -> Response {
-    let dialect = if asked.path.contains("/v2.0/") {
-        Dialect::V2
-    } else {
-        Dialect::V1
-    };
+pub async fn admin_consent(Shared(app): Shared<App>, Path(tenant): Path<String>, Extension(asked): Extension<Asked>) -> Response {
+    let dialect = if asked.path.contains("/v2.0/") { Dialect::V2 } else { Dialect::V1 };
     stamp(start(&app, asked.clone(), &tenant, dialect, true), &asked)
 }
 
 /// `POST /{tenant}/login`: whatever a person pressed on a page.
-pub async fn login(
-    Shared(app): Shared<App>,
-    Path(_): Path<String>,
-    Extension(asked): Extension<Asked>,
-) -> Response {
+pub async fn login(Shared(app): Shared<App>, Path(_): Path<String>, Extension(asked): Extension<Asked>) -> Response {
     stamp(pressed(&app, &asked), &asked)
 }
 
 /// Whether the segment means "the user's own tenant".
 pub fn is_common(tenant: &str) -> bool {
-    ["common", "organizations"]
-        .iter()
-        .any(|c| c.eq_ignore_ascii_case(tenant))
+    ["common", "organizations"].iter().any(|c| c.eq_ignore_ascii_case(tenant))
 }
 
 /// A tenant that is not there.
@@ -93,15 +65,9 @@ pub fn unknown_app(client_id: &str, tenant: &str) -> AadError {
 }
 
 /// The app, if people of that tenant segment may use it.
-pub fn find_app<'a>(
-    config: &'a Config,
-    client_id: &str,
-    tenant: &str,
-) -> Result<&'a AppRegistration, AadError> {
+pub fn find_app<'a>(config: &'a Config, client_id: &str, tenant: &str) -> Result<&'a AppRegistration, AadError> {
     if is_common(tenant) {
-        let app = config
-            .app(client_id)
-            .ok_or_else(|| unknown_app(client_id, tenant))?;
+        let app = config.app(client_id).ok_or_else(|| unknown_app(client_id, tenant))?;
         if !app.multi_tenant {
             return Err(AadError::new(
                 "invalid_request",
@@ -114,17 +80,10 @@ pub fn find_app<'a>(
         }
         return Ok(app);
     }
-    let found = config
-        .tenant(tenant)
-        .ok_or_else(|| unknown_tenant(tenant))?;
+    let found = config.tenant(tenant).ok_or_else(|| unknown_tenant(tenant))?;
     config
         .app(client_id)
-        .filter(|a| {
-            a.multi_tenant
-                || config
-                    .tenant(&a.tenant)
-                    .is_some_and(|home| home.id == found.id)
-        })
+        .filter(|a| a.multi_tenant || config.tenant(&a.tenant).is_some_and(|home| home.id == found.id))
         .ok_or_else(|| unknown_app(client_id, &found.display_name))
 }
 
@@ -155,18 +114,12 @@ fn start(app: &App, asked: Asked, tenant: &str, dialect: Dialect, admin: bool) -
     let prompt = flow.request.prompt.clone();
     let hint = flow.request.params.get("login_hint").map(str::to_owned);
     let silent = matches!(prompt.as_str(), "none" | "attempt_none");
-    if !matches!(
-        prompt.as_str(),
-        "login" | "refresh_session" | "select_account"
-    ) {
+    if !matches!(prompt.as_str(), "login" | "refresh_session" | "select_account") {
         let matching: Vec<&SignedIn> = session
             .iter()
             .filter(|s| {
-                hint.as_deref().is_none_or(|hint| {
-                    app.config
-                        .user(&s.user)
-                        .is_some_and(|(_, u)| u.upn.eq_ignore_ascii_case(hint))
-                })
+                hint.as_deref()
+                    .is_none_or(|hint| app.config.user(&s.user).is_some_and(|(_, u)| u.upn.eq_ignore_ascii_case(hint)))
             })
             .collect();
         if let [one] = matching.as_slice() {
@@ -192,26 +145,14 @@ fn start(app: &App, asked: Asked, tenant: &str, dialect: Dialect, admin: bool) -
 }
 
 /// The checks up to a redirect URI that can be trusted. Failures here are shown, never sent.
-fn trusted(
-    app: &App,
-    asked: &Asked,
-    tenant: &str,
-    dialect: Dialect,
-    admin_consent: bool,
-    params: Params,
-) -> Result<AuthRequest, AadError> {
+fn trusted(app: &App, asked: &Asked, tenant: &str, dialect: Dialect, admin_consent: bool, params: Params) -> Result<AuthRequest, AadError> {
     let config = &app.config;
     if !is_common(tenant) && config.tenant(tenant).is_none() {
         return Err(unknown_tenant(tenant));
     }
-    let client_id = params
-        .get("client_id")
-        .ok_or_else(|| AadError::missing("client_id"))?
-        .to_owned();
+    let client_id = params.get("client_id").ok_or_else(|| AadError::missing("client_id"))?.to_owned();
     let registration = if admin_consent && is_common(tenant) {
-        config
-            .app(&client_id)
-            .ok_or_else(|| unknown_app(&client_id, tenant))?
+        config.app(&client_id).ok_or_else(|| unknown_app(&client_id, tenant))?
     } else {
         find_app(config, &client_id, tenant)?
     };
@@ -226,13 +167,7 @@ fn trusted(
             .chain(&uris.public_client)
             .next()
             .cloned()
-            .ok_or_else(|| {
-                AadError::new(
-                    "invalid_client",
-                    500_113,
-                    "No reply address is registered for the application.",
-                )
-            })?,
+            .ok_or_else(|| AadError::new("invalid_client", 500_113, "No reply address is registered for the application."))?,
     };
     let matches = |list: &[String]| list.iter().any(|r| same_redirect(r, &redirect_uri));
     let web = matches(&uris.web);
@@ -270,9 +205,7 @@ fn same_redirect(registered: &str, sent: &str) -> bool {
     let (Ok(a), Ok(b)) = (Url::parse(registered), Url::parse(sent)) else {
         return false;
     };
-    let loopback = |u: &Url| {
-        u.scheme() == "http" && matches!(u.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
-    };
+    let loopback = |u: &Url| u.scheme() == "http" && matches!(u.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     loopback(&a)
         && loopback(&b)
         && a.host_str() == b.host_str()
@@ -283,10 +216,7 @@ fn same_redirect(registered: &str, sent: &str) -> bool {
 }
 
 /// The checks whose failures go to the redirect URI.
-fn checked(
-    app: &App,
-    mut request: AuthRequest,
-) -> Result<AuthRequest, (Box<AuthRequest>, AadError)> {
+fn checked(app: &App, mut request: AuthRequest) -> Result<AuthRequest, (Box<AuthRequest>, AadError)> {
     match check(app, &mut request) {
         Ok(()) => Ok(request),
         Err(error) => Err((Box::new(request), error)),
@@ -295,10 +225,7 @@ fn checked(
 
 fn check(app: &App, request: &mut AuthRequest) -> Result<(), AadError> {
     let params = &request.params;
-    if !matches!(
-        request.response_mode.as_str(),
-        "query" | "fragment" | "form_post"
-    ) {
+    if !matches!(request.response_mode.as_str(), "query" | "fragment" | "form_post") {
         let mode = std::mem::replace(&mut request.response_mode, "query".to_owned());
         return Err(AadError::new(
             "invalid_request",
@@ -330,9 +257,7 @@ fn check(app: &App, request: &mut AuthRequest) -> Result<(), AadError> {
             },
         },
         Dialect::V2 => {
-            let scope = params
-                .get("scope")
-                .ok_or_else(|| AadError::missing("scope"))?;
+            let scope = params.get("scope").ok_or_else(|| AadError::missing("scope"))?;
             consent::ask_v2(&app.config, scope, &request.tenant)?
         }
     };
@@ -341,13 +266,8 @@ fn check(app: &App, request: &mut AuthRequest) -> Result<(), AadError> {
     }
     if let Some(challenge) = params.get("code_challenge") {
         let method = params.get("code_challenge_method").unwrap_or("plain");
-        let unreserved = challenge
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));
-        if !matches!(method, "S256" | "plain")
-            || !unreserved
-            || !(43..=128).contains(&challenge.len())
-        {
+        let unreserved = challenge.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));
+        if !matches!(method, "S256" | "plain") || !unreserved || !(43..=128).contains(&challenge.len()) {
             return Err(AadError::new(
                 "invalid_request",
                 501_491,
@@ -358,20 +278,9 @@ fn check(app: &App, request: &mut AuthRequest) -> Result<(), AadError> {
     }
     if !matches!(
         request.prompt.as_str(),
-        "" | "login"
-            | "select_account"
-            | "consent"
-            | "admin_consent"
-            | "none"
-            | "attempt_none"
-            | "refresh_session"
-            | "create"
+        "" | "login" | "select_account" | "consent" | "admin_consent" | "none" | "attempt_none" | "refresh_session" | "create"
     ) {
-        return Err(AadError::new(
-            "invalid_request",
-            90_023,
-            "Unsupported 'prompt' value.",
-        ));
+        return Err(AadError::new("invalid_request", 90_023, "Unsupported 'prompt' value."));
     }
     if let Some(claims) = params.get("claims")
         && !serde_json::from_str::<serde_json::Value>(claims).is_ok_and(|c| c.is_object())
@@ -405,13 +314,7 @@ fn auto_approve(app: &App, mut flow: Flow) -> Response {
         return page_error(app, &flow.request.asked, &error);
     }
     flow.user = Some(user.object_id.clone());
-    grant_all(
-        app,
-        &flow.request,
-        &user.object_id,
-        tenant,
-        flow.request.admin_consent,
-    );
+    grant_all(app, &flow.request, &user.object_id, tenant, flow.request.admin_consent);
     let cookie = remember(
         app,
         &flow.request.asked,
@@ -451,26 +354,16 @@ fn belongs(segment: &str, tenant: &Tenant, user: &User, config: &Config) -> Resu
 fn proceed(app: &App, flow: Flow, session: &[SignedIn], failed: Option<&str>) -> Response {
     let config = &app.config;
     let Some(id) = flow.user.clone() else {
-        let hint = flow
-            .request
-            .params
-            .get("login_hint")
-            .unwrap_or_default()
-            .to_owned();
+        let hint = flow.request.params.get("login_hint").unwrap_or_default().to_owned();
         let pick = failed.is_none()
             && !session.is_empty()
             && !matches!(flow.request.prompt.as_str(), "login" | "refresh_session")
             && (hint.is_empty() || flow.request.prompt == "select_account");
         return if pick {
-            let users: Vec<&User> = session
-                .iter()
-                .filter_map(|s| config.user(&s.user).map(|(_, u)| u))
-                .collect();
+            let users: Vec<&User> = session.iter().filter_map(|s| config.user(&s.user).map(|(_, u)| u)).collect();
             show(app, flow, |f, id| pages::pick(config, f, id, &users))
         } else {
-            show(app, flow, |f, id| {
-                pages::sign_in(config, f, id, &hint, failed)
-            })
+            show(app, flow, |f, id| pages::sign_in(config, f, id, &hint, failed))
         };
     };
     let Some((tenant, user)) = config.user(&id) else {
@@ -484,8 +377,7 @@ fn proceed(app: &App, flow: Flow, session: &[SignedIn], failed: Option<&str>) ->
             Ok(open) => open,
             Err(error) => return refuse(app, &flow.request, &error),
         };
-        let everything = matches!(flow.request.prompt.as_str(), "consent" | "admin_consent")
-            || flow.request.admin_consent;
+        let everything = matches!(flow.request.prompt.as_str(), "consent" | "admin_consent") || flow.request.admin_consent;
         if everything || open.iter().any(|(_, scopes)| !scopes.is_empty()) {
             if matches!(flow.request.prompt.as_str(), "none" | "attempt_none") {
                 let mut error = config
@@ -496,18 +388,14 @@ fn proceed(app: &App, flow: Flow, session: &[SignedIn], failed: Option<&str>) ->
             }
             let admin_needed = flow.request.admin_consent
                 || flow.request.prompt == "admin_consent"
-                || open.iter().any(|(resource, scopes)| {
-                    consent::describe(resource, scopes)
-                        .iter()
-                        .any(|p| p.admin_only)
-                });
+                || open
+                    .iter()
+                    .any(|(resource, scopes)| consent::describe(resource, scopes).iter().any(|p| p.admin_only));
             return if admin_needed && !user.admin {
                 show(app, flow, |f, id| pages::needs_admin(config, f, id, user))
             } else {
                 let shown = all_permissions(app, &flow.request);
-                show(app, flow, |f, id| {
-                    pages::consent(config, f, id, user, &shown)
-                })
+                show(app, flow, |f, id| pages::consent(config, f, id, user, &shown))
             };
         }
     }
@@ -523,12 +411,7 @@ fn all_permissions<'a>(app: &'a App, request: &AuthRequest) -> Permissions<'a> {
     let Some(registration) = config.app(&request.client_id) else {
         return Vec::new();
     };
-    match request
-        .ask
-        .resource
-        .as_deref()
-        .and_then(|r| config.resource(r))
-    {
+    match request.ask.resource.as_deref().and_then(|r| config.resource(r)) {
         Some(resource) => {
             let scopes = consent::needed(config, registration, &request.ask).unwrap_or_default();
             vec![(resource, scopes)]
@@ -545,12 +428,7 @@ fn all_permissions<'a>(app: &'a App, request: &AuthRequest) -> Permissions<'a> {
 }
 
 /// What of it is not granted yet.
-fn open_permissions<'a>(
-    app: &'a App,
-    request: &AuthRequest,
-    tenant: &Tenant,
-    user: &User,
-) -> Result<Permissions<'a>, AadError> {
+fn open_permissions<'a>(app: &'a App, request: &AuthRequest, tenant: &Tenant, user: &User) -> Result<Permissions<'a>, AadError> {
     let config = &app.config;
     let registration = config
         .app(&request.client_id)
@@ -588,9 +466,7 @@ fn grant_all(app: &App, request: &AuthRequest, user: &str, tenant: &Tenant, ever
     }
     let mut state = app.state();
     for (resource, scope) in granted {
-        state
-            .grants
-            .insert((who.clone(), request.client_id.clone(), resource, scope));
+        state.grants.insert((who.clone(), request.client_id.clone(), resource, scope));
     }
 }
 
@@ -610,11 +486,7 @@ fn pressed(app: &App, asked: &Asked) -> Response {
             "This sign-in is no longer open. Start again from the application.",
         )
     };
-    let Some(mut flow) = asked
-        .form
-        .get("flow")
-        .and_then(|id| app.state().flows.get(id).cloned())
-    else {
+    let Some(mut flow) = asked.form.get("flow").and_then(|id| app.state().flows.get(id).cloned()) else {
         return page_error(app, asked, &expired());
     };
     let session = session_users(app, asked);
@@ -642,9 +514,7 @@ fn pressed(app: &App, asked: &Asked) -> Response {
                 }
                 _ => {
                     let failed = "Your account or password is incorrect. (AADSTS50126)";
-                    show(app, flow, |f, id| {
-                        pages::sign_in(config, f, id, name, Some(failed))
-                    })
+                    show(app, flow, |f, id| pages::sign_in(config, f, id, name, Some(failed)))
                 }
             }
         }
@@ -657,10 +527,8 @@ fn pressed(app: &App, asked: &Asked) -> Response {
             let Some((tenant, user)) = flow.user.as_deref().and_then(|id| config.user(id)) else {
                 return page_error(app, asked, &expired());
             };
-            let everyone = user.admin
-                && (flow.request.admin_consent
-                    || flow.request.prompt == "admin_consent"
-                    || asked.form.get("for_all").is_some());
+            let everyone =
+                user.admin && (flow.request.admin_consent || flow.request.prompt == "admin_consent" || asked.form.get("for_all").is_some());
             grant_all(app, &flow.request, &user.object_id, tenant, everyone);
             flow.consented = true;
             proceed(app, flow, &session, None)
@@ -669,22 +537,14 @@ fn pressed(app: &App, asked: &Asked) -> Response {
             if let Some(id) = asked.form.get("flow") {
                 app.state().flows.remove(id);
             }
-            let error = AadError::new(
-                "access_denied",
-                65_004,
-                "User declined to consent to access the app.",
-            )
-            .sub("cancel");
+            let error = AadError::new("access_denied", 65_004, "User declined to consent to access the app.").sub("cancel");
             refuse(app, &flow.request, &error)
         }
     }
 }
 
 fn signed_in(app: &App, asked: &Asked, mut flow: Flow, id: String, mfa: bool) -> Response {
-    let who = SignedIn {
-        user: id.clone(),
-        mfa,
-    };
+    let who = SignedIn { user: id.clone(), mfa };
     let cookie = remember(app, asked, who.clone());
     flow.user = Some(id);
     with_cookie(proceed(app, flow, &[who], None), cookie)
@@ -772,14 +632,8 @@ pub fn client_info(user: &User, tenant: &Tenant) -> String {
 fn refuse(app: &App, request: &AuthRequest, error: &AadError) -> Response {
     let mut answer = vec![
         ("error", error.error.clone()),
-        (
-            "error_description",
-            error.description(&request.asked, app.now()),
-        ),
-        (
-            "error_uri",
-            format!("{}/error?code={}", request.asked.base.login(), error.code),
-        ),
+        ("error_description", error.description(&request.asked, app.now())),
+        ("error_uri", format!("{}/error?code={}", request.asked.base.login(), error.code)),
     ];
     if let Some(sub) = &error.suberror {
         answer.push(("error_subcode", sub.clone()));
@@ -797,9 +651,7 @@ fn send(request: &AuthRequest, answer: &[(&str, String)]) -> Response {
     if request.response_mode == "form_post" {
         return pages::form_post(&request.redirect_uri, answer);
     }
-    let pairs = url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(answer)
-        .finish();
+    let pairs = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(answer).finish();
     let mut to = request.redirect_uri.clone();
     // Entra adds the slash a bare host lacks.
     if let Some((_, rest)) = to.split_once("://")
@@ -826,18 +678,9 @@ mod tests {
         assert!(same_redirect("http://localhost", "http://localhost:4711/"));
         assert!(same_redirect("http://127.0.0.1", "http://127.0.0.1:1"));
         assert!(!same_redirect("http://localhost", "http://127.0.0.1:4711"));
-        assert!(!same_redirect(
-            "http://localhost",
-            "http://localhost:4711/callback"
-        ));
+        assert!(!same_redirect("http://localhost", "http://localhost:4711/callback"));
         assert!(!same_redirect("http://localhost", "https://localhost:4711"));
-        assert!(!same_redirect(
-            "https://portal.azure.com",
-            "https://portal.azure.com/"
-        ));
-        assert!(!same_redirect(
-            "https://portal.azure.com",
-            "https://portal.azure.com:444"
-        ));
+        assert!(!same_redirect("https://portal.azure.com", "https://portal.azure.com/"));
+        assert!(!same_redirect("https://portal.azure.com", "https://portal.azure.com:444"));
     }
 }

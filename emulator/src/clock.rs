@@ -12,9 +12,7 @@ pub struct Clock {
 impl Clock {
     /// Unix seconds.
     pub fn now(&self) -> i64 {
-        let system = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_secs());
+        let system = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         i64::try_from(system).unwrap_or(0) + self.ahead.load(Ordering::Relaxed)
     }
 
@@ -52,11 +50,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let of_year = of_era - (365 * year + year / 4 - year / 100);
     let shifted = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = year + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }
@@ -64,14 +58,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 fn parts(seconds: i64) -> (i64, i64, i64, i64, i64, i64) {
     let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
     let of_day = seconds.rem_euclid(86_400);
-    (
-        year,
-        month,
-        day,
-        of_day / 3_600,
-        of_day / 60 % 60,
-        of_day % 60,
-    )
+    (year, month, day, of_day / 3_600, of_day / 60 % 60, of_day % 60)
 }
 
 /// `2026-11-21 02:43:35Z`, as sign-in errors carry it.
@@ -136,18 +123,11 @@ pub fn parse_ticks(text: &str) -> Option<Ticks> {
             at = 19;
             if bytes.get(at) == Some(&b'.') {
                 let start = at + 1;
-                let digits = bytes[start..]
-                    .iter()
-                    .take_while(|b| b.is_ascii_digit())
-                    .count();
+                let digits = bytes[start..].iter().take_while(|b| b.is_ascii_digit()).count();
                 if digits == 0 {
                     return None;
                 }
-                let kept: String = text[start..start + digits]
-                    .chars()
-                    .chain(std::iter::repeat('0'))
-                    .take(7)
-                    .collect();
+                let kept: String = text[start..start + digits].chars().chain(std::iter::repeat('0')).take(7).collect();
                 fraction = kept.parse().ok()?;
                 at = start + digits;
             }
@@ -187,10 +167,7 @@ mod tests {
         ] {
             assert_eq!(iso(parse_ticks(text).unwrap()), text);
         }
-        assert_eq!(
-            parse_ticks("2026-09-14T02:00:00+02:00"),
-            parse_ticks("2026-09-14")
-        );
+        assert_eq!(parse_ticks("2026-09-14T02:00:00+02:00"), parse_ticks("2026-09-14"));
         assert_eq!(spaced(0), "1970-01-01 00:00:00Z");
     }
 

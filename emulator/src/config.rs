@@ -78,9 +78,7 @@ pub struct User {
 impl User {
     /// The display name.
     pub fn name(&self) -> String {
-        format!("{} {}", self.given_name, self.family_name)
-            .trim()
-            .to_owned()
+        format!("{} {}", self.given_name, self.family_name).trim().to_owned()
     }
 }
 
@@ -106,11 +104,7 @@ impl Resource {
     /// Whether `name` (a URI as a caller wrote it, or the app id) means this service.
     pub fn is(&self, name: &str) -> bool {
         let bare = name.trim_end_matches('/');
-        self.app_id.eq_ignore_ascii_case(bare)
-            || self
-                .identifiers
-                .iter()
-                .any(|i| i.trim_end_matches('/').eq_ignore_ascii_case(bare))
+        self.app_id.eq_ignore_ascii_case(bare) || self.identifiers.iter().any(|i| i.trim_end_matches('/').eq_ignore_ascii_case(bare))
     }
 }
 
@@ -340,8 +334,7 @@ impl Config {
 
     /// Reads a configuration file.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| Error::Config(format!("{}: {e}", path.display())))?;
+        let text = std::fs::read_to_string(path).map_err(|e| Error::Config(format!("{}: {e}", path.display())))?;
         let mut config = Self::parse(&text).map_err(|e| match e {
             Error::Config(text) => Error::Config(format!("{}: {text}", path.display())),
             other => other,
@@ -360,10 +353,7 @@ impl Config {
         }
         for app in &self.apps {
             if self.tenant(&app.tenant).is_none() {
-                return fail(format!(
-                    "app `{}`: `tenant` names no tenant: `{}`",
-                    app.name, app.tenant
-                ));
+                return fail(format!("app `{}`: `tenant` names no tenant: `{}`", app.name, app.tenant));
             }
             for asked in &app.permissions {
                 let Some(resource) = self.resource(&asked.resource) else {
@@ -382,19 +372,13 @@ impl Config {
                 }
                 for role in &asked.application {
                     if !resource.application.contains(role) {
-                        return fail(format!(
-                            "app `{}`: resource `{}` has no app role `{role}`",
-                            app.name, resource.name
-                        ));
+                        return fail(format!("app `{}`: resource `{}` has no app role `{role}`", app.name, resource.name));
                     }
                 }
             }
             for secret in &app.secrets {
                 if clock::parse_ticks(&secret.expires).is_none() {
-                    return fail(format!(
-                        "app `{}`: `secrets.expires` is no time: `{}`",
-                        app.name, secret.expires
-                    ));
+                    return fail(format!("app `{}`: `secrets.expires` is no time: `{}`", app.name, secret.expires));
                 }
             }
         }
@@ -405,19 +389,16 @@ impl Config {
         }
         let newest = &self.data.newest_generated;
         if newest != "now" && clock::parse_ticks(newest).is_none() {
-            return fail(format!(
-                "`data.newest_generated` is neither a time nor `now`: `{newest}`"
-            ));
+            return fail(format!("`data.newest_generated` is neither a time nor `now`: `{newest}`"));
         }
         Ok(())
     }
 
     /// The tenant with this id or domain.
     pub fn tenant(&self, name: &str) -> Option<&Tenant> {
-        self.tenants.iter().find(|t| {
-            t.id.eq_ignore_ascii_case(name)
-                || t.domains.iter().any(|d| d.eq_ignore_ascii_case(name))
-        })
+        self.tenants
+            .iter()
+            .find(|t| t.id.eq_ignore_ascii_case(name) || t.domains.iter().any(|d| d.eq_ignore_ascii_case(name)))
     }
 
     /// The resource with this URI or app id.
@@ -427,9 +408,7 @@ impl Config {
 
     /// The app with this client id.
     pub fn app(&self, client_id: &str) -> Option<&AppRegistration> {
-        self.apps
-            .iter()
-            .find(|a| a.client_id.eq_ignore_ascii_case(client_id))
+        self.apps.iter().find(|a| a.client_id.eq_ignore_ascii_case(client_id))
     }
 
     /// The first app of a kind: what the ready line names.
@@ -442,19 +421,14 @@ impl Config {
         self.tenants
             .iter()
             .flat_map(|t| t.users.iter().map(move |u| (t, u)))
-            .find(|(_, u)| {
-                u.upn.eq_ignore_ascii_case(name) || u.object_id.eq_ignore_ascii_case(name)
-            })
+            .find(|(_, u)| u.upn.eq_ignore_ascii_case(name) || u.object_id.eq_ignore_ascii_case(name))
     }
 
     /// Who signs in when nobody is named.
     pub fn default_user(&self) -> Option<(&Tenant, &User)> {
         match &self.behaviour.default_user {
             Some(upn) => self.user(upn),
-            None => self
-                .tenants
-                .iter()
-                .find_map(|t| t.users.first().map(|u| (t, u))),
+            None => self.tenants.iter().find_map(|t| t.users.first().map(|u| (t, u))),
         }
     }
 }
@@ -467,10 +441,7 @@ mod tests {
     fn the_embedded_default_parses() {
         let config = Config::parse(DEFAULT).unwrap();
         assert_eq!(config.tenants[0].domains[0], "fabrikam.example");
-        assert_eq!(
-            config.default_user().unwrap().1.upn,
-            "adele@fabrikam.example"
-        );
+        assert_eq!(config.default_user().unwrap().1.upn, "adele@fabrikam.example");
     }
 
     #[test]
@@ -488,15 +459,8 @@ mod tests {
             "https://api.security.microsoft.com/",
             "8EE8FDAD-f234-4243-8f3b-15c294843740",
         ] {
-            assert_eq!(
-                config.resource(name).unwrap().name,
-                "Microsoft Threat Protection"
-            );
+            assert_eq!(config.resource(name).unwrap().name, "Microsoft Threat Protection");
         }
-        assert!(
-            config
-                .resource("https://api.security.microsoft.com.evil")
-                .is_none()
-        );
+        assert!(config.resource("https://api.security.microsoft.com.evil").is_none());
     }
 }

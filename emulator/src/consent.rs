@@ -9,9 +9,7 @@ pub const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
 
 /// The `resource` of a v1 request.
 pub fn ask_v1(config: &Config, resource: &str, tenant: &str) -> Result<Ask, AadError> {
-    let found = config
-        .resource(resource)
-        .ok_or_else(|| unknown_resource(resource, tenant))?;
+    let found = config.resource(resource).ok_or_else(|| unknown_resource(resource, tenant))?;
     Ok(Ask {
         resource: Some(found.app_id.clone()),
         audience: resource.to_owned(),
@@ -31,15 +29,11 @@ pub fn ask_v2(config: &Config, scope: &str, tenant: &str) -> Result<Ask, AadErro
             "profile" | "email" => {}
             _ => {
                 let (audience, name) = match part.rsplit_once('/') {
-                    Some((audience, name)) if !audience.is_empty() && !name.is_empty() => {
-                        (audience.to_owned(), name)
-                    }
+                    Some((audience, name)) if !audience.is_empty() && !name.is_empty() => (audience.to_owned(), name),
                     None => ("https://graph.microsoft.com".to_owned(), part),
                     Some(_) => return Err(bad_scope(part)),
                 };
-                let found = config
-                    .resource(&audience)
-                    .ok_or_else(|| unknown_resource(&audience, tenant))?;
+                let found = config.resource(&audience).ok_or_else(|| unknown_resource(&audience, tenant))?;
                 match &ask.resource {
                     Some(earlier) if *earlier != found.app_id => {
                         return Err(AadError::new(
@@ -142,17 +136,8 @@ pub fn needed(config: &Config, app: &AppRegistration, ask: &Ask) -> Result<Vec<S
 }
 
 /// The delegated permissions of one resource this user and app already have.
-pub fn granted(
-    config: &Config,
-    state: &State,
-    app: &AppRegistration,
-    resource: &Resource,
-    tenant: &Tenant,
-    user: &User,
-) -> Vec<String> {
-    let home = config
-        .tenant(&app.tenant)
-        .is_some_and(|t| t.id == tenant.id);
+pub fn granted(config: &Config, state: &State, app: &AppRegistration, resource: &Resource, tenant: &Tenant, user: &User) -> Vec<String> {
+    let home = config.tenant(&app.tenant).is_some_and(|t| t.id == tenant.id);
     let everyone = format!("tenant:{}", tenant.id);
     resource
         .delegated
@@ -160,17 +145,15 @@ pub fn granted(
         .map(|p| &p.value)
         .filter(|scope| {
             let registered = home
-                && app.permissions.iter().any(|p| {
-                    p.consented && resource.is(&p.resource) && p.delegated.contains(scope)
-                });
+                && app
+                    .permissions
+                    .iter()
+                    .any(|p| p.consented && resource.is(&p.resource) && p.delegated.contains(scope));
             registered
                 || [&user.object_id, &everyone].into_iter().any(|who| {
-                    state.grants.contains(&(
-                        who.clone(),
-                        app.client_id.clone(),
-                        resource.app_id.clone(),
-                        (*scope).clone(),
-                    ))
+                    state
+                        .grants
+                        .contains(&(who.clone(), app.client_id.clone(), resource.app_id.clone(), (*scope).clone()))
                 })
         })
         .cloned()
@@ -178,26 +161,15 @@ pub fn granted(
 }
 
 /// The app roles this app has in a tenant.
-pub fn roles(
-    config: &Config,
-    state: &State,
-    app: &AppRegistration,
-    resource: &Resource,
-    tenant: &Tenant,
-) -> Vec<String> {
-    let home = config
-        .tenant(&app.tenant)
-        .is_some_and(|t| t.id == tenant.id);
+pub fn roles(config: &Config, state: &State, app: &AppRegistration, resource: &Resource, tenant: &Tenant) -> Vec<String> {
+    let home = config.tenant(&app.tenant).is_some_and(|t| t.id == tenant.id);
     let everyone = format!("tenant:{}", tenant.id);
     let mut roles = Vec::new();
     for asked in app.permissions.iter().filter(|p| resource.is(&p.resource)) {
         for role in &asked.application {
-            let by_page = state.grants.contains(&(
-                everyone.clone(),
-                app.client_id.clone(),
-                resource.app_id.clone(),
-                role.clone(),
-            ));
+            let by_page = state
+                .grants
+                .contains(&(everyone.clone(), app.client_id.clone(), resource.app_id.clone(), role.clone()));
             if (home && asked.consented) || by_page {
                 roles.push(role.clone());
             }
@@ -254,10 +226,7 @@ mod tests {
     fn a_bare_name_is_a_graph_permission() {
         let found = ask("User.Read").unwrap();
         assert_eq!(found.resource.as_deref(), Some(GRAPH));
-        assert_eq!(
-            ask("https://nobody.example/.default").unwrap_err().code,
-            500_011
-        );
+        assert_eq!(ask("https://nobody.example/.default").unwrap_err().code, 500_011);
         assert_eq!(ask("").unwrap_err().code, 900_144);
     }
 }

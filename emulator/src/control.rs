@@ -21,9 +21,7 @@ pub fn answer(app: &App, asked: &Asked) -> Response {
     if path == "hello" {
         return hello(app, asked);
     }
-    let authorised = asked
-        .header("x-emulator-key")
-        .is_some_and(|key| keys::same(key, &app.key));
+    let authorised = asked.header("x-emulator-key").is_some_and(|key| keys::same(key, &app.key));
     if !authorised {
         return problem(401, "the header x-emulator-key is missing or wrong");
     }

@@ -38,8 +38,7 @@ struct Known {
 /// What the configuration says, newest first.
 pub fn load(data: &Data, now: i64) -> Result<Vec<Incident>, Error> {
     let text = match &data.incidents_file {
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|e| Error::Config(format!("data.incidents_file: {path}: {e}")))?,
+        Some(path) => std::fs::read_to_string(path).map_err(|e| Error::Config(format!("data.incidents_file: {path}: {e}")))?,
         None => BUILT_IN.to_owned(),
     };
     let mut incidents = read(&text).map_err(|e| {
@@ -79,9 +78,7 @@ pub fn read(text: &str) -> Result<Vec<Incident>, String> {
 
 fn one(raw: &str) -> Result<Incident, String> {
     let known: Known = serde_json::from_str(raw).map_err(|e| e.to_string())?;
-    let time = |name: &str, text: &str| {
-        clock::parse_ticks(text).ok_or_else(|| format!("{name} is no time: {text}"))
-    };
+    let time = |name: &str, text: &str| clock::parse_ticks(text).ok_or_else(|| format!("{name} is no time: {text}"));
     Ok(Incident {
         raw: raw.to_owned(),
         id: known.incident_id,
@@ -207,11 +204,7 @@ fn made_up(dice: &mut Dice, id: i64, created: Ticks, updated: Ticks) -> Value {
         "diego@fabrikam.example",
         "soc.lead@fabrikam.example",
     ]);
-    let owner = if owner.is_empty() {
-        Value::Null
-    } else {
-        json!(owner)
-    };
+    let owner = if owner.is_empty() { Value::Null } else { json!(owner) };
     let (classification, determination) = if status == "Resolved" {
         let pairs: &[&(&str, &str)] = &[
             &("TruePositive", "Malware"),
@@ -226,11 +219,7 @@ fn made_up(dice: &mut Dice, id: i64, created: Ticks, updated: Ticks) -> Value {
     let alerts: Vec<Value> = (0..=dice.below(3))
         .map(|_| alert(dice, story, id, created, updated, status, severity))
         .collect();
-    let tags = if dice.below(6) == 0 {
-        json!(["Pilot"])
-    } else {
-        json!([])
-    };
+    let tags = if dice.below(6) == 0 { json!(["Pilot"]) } else { json!([]) };
     let comments = if status == "Resolved" {
         json!([{
             "comment": "Reviewed, nothing left to do.",
@@ -258,15 +247,7 @@ fn made_up(dice: &mut Dice, id: i64, created: Ticks, updated: Ticks) -> Value {
     })
 }
 
-fn alert(
-    dice: &mut Dice,
-    story: &Story,
-    incident: i64,
-    created: Ticks,
-    updated: Ticks,
-    status: &str,
-    severity: &str,
-) -> Value {
+fn alert(dice: &mut Dice, story: &Story, incident: i64, created: Ticks, updated: Ticks, status: &str, severity: &str) -> Value {
     let number = dice.below(40);
     let first = created - (dice.below(1_800) + 30) * SECOND;
     let alert_status = match status {
@@ -361,10 +342,7 @@ const ENTITY_KEYS: &[&str] = &[
 ];
 
 fn entity(kind: &str, set: &[(&str, Value)]) -> Value {
-    let mut record: serde_json::Map<String, Value> = ENTITY_KEYS
-        .iter()
-        .map(|k| ((*k).to_owned(), Value::Null))
-        .collect();
+    let mut record: serde_json::Map<String, Value> = ENTITY_KEYS.iter().map(|k| ((*k).to_owned(), Value::Null)).collect();
     record.insert("entityType".to_owned(), json!(kind));
     for (name, value) in set {
         record.insert((*name).to_owned(), value.clone());

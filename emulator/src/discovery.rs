@@ -12,20 +12,12 @@ use crate::http::{self, Asked};
 use crate::state::{App, stamp};
 
 /// `GET /{tenant}/.well-known/openid-configuration`.
-pub async fn v1(
-    Shared(app): Shared<App>,
-    Path(tenant): Path<String>,
-    Extension(asked): Extension<Asked>,
-) -> Response {
+pub async fn v1(Shared(app): Shared<App>, Path(tenant): Path<String>, Extension(asked): Extension<Asked>) -> Response {
     document(&app, &asked, &tenant, false)
 }
 
 /// `GET /{tenant}/v2.0/.well-known/openid-configuration`.
-pub async fn v2(
-    Shared(app): Shared<App>,
-    Path(tenant): Path<String>,
-    Extension(asked): Extension<Asked>,
-) -> Response {
+pub async fn v2(Shared(app): Shared<App>, Path(tenant): Path<String>, Extension(asked): Extension<Asked>) -> Response {
     document(&app, &asked, &tenant, true)
 }
 
@@ -42,11 +34,7 @@ fn document(app: &App, asked: &Asked, tenant: &str, v2: bool) -> Response {
     let base = asked.base.login();
     let segment = if is_common(tenant) { tenant } else { id };
     let dialect = if v2 { "/v2.0" } else { "" };
-    let issuer = if v2 {
-        asked.base.issuer_v2(id)
-    } else {
-        asked.base.issuer_v1(id)
-    };
+    let issuer = if v2 { asked.base.issuer_v2(id) } else { asked.base.issuer_v1(id) };
     let mut body = json!({
         "token_endpoint": format!("{base}/{segment}/oauth2{dialect}/token"),
         "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
@@ -79,11 +67,7 @@ fn document(app: &App, asked: &Asked, tenant: &str, v2: bool) -> Response {
 }
 
 /// `GET /{tenant}/discovery/keys` and `/{tenant}/discovery/v2.0/keys`.
-pub async fn keys(
-    Shared(app): Shared<App>,
-    Path(tenant): Path<String>,
-    Extension(asked): Extension<Asked>,
-) -> Response {
+pub async fn keys(Shared(app): Shared<App>, Path(tenant): Path<String>, Extension(asked): Extension<Asked>) -> Response {
     let id = if is_common(&tenant) {
         "{tenantid}".to_owned()
     } else {
@@ -92,10 +76,7 @@ pub async fn keys(
             None => return stamp(unknown_tenant(&tenant).response(&asked, app.now()), &asked),
         }
     };
-    let issuer = asked
-        .path
-        .contains("/v2.0/")
-        .then(|| asked.base.issuer_v2(&id));
+    let issuer = asked.path.contains("/v2.0/").then(|| asked.base.issuer_v2(&id));
     let body = json!({"keys": [app.signing.jwk(issuer.as_deref())]});
     stamp(http::json(200, &body), &asked)
 }
@@ -106,17 +87,12 @@ pub async fn instance(Shared(app): Shared<App>, Extension(asked): Extension<Aske
         let error = AadError::missing("authorization_endpoint");
         return stamp(error.response(&asked, app.now()), &asked);
     };
-    let invalid = || {
-        AadError::new("invalid_instance", 50_049, "Unknown or invalid instance.")
-            .response(&asked, app.now())
-    };
+    let invalid = || AadError::new("invalid_instance", 50_049, "Unknown or invalid instance.").response(&asked, app.now());
     let Ok(url) = url::Url::parse(endpoint) else {
         return stamp(invalid(), &asked);
     };
     let host = url.host_str().unwrap_or_default();
-    let authority = url
-        .port()
-        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     let own = authority == asked.base.name();
     if !own && hosts::service(host) != Some(Service::Login) {
         return stamp(invalid(), &asked);
@@ -159,11 +135,7 @@ pub async fn instance(Shared(app): Shared<App>, Extension(asked): Extension<Aske
             "aliases": [authority],
         }));
     }
-    let v2 = if url.path().contains("/v2.0") {
-        "/v2.0"
-    } else {
-        ""
-    };
+    let v2 = if url.path().contains("/v2.0") { "/v2.0" } else { "" };
     let body = json!({
         "tenant_discovery_endpoint": format!("{}/{tenant}{v2}/.well-known/openid-configuration", asked.base.login()),
         "api-version": asked.query.get("api-version").unwrap_or("1.0"),

@@ -78,27 +78,17 @@ impl Builder {
     pub async fn start(self) -> Result<Emulator, Error> {
         let log = self.log.map_or_else(Log::default, Log::to);
         let key = keys::b64(keys::random::<32>());
-        let app: App = Arc::new(Shared::new(
-            self.config.unwrap_or_default(),
-            key,
-            self.auto_approve,
-            log,
-        )?);
+        let app: App = Arc::new(Shared::new(self.config.unwrap_or_default(), key, self.auto_approve, log)?);
         let (listeners, port) = bind(self.port).await?;
         let _ = app.origin.set(format!("http://127.0.0.1:{port}"));
         let mut ca = None;
         let mut ca_file = None;
-        let mut doors: Vec<(TcpListener, Option<TlsAcceptor>)> =
-            listeners.into_iter().map(|l| (l, None)).collect();
+        let mut doors: Vec<(TcpListener, Option<TlsAcceptor>)> = listeners.into_iter().map(|l| (l, None)).collect();
         if self.tls {
             let made = tls::make()?;
             let (listeners, port) = bind(self.tls_port).await?;
             let _ = app.tls_origin.set(format!("https://localhost:{port}"));
-            doors.extend(
-                listeners
-                    .into_iter()
-                    .map(|l| (l, Some(made.acceptor.clone()))),
-            );
+            doors.extend(listeners.into_iter().map(|l| (l, Some(made.acceptor.clone()))));
             ca_file = Some(TemporaryFile::new(&made.ca_pem)?);
             ca = Some(made.ca_pem);
         }
@@ -118,9 +108,7 @@ impl Builder {
         let thread = std::thread::Builder::new()
             .name("defender-emulator".to_owned())
             .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build();
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 let runtime = match runtime {
                     Ok(runtime) => runtime,
                     Err(e) => {
@@ -130,11 +118,7 @@ impl Builder {
                 };
                 runtime.block_on(async move {
                     match self.start().await {
-                        Ok(Emulator {
-                            handle,
-                            stop: inner,
-                            task,
-                        }) => {
+                        Ok(Emulator { handle, stop: inner, task }) => {
                             let _ = ready.send(Ok(handle));
                             // Both a message and a dropped sender mean stop.
                             let _ = stopped.changed().await;
@@ -173,29 +157,15 @@ async fn bind(port: u16) -> Result<(Vec<TcpListener>, u16), Error> {
     Ok((listeners, port))
 }
 
-async fn serve(
-    services: Services,
-    doors: Vec<(TcpListener, Option<TlsAcceptor>)>,
-    stopped: watch::Receiver<()>,
-) {
+async fn serve(services: Services, doors: Vec<(TcpListener, Option<TlsAcceptor>)>, stopped: watch::Receiver<()>) {
     let mut tasks = JoinSet::new();
     for (listener, acceptor) in doors {
-        tasks.spawn(accept(
-            services.clone(),
-            listener,
-            acceptor,
-            stopped.clone(),
-        ));
+        tasks.spawn(accept(services.clone(), listener, acceptor, stopped.clone()));
     }
     while tasks.join_next().await.is_some() {}
 }
 
-async fn accept(
-    services: Services,
-    listener: TcpListener,
-    acceptor: Option<TlsAcceptor>,
-    mut stopped: watch::Receiver<()>,
-) {
+async fn accept(services: Services, listener: TcpListener, acceptor: Option<TlsAcceptor>, mut stopped: watch::Receiver<()>) {
     // Dropping the set ends its connections, also the ones a fault keeps silent.
     let mut connections = JoinSet::new();
     loop {
@@ -350,12 +320,7 @@ impl Handle {
     pub fn ready(&self) -> Ready {
         let config = self.config();
         let tenant = config.tenants.first();
-        let client = |kind| {
-            config
-                .first_app(kind)
-                .map(|a| a.client_id.clone())
-                .unwrap_or_default()
-        };
+        let client = |kind| config.first_app(kind).map(|a| a.client_id.clone()).unwrap_or_default();
         Ready {
             emulator: self.env_value(),
             origin: self.origin().to_owned(),
@@ -363,9 +328,7 @@ impl Handle {
             tls_origin: self.tls_origin().map(str::to_owned),
             ca_file: self.ca_file().map(|p| p.display().to_string()),
             tenant_id: tenant.map(|t| t.id.clone()).unwrap_or_default(),
-            tenant_domain: tenant
-                .and_then(|t| t.domains.first().cloned())
-                .unwrap_or_default(),
+            tenant_domain: tenant.and_then(|t| t.domains.first().cloned()).unwrap_or_default(),
             public_client_id: client(Kind::Public),
             confidential_client_id: client(Kind::Confidential),
             pid: std::process::id(),

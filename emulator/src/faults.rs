@@ -94,10 +94,7 @@ pub struct Action {
     pub next_link: Option<String>,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the shape serde asks for"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde asks for")]
 const fn is_false(value: &bool) -> bool {
     !*value
 }
@@ -124,10 +121,7 @@ pub struct TokenError {
 
 impl TokenError {
     pub(crate) fn as_error(&self) -> AadError {
-        let text = self
-            .description
-            .clone()
-            .unwrap_or_else(|| sentence(self.aadsts).to_owned());
+        let text = self.description.clone().unwrap_or_else(|| sentence(self.aadsts).to_owned());
         AadError {
             error: self.error.clone(),
             code: self.aadsts,
@@ -151,9 +145,7 @@ fn sentence(code: u32) -> &'static str {
         65_001 => {
             "The user or administrator has not consented to use the application. Send an interactive authorization request for this user and resource."
         }
-        70_043 => {
-            "The refresh token has expired or is invalid due to sign-in frequency checks by conditional access."
-        }
+        70_043 => "The refresh token has expired or is invalid due to sign-in frequency checks by conditional access.",
         700_082 => "The refresh token has expired due to inactivity.",
         _ => "A fault asked for this error.",
     }
@@ -176,35 +168,18 @@ impl From<Fault> for ActiveFault {
 
 impl Match {
     fn fits(&self, asked: &Asked) -> bool {
-        self.host
-            .as_deref()
-            .is_none_or(|h| h.eq_ignore_ascii_case(asked.base.name()))
-            && self
-                .path_contains
-                .as_deref()
-                .is_none_or(|part| asked.path.contains(part))
-            && self
-                .method
-                .as_deref()
-                .is_none_or(|m| m.eq_ignore_ascii_case(asked.method.as_str()))
-            && self
-                .form
-                .iter()
-                .all(|(k, v)| asked.form.get(k) == Some(v.as_str()))
-            && self
-                .query
-                .iter()
-                .all(|(k, v)| asked.query.get(k) == Some(v.as_str()))
+        self.host.as_deref().is_none_or(|h| h.eq_ignore_ascii_case(asked.base.name()))
+            && self.path_contains.as_deref().is_none_or(|part| asked.path.contains(part))
+            && self.method.as_deref().is_none_or(|m| m.eq_ignore_ascii_case(asked.method.as_str()))
+            && self.form.iter().all(|(k, v)| asked.form.get(k) == Some(v.as_str()))
+            && self.query.iter().all(|(k, v)| asked.query.get(k) == Some(v.as_str()))
     }
 }
 
 /// The fault this request meets, one of its times used up.
 pub(crate) fn take(app: &App, asked: &Asked) -> Option<Action> {
     let mut state = app.state();
-    let found = state
-        .faults
-        .iter_mut()
-        .find(|f| f.left != Some(0) && f.fault.matches.fits(asked))?;
+    let found = state.faults.iter_mut().find(|f| f.left != Some(0) && f.fault.matches.fits(asked))?;
     if let Some(left) = &mut found.left {
         *left -= 1;
     }

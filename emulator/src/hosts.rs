@@ -42,12 +42,7 @@ pub fn service(host: &str) -> Option<Service> {
     if LOGIN.contains(&host) {
         return Some(Service::Login);
     }
-    let within = |domain: &str| {
-        host == domain
-            || host
-                .strip_suffix(domain)
-                .is_some_and(|rest| rest.ends_with('.'))
-    };
+    let within = |domain: &str| host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
     if within("api.security.microsoft.com")
         || matches!(
             host,
@@ -75,10 +70,7 @@ pub fn service(host: &str) -> Option<Service> {
     }
     matches!(
         host,
-        "graph.microsoft.com"
-            | "graph.microsoft.us"
-            | "dod-graph.microsoft.us"
-            | "microsoftgraph.chinacloudapi.cn"
+        "graph.microsoft.com" | "graph.microsoft.us" | "dod-graph.microsoft.us" | "microsoftgraph.chinacloudapi.cn"
     )
     .then_some(Service::Graph)
 }
@@ -86,9 +78,7 @@ pub fn service(host: &str) -> Option<Service> {
 /// Splits `/HOST/PATH` when its first segment is a known host.
 pub fn split(path: &str) -> Option<(&str, Service, &str)> {
     let rest = path.strip_prefix('/')?;
-    let (host, tail) = rest
-        .find('/')
-        .map_or((rest, "/"), |at| (&rest[..at], &rest[at..]));
+    let (host, tail) = rest.find('/').map_or((rest, "/"), |at| (&rest[..at], &rest[at..]));
     service(host).map(|service| (host, service, tail))
 }
 
@@ -97,9 +87,7 @@ impl Base {
     pub fn name(&self) -> &str {
         match self {
             Self::Host(name) => name,
-            Self::Own(origin) => origin
-                .split_once("://")
-                .map_or(origin.as_str(), |(_, host)| host),
+            Self::Own(origin) => origin.split_once("://").map_or(origin.as_str(), |(_, host)| host),
         }
     }
 
@@ -108,12 +96,8 @@ impl Base {
         match self {
             Self::Own(origin) => origin,
             Self::Host(host) => match host.split(':').next().unwrap_or(host) {
-                "login.microsoftonline.us" | "login.usgovcloudapi.net" => {
-                    "https://login.microsoftonline.us"
-                }
-                "login.chinacloudapi.cn" | "login.partner.microsoftonline.cn" => {
-                    "https://login.partner.microsoftonline.cn"
-                }
+                "login.microsoftonline.us" | "login.usgovcloudapi.net" => "https://login.microsoftonline.us",
+                "login.chinacloudapi.cn" | "login.partner.microsoftonline.cn" => "https://login.partner.microsoftonline.cn",
                 _ => "https://login.microsoftonline.com",
             },
         }

@@ -2,9 +2,7 @@
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
-use aws_lc_rs::signature::{
-    KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, UnparsedPublicKey,
-};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, UnparsedPublicKey};
 use aws_lc_rs::{digest, hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -50,14 +48,7 @@ pub fn guid_of(text: &str) -> String {
 
 fn guid_text(bytes: [u8; 16]) -> String {
     let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 /// SHA-256.
@@ -90,22 +81,16 @@ impl SigningKey {
     pub fn generate() -> Result<Self, Error> {
         let fail = |what: &str| Error::Start(format!("signing key: {what}"));
         let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| fail("no key made"))?;
-        let der = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair)
-            .map_err(|_| fail("no encoding"))?;
+        let der = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair).map_err(|_| fail("no encoding"))?;
         let shown = rcgen::KeyPair::try_from(der.as_ref()).map_err(|e| fail(&e.to_string()))?;
         let mut params = rcgen::CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params
             .distinguished_name
             .push(rcgen::DnType::CommonName, "defender-emulator token signing");
-        let certificate = params
-            .self_signed(&shown)
-            .map_err(|e| fail(&e.to_string()))?;
+        let certificate = params.self_signed(&shown).map_err(|e| fail(&e.to_string()))?;
         // Entra names a key by its certificate's SHA-1.
-        let kid = b64(digest::digest(
-            &digest::SHA1_FOR_LEGACY_USE_ONLY,
-            certificate.der(),
-        ));
+        let kid = b64(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, certificate.der()));
         Ok(Self {
             pair,
             kid,
@@ -119,12 +104,7 @@ impl SigningKey {
         let signed = format!("{}.{}", b64(header.to_string()), b64(claims.to_string()));
         let mut signature = vec![0; self.pair.public_modulus_len()];
         self.pair
-            .sign(
-                &RSA_PKCS1_SHA256,
-                &rand::SystemRandom::new(),
-                signed.as_bytes(),
-                &mut signature,
-            )
+            .sign(&RSA_PKCS1_SHA256, &rand::SystemRandom::new(), signed.as_bytes(), &mut signature)
             .map_err(|_| Error::Start("signing failed".into()))?;
         Ok(format!("{signed}.{}", b64(signature)))
     }
@@ -180,10 +160,7 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (length, rest) = match first {
         0..=0x7f => (usize::from(first), rest),
         0x81 => (usize::from(*rest.first()?), rest.get(1..)?),
-        0x82 => (
-            usize::from(*rest.first()?) << 8 | usize::from(*rest.get(1)?),
-            rest.get(2..)?,
-        ),
+        0x82 => (usize::from(*rest.first()?) << 8 | usize::from(*rest.get(1)?), rest.get(2..)?),
         _ => return None,
     };
     rest.split_at_checked(length)

@@ -51,12 +51,7 @@ impl Log {
 
     /// Notes a request that has arrived.
     pub fn arrived(&self, asked: &Asked) -> u64 {
-        let map = |params: &Params| {
-            params
-                .iter()
-                .map(|(k, v)| (k.to_owned(), v.to_owned()))
-                .collect()
-        };
+        let map = |params: &Params| params.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.0 += 1;
         let n = kept.0;
@@ -71,12 +66,7 @@ impl Log {
             headers: asked
                 .headers
                 .iter()
-                .map(|(k, v)| {
-                    (
-                        k.as_str().to_owned(),
-                        String::from_utf8_lossy(v.as_bytes()).into_owned(),
-                    )
-                })
+                .map(|(k, v)| (k.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
                 .collect(),
             status: None,
         });
@@ -94,12 +84,7 @@ impl Log {
         if let Some(sink) = &self.sink {
             let status = status.map_or_else(|| "---".to_owned(), |s| s.to_string());
             // Neither query nor body: they carry codes and secrets.
-            sink(&format!(
-                "{status} {} {}{}{remark}",
-                asked.method,
-                asked.base.name(),
-                asked.path
-            ));
+            sink(&format!("{status} {} {}{}{remark}", asked.method, asked.base.name(), asked.path));
         }
     }
 
@@ -111,10 +96,6 @@ impl Log {
 
     /// Forgets everything; numbers go on.
     pub fn clear(&self) {
-        self.kept
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .1
-            .clear();
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).1.clear();
     }
 }

@@ -80,9 +80,7 @@ fn main() -> ExitCode {
                 }
             }
         }
-        Command::Browse(url, options) => {
-            person::browse_blocking(&url, &options).and_then(|outcome| say(&outcome.to_string()))
-        }
+        Command::Browse(url, options) => person::browse_blocking(&url, &options).and_then(|outcome| say(&outcome.to_string())),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -151,8 +149,7 @@ fn parse_browse(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
             Long("decline") => options.decline = true,
             Long("ca-file") => {
                 let path = PathBuf::from(parser.value()?);
-                let pem = std::fs::read_to_string(&path)
-                    .map_err(|e| format!("{}: {e}", path.display()))?;
+                let pem = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
                 options.ca_pem = Some(pem);
             }
             Long("timeout") => {
@@ -186,8 +183,7 @@ fn serve(options: &Serve, config: Config) -> Result<(), Error> {
         }
         let orders = Orders::watch()?;
         let emulator = builder.start().await?;
-        let ready =
-            serde_json::to_string(&emulator.ready()).map_err(|e| Error::Start(e.to_string()))?;
+        let ready = serde_json::to_string(&emulator.ready()).map_err(|e| Error::Start(e.to_string()))?;
         say(&ready)?;
         orders.given().await;
         emulator.stop().await;
@@ -199,18 +195,29 @@ fn serve(options: &Serve, config: Config) -> Result<(), Error> {
 struct Orders {
     stdin: tokio::sync::oneshot::Receiver<()>,
     #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    #[cfg(windows)]
+    interrupt: tokio::signal::windows::CtrlC,
     #[cfg(unix)]
     parent: u32,
 }
 
 impl Orders {
+    /// From here on orders are heard: before the ready line, or one given at once would kill.
     fn watch() -> Result<Self, Error> {
+        #[cfg(unix)]
+        use tokio::signal::unix::{SignalKind, signal};
+        let fail = |e: std::io::Error| Error::Start(e.to_string());
         Ok(Self {
             stdin: watch_stdin(),
             #[cfg(unix)]
-            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-                .map_err(|e| Error::Start(e.to_string()))?,
+            interrupt: signal(SignalKind::interrupt()).map_err(fail)?,
+            #[cfg(unix)]
+            terminate: signal(SignalKind::terminate()).map_err(fail)?,
+            #[cfg(windows)]
+            interrupt: tokio::signal::windows::ctrl_c().map_err(fail)?,
             #[cfg(unix)]
             parent: std::os::unix::process::parent_id(),
         })
@@ -223,7 +230,7 @@ impl Orders {
         tokio::pin!(closed);
         loop {
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => return,
+                _ = self.interrupt.recv() => return,
                 _ = self.terminate.recv() => return,
                 () = &mut closed => return,
                 _ = every.tick() => {
@@ -235,10 +242,10 @@ impl Orders {
         }
     }
 
-    #[cfg(not(unix))]
-    async fn given(self) {
+    #[cfg(windows)]
+    async fn given(mut self) {
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
+            _ = self.interrupt.recv() => {}
             () = closed(self.stdin) => {}
         }
     }

@@ -106,9 +106,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
                         Some('\'') => break,
                         Some(c) => value.push(c),
                         None => {
-                            return Err(
-                                "There is an unterminated string literal in '$filter'.".to_owned()
-                            );
+                            return Err("There is an unterminated string literal in '$filter'.".to_owned());
                         }
                     }
                 }
@@ -206,36 +204,19 @@ impl Parser<'_> {
         let field = match self.next()? {
             Token::Word(word) => word,
             other => {
-                return Err(format!(
-                    "Syntax error in '$filter' near '{}'.",
-                    name(&other)
-                ));
+                return Err(format!("Syntax error in '$filter' near '{}'.", name(&other)));
             }
         };
-        if self.tokens.get(self.at) == Some(&Token::Open)
-            && !self.fields.iter().any(|(n, _)| *n == field)
-        {
-            return Err(format!(
-                "The function '{field}' is not supported in '$filter'."
-            ));
+        if self.tokens.get(self.at) == Some(&Token::Open) && !self.fields.iter().any(|(n, _)| *n == field) {
+            return Err(format!("The function '{field}' is not supported in '$filter'."));
         }
-        let Some(kind) = self
-            .fields
-            .iter()
-            .find(|(n, _)| *n == field)
-            .map(|(_, kind)| *kind)
-        else {
-            return Err(format!(
-                "The property '{field}' cannot be used in the $filter query option."
-            ));
+        let Some(kind) = self.fields.iter().find(|(n, _)| *n == field).map(|(_, kind)| *kind) else {
+            return Err(format!("The property '{field}' cannot be used in the $filter query option."));
         };
         let operator = match self.next()? {
             Token::Word(word) => word,
             other => {
-                return Err(format!(
-                    "Syntax error in '$filter' near '{}'.",
-                    name(&other)
-                ));
+                return Err(format!("Syntax error in '$filter' near '{}'.", name(&other)));
             }
         };
         if operator == "in" {
@@ -246,10 +227,7 @@ impl Parser<'_> {
                     Token::Comma => values.push(self.literal(&field, kind)?),
                     Token::Close => return Ok(Filter::In(field, values)),
                     other => {
-                        return Err(format!(
-                            "Syntax error in '$filter' near '{}'.",
-                            name(&other)
-                        ));
+                        return Err(format!("Syntax error in '$filter' near '{}'.", name(&other)));
                     }
                 }
             }
@@ -262,9 +240,7 @@ impl Parser<'_> {
             "lt" => Op::Lt,
             "le" => Op::Le,
             other => {
-                return Err(format!(
-                    "The operator '{other}' is not supported in '$filter'."
-                ));
+                return Err(format!("The operator '{other}' is not supported in '$filter'."));
             }
         };
         let value = self.literal(&field, kind)?;
@@ -274,11 +250,9 @@ impl Parser<'_> {
     fn literal(&mut self, field: &str, kind: Type) -> Result<Literal, String> {
         let token = self.next()?;
         let time = |text: &str| {
-            clock::parse_ticks(text).map(Literal::Time).ok_or_else(|| {
-                format!(
-                    "The value '{text}' is not a valid DateTimeOffset for '{field}' in '$filter'."
-                )
-            })
+            clock::parse_ticks(text)
+                .map(Literal::Time)
+                .ok_or_else(|| format!("The value '{text}' is not a valid DateTimeOffset for '{field}' in '$filter'."))
         };
         match (token, kind) {
             (Token::Word(word), _) if word == "null" => Ok(Literal::Null),
@@ -288,10 +262,7 @@ impl Parser<'_> {
                 "A binary operator with incompatible types was detected near '{}': '{field}' is a string and needs quotes.",
                 name(&other)
             )),
-            (other, Type::Time) => Err(format!(
-                "Syntax error in '$filter' near '{}'.",
-                name(&other)
-            )),
+            (other, Type::Time) => Err(format!("Syntax error in '$filter' near '{}'.", name(&other))),
         }
     }
 }

@@ -74,10 +74,7 @@ fn form(flow: &Flow, id: &str, content: &str) -> String {
 }
 
 fn app_name(config: &Config, flow: &Flow) -> String {
-    config
-        .app(&flow.request.client_id)
-        .map(|a| escape(&a.name))
-        .unwrap_or_default()
+    config.app(&flow.request.client_id).map(|a| escape(&a.name)).unwrap_or_default()
 }
 
 /// The list of test users, so that nobody has to look for the file.
@@ -114,21 +111,11 @@ fn hints(config: &Config) -> String {
 }
 
 /// User name and password.
-pub fn sign_in(
-    config: &Config,
-    flow: &Flow,
-    id: &str,
-    hint: &str,
-    failed: Option<&str>,
-) -> Response {
+pub fn sign_in(config: &Config, flow: &Flow, id: &str, hint: &str, failed: Option<&str>) -> Response {
     let alert = failed
         .map(|text| format!(r#"<p class="alert" role="alert">{}</p>"#, escape(text)))
         .unwrap_or_default();
-    let (name_focus, password_focus) = if hint.is_empty() {
-        ("autofocus", "")
-    } else {
-        ("", "autofocus")
-    };
+    let (name_focus, password_focus) = if hint.is_empty() { ("autofocus", "") } else { ("", "autofocus") };
     let content = format!(
         r#"{alert}
 <label for="login">User name</label>
@@ -203,13 +190,7 @@ pub fn approve(_config: &Config, flow: &Flow, id: &str, user: &User) -> Response
 }
 
 /// What the app wants to do.
-pub fn consent(
-    config: &Config,
-    flow: &Flow,
-    id: &str,
-    user: &User,
-    permissions: &[(&Resource, Vec<String>)],
-) -> Response {
+pub fn consent(config: &Config, flow: &Flow, id: &str, user: &User, permissions: &[(&Resource, Vec<String>)]) -> Response {
     let rows: String = permissions
         .iter()
         .flat_map(|(resource, scopes)| {
@@ -218,11 +199,7 @@ pub fn consent(
                 .map(|p| {
                     format!(
                         "<li><strong>{}</strong><br><span>{} &middot; {}</span></li>",
-                        escape(if p.description.is_empty() {
-                            &p.value
-                        } else {
-                            &p.description
-                        }),
+                        escape(if p.description.is_empty() { &p.value } else { &p.description }),
                         escape(&resource.name),
                         escape(&p.value)
                     )
@@ -290,13 +267,7 @@ pub fn error(asked: &Asked, error: &AadError, now: i64) -> Response {
 pub fn form_post(to: &str, answer: &[(&str, String)]) -> Response {
     let fields: String = answer
         .iter()
-        .map(|(name, value)| {
-            format!(
-                r#"<input type="hidden" name="{}" value="{}">"#,
-                escape(name),
-                escape(value)
-            )
-        })
+        .map(|(name, value)| format!(r#"<input type="hidden" name="{}" value="{}">"#, escape(name), escape(value)))
         .collect();
     http::html(
         200,

@@ -100,11 +100,7 @@ impl std::fmt::Display for Outcome {
             Self::Landed { url } => f.write_str(url),
             Self::Delivered { url, status, .. } => {
                 let to = url.split(['?', '#']).next().unwrap_or(url);
-                let what = if self.parameter("error").is_some() {
-                    "an error"
-                } else {
-                    "a code"
-                };
+                let what = if self.parameter("error").is_some() { "an error" } else { "a code" };
                 write!(f, "delivered {what} to {to}, which answered {status}")
             }
         }
@@ -182,12 +178,7 @@ impl Browser {
     }
 
     /// At the redirect URI.
-    async fn arrive(
-        &self,
-        mut target: Url,
-        mut fields: Option<Vec<(String, String)>>,
-        options: &Options,
-    ) -> Result<Outcome, Error> {
+    async fn arrive(&self, mut target: Url, mut fields: Option<Vec<(String, String)>>, options: &Options) -> Result<Outcome, Error> {
         if let Some(wrong) = &options.wrong_state {
             tamper(&mut target, fields.as_mut(), wrong);
         }
@@ -195,16 +186,11 @@ impl Browser {
         if let Some(fields) = &fields {
             shown.query_pairs_mut().extend_pairs(fields);
         }
-        let loopback = target.scheme() == "http"
-            && matches!(target.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        let loopback = target.scheme() == "http" && matches!(target.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         if !loopback || options.stop_at_redirect {
-            return Ok(Outcome::Landed {
-                url: shown.to_string(),
-            });
+            return Ok(Outcome::Landed { url: shown.to_string() });
         }
-        let page = Self::default()
-            .fetch(&target, fields.as_deref(), options)
-            .await?;
+        let page = Self::default().fetch(&target, fields.as_deref(), options).await?;
         Ok(Outcome::Delivered {
             url: shown.to_string(),
             status: page.status,
@@ -212,12 +198,7 @@ impl Browser {
         })
     }
 
-    async fn fetch(
-        &mut self,
-        url: &Url,
-        fields: Option<&[(String, String)]>,
-        options: &Options,
-    ) -> Result<Page, Error> {
+    async fn fetch(&mut self, url: &Url, fields: Option<&[(String, String)]>, options: &Options) -> Result<Page, Error> {
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or(80);
         let bare = host.trim_matches(['[', ']']);
@@ -240,8 +221,7 @@ impl Browser {
                     .ca_pem
                     .as_deref()
                     .ok_or_else(|| fail("an https address needs --ca-file".to_owned()))?;
-                let name = ServerName::try_from(bare.to_owned())
-                    .map_err(|e| fail(format!("{host}: {e}")))?;
+                let name = ServerName::try_from(bare.to_owned()).map_err(|e| fail(format!("{host}: {e}")))?;
                 let stream = connector(pem)?
                     .connect(name, stream)
                     .await
@@ -258,9 +238,7 @@ impl Browser {
         url: &Url,
         fields: Option<&[(String, String)]>,
     ) -> Result<Page, Error> {
-        let wrong = |e: &dyn std::fmt::Display| {
-            fail(format!("{}: {e}", url.origin().ascii_serialization()))
-        };
+        let wrong = |e: &dyn std::fmt::Display| fail(format!("{}: {e}", url.origin().ascii_serialization()));
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|e| wrong(&e))?;
@@ -279,11 +257,7 @@ impl Browser {
             .header(header::ACCEPT, "text/html,*/*;q=0.8")
             .header(header::USER_AGENT, "defender-emulator person");
         if !self.cookies.is_empty() {
-            let cookies: Vec<String> = self
-                .cookies
-                .iter()
-                .map(|(k, v)| format!("{k}={v}"))
-                .collect();
+            let cookies: Vec<String> = self.cookies.iter().map(|(k, v)| format!("{k}={v}")).collect();
             request = request.header(header::COOKIE, cookies.join("; "));
         }
         let body = match fields {
@@ -331,9 +305,7 @@ fn connector(pem: &str) -> Result<TlsConnector, Error> {
     let wrong = |e: &dyn std::fmt::Display| fail(format!("certificate authority: {e}"));
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        roots
-            .add(certificate.map_err(|e| wrong(&e))?)
-            .map_err(|e| wrong(&e))?;
+        roots.add(certificate.map_err(|e| wrong(&e))?).map_err(|e| wrong(&e))?;
     }
     let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
@@ -359,9 +331,7 @@ fn tamper(target: &mut Url, fields: Option<&mut Vec<(String, String)>>, wrong: &
         return;
     }
     let encode = |text: &str| {
-        let pairs = url::form_urlencoded::parse(text.as_bytes())
-            .into_owned()
-            .collect();
+        let pairs = url::form_urlencoded::parse(text.as_bytes()).into_owned().collect();
         url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(change(pairs))
             .finish()
@@ -377,9 +347,7 @@ fn press(page: &Page, at: &Url, options: &Options) -> Result<Next, Error> {
     let form = form(&page.body);
     let Some(form) = form else {
         let text = text_of(&page.body);
-        let text = text
-            .find("AADSTS")
-            .map_or(text.as_str(), |start| &text[start..]);
+        let text = text.find("AADSTS").map_or(text.as_str(), |start| &text[start..]);
         let text: String = text.chars().take(300).collect();
         return Err(fail(format!(
             "the page shows an error ({}): {}",
@@ -417,13 +385,7 @@ fn press(page: &Page, at: &Url, options: &Options) -> Result<Next, Error> {
         if page.body.contains(r#"class="alert""#) {
             let text = text_of(&page.body);
             let text = text.find("Your account").map_or("", |start| &text[start..]);
-            let text: String = text
-                .split(" User name")
-                .next()
-                .unwrap_or(text)
-                .chars()
-                .take(200)
-                .collect();
+            let text: String = text.split(" User name").next().unwrap_or(text).chars().take(200).collect();
             return Err(fail(format!("the page says: {text}")));
         }
         let known = marked(&page.body);
@@ -453,12 +415,9 @@ fn press(page: &Page, at: &Url, options: &Options) -> Result<Next, Error> {
         fields.push(("login".to_owned(), user));
         fields.push(("password".to_owned(), password));
     } else if let Some((_, pick)) = form.buttons.iter().find(|(_, value)| {
-        value.strip_prefix("pick:").is_some_and(|name| {
-            options
-                .user
-                .as_deref()
-                .is_none_or(|user| user.eq_ignore_ascii_case(name))
-        })
+        value
+            .strip_prefix("pick:")
+            .is_some_and(|name| options.user.as_deref().is_none_or(|user| user.eq_ignore_ascii_case(name)))
     }) {
         pressed(pick);
     } else if form.buttons.iter().any(|(_, v)| v.starts_with("pick:")) {
@@ -496,10 +455,7 @@ fn form(page: &str) -> Option<Form> {
         buttons: Vec::new(),
     };
     for tag in body.split('<').skip(1) {
-        let (name, rest) = tag.split_at(
-            tag.find(|c: char| !c.is_ascii_alphanumeric())
-                .unwrap_or(tag.len()),
-        );
+        let (name, rest) = tag.split_at(tag.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(tag.len()));
         match name {
             "form" => form.action = attribute(rest, "action").unwrap_or_default(),
             "input" => form.inputs.push(Input {
@@ -532,10 +488,7 @@ fn marked(page: &str) -> Vec<(String, String)> {
             .map(|rest| unescape(rest.split('<').next().unwrap_or_default()))
             .collect()
     };
-    values("<code data-user>")
-        .into_iter()
-        .zip(values("<code data-password>"))
-        .collect()
+    values("<code data-user>").into_iter().zip(values("<code data-password>")).collect()
 }
 
 /// What a page reads like.

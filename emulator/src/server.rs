@@ -51,24 +51,12 @@ impl Services {
     pub fn new(app: App) -> Self {
         let login = Router::new()
             .route("/common/discovery/instance", get(discovery::instance))
-            .route(
-                "/{tenant}/.well-known/openid-configuration",
-                get(discovery::v1),
-            )
-            .route(
-                "/{tenant}/v2.0/.well-known/openid-configuration",
-                get(discovery::v2),
-            )
+            .route("/{tenant}/.well-known/openid-configuration", get(discovery::v1))
+            .route("/{tenant}/v2.0/.well-known/openid-configuration", get(discovery::v2))
             .route("/{tenant}/discovery/keys", get(discovery::keys))
             .route("/{tenant}/discovery/v2.0/keys", get(discovery::keys))
-            .route(
-                "/{tenant}/oauth2/authorize",
-                get(authorize::v1).post(authorize::v1),
-            )
-            .route(
-                "/{tenant}/oauth2/v2.0/authorize",
-                get(authorize::v2).post(authorize::v2),
-            )
+            .route("/{tenant}/oauth2/authorize", get(authorize::v1).post(authorize::v1))
+            .route("/{tenant}/oauth2/v2.0/authorize", get(authorize::v2).post(authorize::v2))
             .route("/{tenant}/adminconsent", get(authorize::admin_consent))
             .route("/{tenant}/v2.0/adminconsent", get(authorize::admin_consent))
             .route("/{tenant}/login", post(authorize::login))
@@ -117,10 +105,7 @@ impl Services {
             .to_owned();
         if !is_ours(&host) {
             // A name that was made to point here by someone else's DNS.
-            return Ok(http::json(
-                421,
-                &json!({"error": "this emulator answers on loopback names only"}),
-            ));
+            return Ok(http::json(421, &json!({"error": "this emulator answers on loopback names only"})));
         }
         let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
             return Ok(http::json(413, &json!({"error": "the body is too large"})));
@@ -130,11 +115,7 @@ impl Services {
         let scheme = if tls { "https" } else { "http" };
         let (base, service, path) = match hosts::split(full) {
             Some((host, service, path)) => (Base::Host(host.to_owned()), service, path),
-            None => (
-                Base::Own(format!("{scheme}://{host}")),
-                Service::Login,
-                full,
-            ),
+            None => (Base::Own(format!("{scheme}://{host}")), Service::Login, full),
         };
         let query_text = parts.uri.query().unwrap_or_default();
         let is_form = parts
@@ -154,11 +135,7 @@ impl Services {
             path: path.to_owned(),
             query_text: query_text.to_owned(),
             query: Params::parse(query_text.as_bytes()),
-            form: if is_form {
-                Params::parse(&body)
-            } else {
-                Params::default()
-            },
+            form: if is_form { Params::parse(&body) } else { Params::default() },
             headers: parts.headers.clone(),
             body,
             correlation_id,
@@ -170,9 +147,7 @@ impl Services {
         let n = self.app.log.arrived(&asked);
         let Some(action) = faults::take(&self.app, &asked) else {
             let response = self.normal(&asked, service).await;
-            self.app
-                .log
-                .answered(n, &asked, Some(response.status().as_u16()), "");
+            self.app.log.answered(n, &asked, Some(response.status().as_u16()), "");
             return Ok(response);
         };
         if let Some(wait) = action.delay_ms {
@@ -186,9 +161,7 @@ impl Services {
             return Err(Dropped);
         }
         let response = self.faulty(&action, &asked, service).await;
-        self.app
-            .log
-            .answered(n, &asked, Some(response.status().as_u16()), " (fault)");
+        self.app.log.answered(n, &asked, Some(response.status().as_u16()), " (fault)");
         Ok(response)
     }
 
@@ -243,10 +216,7 @@ impl Services {
             }
         };
         for (name, value) in &action.headers {
-            if let (Ok(name), Ok(value)) = (
-                header::HeaderName::try_from(name.as_str()),
-                HeaderValue::from_str(value),
-            ) {
+            if let (Ok(name), Ok(value)) = (header::HeaderName::try_from(name.as_str()), HeaderValue::from_str(value)) {
                 response.headers_mut().insert(name, value);
             }
         }
@@ -292,26 +262,18 @@ fn instead(action: &Action, asked: &Asked, now: i64) -> Response {
     if let Some(body) = &action.json {
         return http::json(status, body);
     }
-    http::answer(
-        status,
-        "text/plain; charset=utf-8",
-        action.body.clone().unwrap_or_default(),
-    )
+    http::answer(status, "text/plain; charset=utf-8", action.body.clone().unwrap_or_default())
 }
 
 async fn bytes_of(body: Body) -> Bytes {
-    body.collect()
-        .await
-        .map(http_body_util::Collected::to_bytes)
-        .unwrap_or_default()
+    body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default()
 }
 
 /// gzip for a client that takes it, when it is worth it.
 async fn compressed(response: Response, asked: &Asked) -> Response {
-    let takes = asked.header("accept-encoding").is_some_and(|h| {
-        h.split(',')
-            .any(|e| e.trim().split(';').next() == Some("gzip"))
-    });
+    let takes = asked
+        .header("accept-encoding")
+        .is_some_and(|h| h.split(',').any(|e| e.trim().split(';').next() == Some("gzip")));
     if !takes {
         return response;
     }
@@ -324,12 +286,8 @@ async fn compressed(response: Response, asked: &Asked) -> Response {
     let packed = encoder.write_all(&body).and_then(|()| encoder.finish());
     match packed {
         Ok(packed) => {
-            parts
-                .headers
-                .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            parts
-                .headers
-                .insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+            parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            parts.headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
             parts.headers.remove(header::CONTENT_LENGTH);
             Response::from_parts(parts, Body::from(packed))
         }
@@ -359,9 +317,7 @@ async fn cut(response: Response, keep: usize) -> Response {
     if keep >= body.len() {
         return Response::from_parts(parts, Body::from(body));
     }
-    parts
-        .headers
-        .insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     Response::from_parts(parts, Body::new(Cut::new(body.slice(..keep))))
 }
 
@@ -393,9 +349,6 @@ impl hyper::body::Body for Cut {
         {
             return std::task::Poll::Ready(Some(Ok(hyper::body::Frame::data(first))));
         }
-        self.pause
-            .as_mut()
-            .poll(context)
-            .map(|()| Some(Err(Dropped)))
+        self.pause.as_mut().poll(context).map(|()| Some(Err(Dropped)))
     }
 }

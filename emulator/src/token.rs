@@ -19,20 +19,12 @@ use crate::keys;
 use crate::state::{App, Ask, Dialect, Refresh, stamp};
 
 /// `POST /{tenant}/oauth2/token`.
-pub async fn v1(
-    Shared(app): Shared<App>,
-    Path(tenant): Path<String>,
-    Extension(asked): Extension<Asked>,
-) -> Response {
+pub async fn v1(Shared(app): Shared<App>, Path(tenant): Path<String>, Extension(asked): Extension<Asked>) -> Response {
     answer(&app, &asked, &tenant, Dialect::V1)
 }
 
 /// `POST /{tenant}/oauth2/v2.0/token`.
-pub async fn v2(
-    Shared(app): Shared<App>,
-    Path(tenant): Path<String>,
-    Extension(asked): Extension<Asked>,
-) -> Response {
+pub async fn v2(Shared(app): Shared<App>, Path(tenant): Path<String>, Extension(asked): Extension<Asked>) -> Response {
     answer(&app, &asked, &tenant, Dialect::V2)
 }
 
@@ -115,10 +107,7 @@ impl<'a> Request<'a> {
     }
 
     /// The app, its credential checked. `must`: whether it has to show one.
-    fn client(
-        &self,
-        must: impl FnOnce(&AppRegistration) -> bool,
-    ) -> Result<&'a AppRegistration, AadError> {
+    fn client(&self, must: impl FnOnce(&AppRegistration) -> bool) -> Result<&'a AppRegistration, AadError> {
         let (id, secret) = self.credentials()?;
         let app = find_app(&self.app.config, &id, self.tenant)?;
         if self.form.get("client_assertion").is_some() {
@@ -181,9 +170,7 @@ impl<'a> Request<'a> {
             ));
         }
         let config = &self.app.config;
-        let tenant = config
-            .tenant(self.tenant)
-            .ok_or_else(|| unknown_tenant(self.tenant))?;
+        let tenant = config.tenant(self.tenant).ok_or_else(|| unknown_tenant(self.tenant))?;
         let ask = match self.dialect {
             Dialect::V1 => consent::ask_v1(config, self.need("resource")?, self.tenant)?,
             Dialect::V2 => {
@@ -229,16 +216,8 @@ impl<'a> Request<'a> {
         add(&mut claims, "tid", json!(tenant.id));
         add(&mut claims, "uti", json!(self.register()));
         add(&mut claims, "ver", json!("1.0"));
-        add(
-            &mut claims,
-            "wids",
-            json!(["0997a1d0-0d1d-4acb-b408-d5ca73121e90"]),
-        );
-        add(
-            &mut claims,
-            "xms_ftd",
-            json!(keys::b64(keys::random::<33>())),
-        );
+        add(&mut claims, "wids", json!(["0997a1d0-0d1d-4acb-b408-d5ca73121e90"]));
+        add(&mut claims, "xms_ftd", json!(keys::b64(keys::random::<33>())));
         add(&mut claims, "xms_idrel", json!("7 14"));
         self.client_capabilities(&mut claims, self.form.get("claims"));
         let token = self.sign(&claims)?;
@@ -265,16 +244,8 @@ impl<'a> Request<'a> {
     fn authorization_code(&self) -> Result<Value, AadError> {
         let text = self.need("code")?;
         let found = self.app.state().codes.get(text).cloned();
-        let registration = self.client(|app| {
-            app.kind == Kind::Confidential || found.as_ref().is_some_and(|c| c.web)
-        })?;
-        let code = found.ok_or_else(|| {
-            AadError::new(
-                "invalid_grant",
-                9_002_313,
-                "Invalid request. Request is malformed or invalid.",
-            )
-        })?;
+        let registration = self.client(|app| app.kind == Kind::Confidential || found.as_ref().is_some_and(|c| c.web))?;
+        let code = found.ok_or_else(|| AadError::new("invalid_grant", 9_002_313, "Invalid request. Request is malformed or invalid."))?;
         if code.client_id != registration.client_id {
             return Err(AadError::new(
                 "invalid_grant",
@@ -362,16 +333,9 @@ impl<'a> Request<'a> {
     fn refresh_token(&self) -> Result<Value, AadError> {
         let text = self.need("refresh_token")?;
         let found = self.app.state().refresh.get(text).cloned();
-        let registration = self.client(|app| {
-            app.kind == Kind::Confidential || found.as_ref().is_some_and(|r| r.web)
-        })?;
+        let registration = self.client(|app| app.kind == Kind::Confidential || found.as_ref().is_some_and(|r| r.web))?;
         let kept = found.ok_or_else(|| {
-            AadError::new(
-                "invalid_grant",
-                9_002_313,
-                "Invalid request. Request is malformed or invalid.",
-            )
-            .sub("bad_token")
+            AadError::new("invalid_grant", 9_002_313, "Invalid request. Request is malformed or invalid.").sub("bad_token")
         })?;
         if kept.client_id != registration.client_id {
             return Err(AadError::new(
@@ -425,12 +389,7 @@ impl<'a> Request<'a> {
     }
 
     fn same_tenant(&self, tenant: &Tenant) -> Result<(), AadError> {
-        let right = is_common(self.tenant)
-            || self
-                .app
-                .config
-                .tenant(self.tenant)
-                .is_some_and(|t| t.id == tenant.id);
+        let right = is_common(self.tenant) || self.app.config.tenant(self.tenant).is_some_and(|t| t.id == tenant.id);
         if right {
             return Ok(());
         }
@@ -493,22 +452,11 @@ impl<'a> Request<'a> {
         } = &what;
         let resource = self.resource(ask)?;
         let needed = consent::needed(config, registration, ask)?;
-        let granted = consent::granted(
-            config,
-            &self.app.state(),
-            registration,
-            resource,
-            tenant,
-            user,
-        );
+        let granted = consent::granted(config, &self.app.state(), registration, resource, tenant, user);
         if needed.iter().any(|n| !granted.contains(n)) {
             return Err(consent::no_consent(registration));
         }
-        let amr = if *mfa {
-            json!(["pwd", "mfa"])
-        } else {
-            json!(["pwd"])
-        };
+        let amr = if *mfa { json!(["pwd", "mfa"]) } else { json!(["pwd"]) };
         let confidential = registration.kind == Kind::Confidential;
         let mut scp = granted.join(" ");
         if resource.app_id == consent::GRAPH {
@@ -526,11 +474,7 @@ impl<'a> Request<'a> {
         add(&mut claims, "amr", amr.clone());
         add(&mut claims, "app_displayname", json!(registration.name));
         add(&mut claims, "appid", json!(registration.client_id));
-        add(
-            &mut claims,
-            "appidacr",
-            json!(if confidential { "1" } else { "0" }),
-        );
+        add(&mut claims, "appidacr", json!(if confidential { "1" } else { "0" }));
         add(&mut claims, "family_name", json!(user.family_name));
         add(&mut claims, "given_name", json!(user.given_name));
         add(&mut claims, "idtyp", json!("user"));
@@ -552,11 +496,7 @@ impl<'a> Request<'a> {
             wids.insert(0, "62e90394-69f5-4237-9190-012177145e10");
         }
         add(&mut claims, "wids", json!(wids));
-        add(
-            &mut claims,
-            "xms_ftd",
-            json!(keys::b64(keys::random::<33>())),
-        );
+        add(&mut claims, "xms_ftd", json!(keys::b64(keys::random::<33>())));
         add(&mut claims, "xms_idrel", json!("1 28"));
         self.client_capabilities(&mut claims, what.claims.as_deref());
         let access_token = self.sign(&claims)?;
@@ -634,11 +574,7 @@ impl<'a> Request<'a> {
             add(&mut claims, "preferred_username", json!(user.upn));
         }
         add(&mut claims, "rh", json!(rh()));
-        add(
-            &mut claims,
-            "sub",
-            json!(pairwise(user, &registration.client_id)),
-        );
+        add(&mut claims, "sub", json!(pairwise(user, &registration.client_id)));
         add(&mut claims, "tid", json!(tenant.id));
         if self.dialect == Dialect::V1 {
             add(&mut claims, "unique_name", json!(user.upn));
@@ -691,13 +627,10 @@ impl<'a> Request<'a> {
     }
 
     fn sign(&self, claims: &Value) -> Result<String, AadError> {
-        self.app.signing.sign(claims).map_err(|e| {
-            AadError::new(
-                "server_error",
-                50_000,
-                format!("There was an error issuing a token. {e}"),
-            )
-        })
+        self.app
+            .signing
+            .sign(claims)
+            .map_err(|e| AadError::new("server_error", 50_000, format!("There was an error issuing a token. {e}")))
     }
 }
 
@@ -715,10 +648,7 @@ fn pairwise(user: &User, receiver: &str) -> String {
 }
 
 fn puid(user: &User) -> String {
-    keys::sha256(&user.object_id)[..8]
-        .iter()
-        .map(|b| format!("{b:02X}"))
-        .collect()
+    keys::sha256(&user.object_id)[..8].iter().map(|b| format!("{b:02X}")).collect()
 }
 
 fn rh() -> String {

@@ -35,14 +35,10 @@ fn it_proves_itself_and_takes_orders_only_with_the_key() {
     let body = get(&emulator, "/.emulator/hello?challenge=dGVzdA").json();
     assert_eq!(body["name"], "defender-emulator");
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, emulator.key().as_bytes());
-    let expected = base64::engine::general_purpose::URL_SAFE_NO_PAD
-        .encode(aws_lc_rs::hmac::sign(&key, b"dGVzdA"));
+    let expected = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, b"dGVzdA"));
     assert_eq!(body["proof"], expected);
     assert_eq!(get(&emulator, "/.emulator/hello").status, 400);
-    assert_eq!(
-        emulator.env_value(),
-        format!("{}/{}", emulator.origin(), emulator.key())
-    );
+    assert_eq!(emulator.env_value(), format!("{}/{}", emulator.origin(), emulator.key()));
     assert_eq!(emulator.key().len(), 43);
     for path in ["requests", "faults", "data", "reset"] {
         assert_eq!(get(&emulator, &format!("/.emulator/{path}")).status, 401);
@@ -94,10 +90,7 @@ fn a_fault_meets_what_it_matches_as_often_as_it_says() {
     }
     assert_eq!(api(&emulator, &token, "/api/incidents").status, 200);
     // Zero times means always, until it is taken back; once is the default.
-    set(
-        &emulator,
-        &json!([{"times": 0, "do": {"status": 500, "body": "oops"}}]),
-    );
+    set(&emulator, &json!([{"times": 0, "do": {"status": 500, "body": "oops"}}]));
     for _ in 0..3 {
         assert_eq!(api(&emulator, &token, "/api/incidents").text(), "oops");
     }
@@ -146,9 +139,7 @@ fn dropped_hung_and_truncated_answers() {
     let authority = emulator.origin().strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(authority).unwrap();
     write!(stream, "GET {target} HTTP/1.1\r\nhost: {authority}\r\n\r\n").unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_millis(100)))
-        .unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     assert!(stream.read(&mut [0; 1]).is_err());
     // A silent connection does not keep it from stopping.
     emulator.stop();
@@ -160,15 +151,9 @@ fn dropped_hung_and_truncated_answers() {
 fn redirects_delays_portals_and_links() {
     let emulator = start();
     let token = app_token(&emulator);
-    set(
-        &emulator,
-        &json!([{"do": {"redirect": "http://evil.example/", "status": 307}}]),
-    );
+    set(&emulator, &json!([{"do": {"redirect": "http://evil.example/", "status": 307}}]));
     let answer = api(&emulator, &token, "/api/incidents");
-    assert_eq!(
-        (answer.status, answer.header("location")),
-        (307, "http://evil.example/")
-    );
+    assert_eq!((answer.status, answer.header("location")), (307, "http://evil.example/"));
 
     set(&emulator, &json!([{"do": {"html": true}}]));
     let portal = api(&emulator, &token, "/api/incidents");
@@ -180,15 +165,9 @@ fn redirects_delays_portals_and_links() {
     assert_eq!(api(&emulator, &token, "/api/incidents").status, 200);
     assert!(before.elapsed() >= Duration::from_millis(50));
 
-    set(
-        &emulator,
-        &json!([{"do": {"next_link": "https://graph.microsoft.com.evil/x"}}]),
-    );
+    set(&emulator, &json!([{"do": {"next_link": "https://graph.microsoft.com.evil/x"}}]));
     let body = api(&emulator, &token, "/api/incidents?$top=1").json();
-    assert_eq!(
-        body["@odata.nextLink"],
-        "https://graph.microsoft.com.evil/x"
-    );
+    assert_eq!(body["@odata.nextLink"], "https://graph.microsoft.com.evil/x");
     assert_eq!(body["value"].as_array().unwrap().len(), 1);
 }
 
@@ -254,32 +233,11 @@ fn http_itself_is_kept() {
     assert_eq!(text.matches("HTTP/1.1 404").count(), 2);
 
     let rebound = [("host", "emulator.evil.example")];
-    let answer = send(
-        emulator.origin(),
-        "GET",
-        "/common/oauth2/authorize",
-        &rebound,
-        b"",
-    )
-    .unwrap();
+    let answer = send(emulator.origin(), "GET", "/common/oauth2/authorize", &rebound, b"").unwrap();
     assert_eq!(answer.status, 421);
-    let head = send(
-        emulator.origin(),
-        "HEAD",
-        &format!("/{API}/api/incidents"),
-        &[],
-        b"",
-    )
-    .unwrap();
+    let head = send(emulator.origin(), "HEAD", &format!("/{API}/api/incidents"), &[], b"").unwrap();
     assert_eq!((head.status, head.body.len()), (401, 0));
-    let delete = send(
-        emulator.origin(),
-        "DELETE",
-        &format!("/{API}/api/incidents"),
-        &[],
-        b"",
-    )
-    .unwrap();
+    let delete = send(emulator.origin(), "DELETE", &format!("/{API}/api/incidents"), &[], b"").unwrap();
     assert_eq!(delete.status, 405);
     assert_eq!(get(&emulator, "/").status, 404);
     assert_eq!(get(&emulator, "/graph.microsoft.com/v1.0/me").status, 404);

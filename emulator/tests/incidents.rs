@@ -48,18 +48,13 @@ fn a_page_holds_a_hundred_and_no_next_link() {
     let token = app_token(&emulator);
     let body = api(&emulator, &token, "/api/v1.0/incidents").json();
     assert_eq!(body["value"].as_array().unwrap().len(), 100);
-    assert_eq!(
-        body["@odata.context"],
-        "https://api.security.microsoft.com/api/$metadata#Incidents"
-    );
+    assert_eq!(body["@odata.context"], "https://api.security.microsoft.com/api/$metadata#Incidents");
     assert_eq!(body["@odata.nextLink"], Value::Null);
     let times: Vec<i64> = body["value"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|i| {
-            defender_emulator::clock::parse_ticks(i["lastUpdateTime"].as_str().unwrap()).unwrap()
-        })
+        .map(|i| defender_emulator::clock::parse_ticks(i["lastUpdateTime"].as_str().unwrap()).unwrap())
         .collect();
     assert!(times.windows(2).all(|w| w[0] >= w[1]));
 }
@@ -76,10 +71,7 @@ fn next_links_can_be_switched_on_and_lead_through_the_list() {
         match body["@odata.nextLink"].as_str() {
             Some(link) => {
                 assert!(!link.contains(' '), "{link}");
-                path = link
-                    .strip_prefix("https://api.security.microsoft.com")
-                    .unwrap()
-                    .to_owned();
+                path = link.strip_prefix("https://api.security.microsoft.com").unwrap().to_owned();
             }
             None => break,
         }
@@ -113,8 +105,7 @@ fn filters_choose_and_unknown_ones_are_named() {
     assert_eq!(found["value"].as_array().unwrap().len(), 2);
     let exact = ask("$filter=lastUpdateTime%20eq%202026-09-13T08:00:00.0000001Z").json();
     assert_eq!(exact["value"][0]["incidentId"], 811_188);
-    let owner =
-        ask("$filter=assignedTo+eq+'soc.lead@fabrikam.example'+and+status+eq+'Resolved'").json();
+    let owner = ask("$filter=assignedTo+eq+'soc.lead@fabrikam.example'+and+status+eq+'Resolved'").json();
     for incident in owner["value"].as_array().unwrap() {
         assert_eq!(incident["assignedTo"], "soc.lead@fabrikam.example");
         assert_eq!(incident["status"], "Resolved");
@@ -158,14 +149,7 @@ fn only_a_living_token_of_the_right_audience_passes() {
     let emulator = start();
     let refused = |header: Option<&str>| {
         let headers: Vec<(&str, &str)> = header.map(|h| ("authorization", h)).into_iter().collect();
-        let answer = send(
-            emulator.origin(),
-            "GET",
-            &format!("/{API}/api/incidents"),
-            &headers,
-            b"",
-        )
-        .unwrap();
+        let answer = send(emulator.origin(), "GET", &format!("/{API}/api/incidents"), &headers, b"").unwrap();
         let body = answer.json();
         assert_eq!(answer.status, 401, "{header:?}");
         assert_eq!(body["error"]["code"], "Unauthorized");
@@ -177,11 +161,7 @@ fn only_a_living_token_of_the_right_audience_passes() {
     let token = app_token(&emulator);
     let mut bent = token.clone();
     let last = bent.len() - 5;
-    let other = if bent.as_bytes()[last] == b'A' {
-        "B"
-    } else {
-        "A"
-    };
+    let other = if bent.as_bytes()[last] == b'A' { "B" } else { "A" };
     bent.replace_range(last..=last, other);
     assert!(refused(Some(&format!("Bearer {bent}"))).contains("signature"));
     let graph = v1_token(
@@ -213,14 +193,8 @@ fn the_quota_says_in_its_text_when_to_come_back() {
     let body = answer.json();
     assert_eq!(body["error"]["code"], "429");
     let message = body["error"]["message"].as_str().unwrap();
-    assert!(
-        message.contains("Maximum allowed 2 per 00:01:00"),
-        "{message}"
-    );
-    assert!(
-        message.contains("You can send requests again in"),
-        "{message}"
-    );
+    assert!(message.contains("Maximum allowed 2 per 00:01:00"), "{message}");
+    assert!(message.contains("You can send requests again in"), "{message}");
     emulator.advance_clock(61);
     assert_eq!(api(&emulator, &token, "/api/incidents?$top=1").status, 200);
     let polite = configured(|c| {
@@ -229,10 +203,7 @@ fn the_quota_says_in_its_text_when_to_come_back() {
     });
     let token = app_token(&polite);
     api(&polite, &token, "/api/incidents?$top=1");
-    let seconds: u32 = api(&polite, &token, "/api/incidents?$top=1")
-        .header("retry-after")
-        .parse()
-        .unwrap();
+    let seconds: u32 = api(&polite, &token, "/api/incidents?$top=1").header("retry-after").parse().unwrap();
     assert!((1..=60).contains(&seconds));
 }
 
@@ -261,23 +232,13 @@ fn the_list_can_be_replaced() {
     let emulator = start();
     let token = app_token(&emulator);
     let one = r#"{"incidentId":7,  "createdTime":"2026-01-01T00:00:00Z","lastUpdateTime":"2026-01-02T00:00:00Z","alerts":null}"#;
-    let answer = control(
-        &emulator,
-        "POST",
-        "data",
-        &format!(r#"{{"incidents":[{one}]}}"#),
-    );
+    let answer = control(&emulator, "POST", "data", &format!(r#"{{"incidents":[{one}]}}"#));
     assert_eq!(answer.status, 204, "{}", answer.text());
-    assert_eq!(
-        records(&api(&emulator, &token, "/api/incidents").text()),
-        [one]
-    );
+    assert_eq!(records(&api(&emulator, &token, "/api/incidents").text()), [one]);
     control(&emulator, "POST", "data", r#"{"generate_incidents":250}"#);
     let sizes: Vec<usize> = [0, 100, 200, 300]
         .iter()
-        .map(|skip| {
-            records(&api(&emulator, &token, &format!("/api/incidents?$skip={skip}")).text()).len()
-        })
+        .map(|skip| records(&api(&emulator, &token, &format!("/api/incidents?$skip={skip}")).text()).len())
         .collect();
     assert_eq!(sizes, [100, 100, 50, 0]);
     let wrong = control(&emulator, "POST", "data", r#"{"incident":[]}"#);

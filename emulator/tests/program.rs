@@ -52,22 +52,13 @@ impl Served {
         self.out.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "", "one line and nothing else");
         let mut log = String::new();
-        self.child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut log)
-            .unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
         log
     }
 }
 
 fn run(arguments: &[&str]) -> Output {
-    program()
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+    program().args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
 #[test]
@@ -95,10 +86,7 @@ fn the_ready_line_says_all_one_needs() {
     assert_eq!(served.text("confidential_client_id"), RUNBOOK);
     assert_eq!(served.ready["tls_origin"], Value::Null);
     assert_eq!(served.ready["pid"], served.child.id());
-    assert_eq!(
-        served.text("emulator"),
-        format!("{}/{}", served.text("origin"), served.text("key"))
-    );
+    assert_eq!(served.text("emulator"), format!("{}/{}", served.text("origin"), served.text("key")));
     served.end();
 }
 
@@ -111,15 +99,11 @@ fn the_log_names_requests_and_no_secret() {
         "POST",
         &format!("/{LOGIN}/{TENANT}/oauth2/token?x=QUERY"),
         &[("content-type", "application/x-www-form-urlencoded")],
-        format!("grant_type=client_credentials&client_id={RUNBOOK}&client_secret={SECRET}")
-            .as_bytes(),
+        format!("grant_type=client_credentials&client_id={RUNBOOK}&client_secret={SECRET}").as_bytes(),
     )
     .unwrap();
     let log = served.end();
-    assert_eq!(
-        log.trim(),
-        format!("400 POST {LOGIN}/{TENANT}/oauth2/token")
-    );
+    assert_eq!(log.trim(), format!("400 POST {LOGIN}/{TENANT}/oauth2/token"));
     let quiet = serve(&["--quiet"]);
     get_origin(quiet.text("origin"));
     assert_eq!(quiet.end(), "");
@@ -132,11 +116,7 @@ fn get_origin(origin: &str) {
 #[test]
 fn a_closed_standard_input_closes_the_port() {
     let served = serve(&[]);
-    let authority = served
-        .text("origin")
-        .strip_prefix("http://")
-        .unwrap()
-        .to_owned();
+    let authority = served.text("origin").strip_prefix("http://").unwrap().to_owned();
     TcpStream::connect(&authority).unwrap();
     served.end();
     assert!(TcpStream::connect(&authority).is_err());
@@ -191,31 +171,13 @@ fn browse_plays_the_person_also_as_a_browser_command() {
     let done = run(&["browse", &url]);
     assert_eq!(done.status.code(), Some(0));
     let landed = String::from_utf8(done.stdout).unwrap();
-    assert!(
-        landed.starts_with("https://portal.azure.com/?code="),
-        "{landed}"
-    );
+    assert!(landed.starts_with("https://portal.azure.com/?code="), "{landed}");
     assert_eq!(landed.lines().count(), 1);
     let declined = run(&["browse", "--decline", &url]);
-    assert!(
-        String::from_utf8(declined.stdout)
-            .unwrap()
-            .contains("error=access_denied")
-    );
-    let wrong = run(&[
-        "browse",
-        "--user",
-        "adele@fabrikam.example",
-        "--password",
-        "x",
-        &url,
-    ]);
+    assert!(String::from_utf8(declined.stdout).unwrap().contains("error=access_denied"));
+    let wrong = run(&["browse", "--user", "adele@fabrikam.example", "--password", "x", &url]);
     assert_eq!(wrong.status.code(), Some(1));
-    assert!(
-        String::from_utf8(wrong.stderr)
-            .unwrap()
-            .contains("AADSTS50126")
-    );
+    assert!(String::from_utf8(wrong.stderr).unwrap().contains("AADSTS50126"));
     served.end();
 }
 
@@ -225,11 +187,7 @@ fn tls_has_its_own_authority_and_its_own_issuer() {
     let origin = served.text("tls_origin").to_owned();
     assert!(origin.starts_with("https://localhost:"));
     let ca = served.text("ca_file").to_owned();
-    assert!(
-        std::fs::read_to_string(&ca)
-            .unwrap()
-            .starts_with("-----BEGIN CERTIFICATE")
-    );
+    assert!(std::fs::read_to_string(&ca).unwrap().starts_with("-----BEGIN CERTIFICATE"));
     let url = format!(
         "{origin}/fabrikam.example/oauth2/v2.0/authorize?client_id={PUBLIC}&response_type=code&redirect_uri={PORTAL}&scope=openid&state=s"
     );
@@ -237,27 +195,19 @@ fn tls_has_its_own_authority_and_its_own_issuer() {
     assert_eq!(untrusted.status.code(), Some(1));
     let done = run(&["browse", "--ca-file", &ca, &url]);
     let landed = String::from_utf8(done.stdout).unwrap();
-    assert!(
-        landed.starts_with("https://portal.azure.com/?code="),
-        "{landed}"
-    );
+    assert!(landed.starts_with("https://portal.azure.com/?code="), "{landed}");
     served.end();
     assert!(!std::path::Path::new(&ca).exists());
 }
 
 #[test]
 fn a_configuration_file_takes_the_place_of_the_default() {
-    let folder =
-        std::env::temp_dir().join(format!("defender-emulator-test-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("defender-emulator-test-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let good = folder.join("good.json");
     let bad = folder.join("bad.json");
     let text = String::from_utf8(run(&["config"]).stdout).unwrap();
-    std::fs::write(
-        &good,
-        text.replace("\"fabrikam.example\"", "\"adatum.example\""),
-    )
-    .unwrap();
+    std::fs::write(&good, text.replace("\"fabrikam.example\"", "\"adatum.example\"")).unwrap();
     std::fs::write(&bad, text.replacen("\"quotas\"", "\"quotes\"", 1)).unwrap();
     let served = serve(&["--config", good.to_str().unwrap()]);
     assert_eq!(served.text("tenant_domain"), "adatum.example");
@@ -265,10 +215,7 @@ fn a_configuration_file_takes_the_place_of_the_default() {
     let refused = run(&["serve", "--config", bad.to_str().unwrap()]);
     assert_eq!(refused.status.code(), Some(2));
     let text = String::from_utf8(refused.stderr).unwrap();
-    assert!(
-        text.contains("quotes") && text.contains("bad.json"),
-        "{text}"
-    );
+    assert!(text.contains("quotes") && text.contains("bad.json"), "{text}");
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
@@ -291,15 +238,7 @@ fn wrong_arguments_are_one_line_and_a_two() {
     }
     let help = run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    assert!(
-        String::from_utf8(help.stdout)
-            .unwrap()
-            .contains("--auto-approve")
-    );
+    assert!(String::from_utf8(help.stdout).unwrap().contains("--auto-approve"));
     let version = run(&["--version"]);
-    assert!(
-        String::from_utf8(version.stdout)
-            .unwrap()
-            .starts_with("defender-emulator ")
-    );
+    assert!(String::from_utf8(version.stdout).unwrap().starts_with("defender-emulator "));
 }

@@ -51,10 +51,7 @@ fn a_person_signs_in_and_lands_at_the_portal() {
 fn every_registered_redirect_uri_works() {
     let emulator = approving();
     for (redirect, start) in [
-        (
-            "urn:ietf:wg:oauth:2.0:oob",
-            "urn:ietf:wg:oauth:2.0:oob?code=",
-        ),
+        ("urn:ietf:wg:oauth:2.0:oob", "urn:ietf:wg:oauth:2.0:oob?code="),
         (
             "https://login.microsoftonline.com/common/oauth2/nativeclient",
             "https://login.microsoftonline.com/common/oauth2/nativeclient?code=",
@@ -84,18 +81,14 @@ fn errors_before_the_redirect_uri_is_trusted_are_shown() {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert_eq!(answer.header("location"), "");
-        let error =
-            browse_as(&authorize_v1(&emulator, &[change]), &Options::default()).unwrap_err();
+        let error = browse_as(&authorize_v1(&emulator, &[change]), &Options::default()).unwrap_err();
         assert!(error.to_string().contains(code), "{error}");
     }
     let url = authorize_v1(&emulator, &[]).replace(TENANT, "nowhere.example");
     assert!(open(&url).text().contains("AADSTS90002"));
     let common = authorize_v1(&emulator, &[("client_id", UNCONSENTED)]).replace(TENANT, "common");
     assert!(open(&common).text().contains("AADSTS50194"));
-    let script = open(&authorize_v1(
-        &emulator,
-        &[("client_id", "<script>alert(1)</script>")],
-    ));
+    let script = open(&authorize_v1(&emulator, &[("client_id", "<script>alert(1)</script>")]));
     assert!(!script.text().contains("<script>alert"));
 }
 
@@ -105,37 +98,17 @@ fn later_errors_go_to_the_redirect_uri() {
     let v1 = |change| browse(&authorize_v1(&emulator, &[change]));
     let v2 = |change| browse(&authorize_v2(&emulator, &[change]));
     for (outcome, error, code) in [
-        (
-            v1(("response_type", "token")),
-            "unsupported_response_type",
-            "AADSTS700054",
-        ),
-        (
-            v1(("resource", "https://nobody.example")),
-            "invalid_resource",
-            "AADSTS500011",
-        ),
+        (v1(("response_type", "token")), "unsupported_response_type", "AADSTS700054"),
+        (v1(("resource", "https://nobody.example")), "invalid_resource", "AADSTS500011"),
         (
             v1(("resource", "https://api.securitycenter.microsoft.com")),
             "invalid_resource",
             "AADSTS650057",
         ),
-        (
-            v1(("prompt", "sometimes")),
-            "invalid_request",
-            "AADSTS90023",
-        ),
+        (v1(("prompt", "sometimes")), "invalid_request", "AADSTS90023"),
         (v1(("prompt", "none")), "login_required", "AADSTS50058"),
-        (
-            v1(("prompt", "attempt_none")),
-            "login_required",
-            "AADSTS50058",
-        ),
-        (
-            v1(("code_challenge", "short")),
-            "invalid_request",
-            "AADSTS501491",
-        ),
+        (v1(("prompt", "attempt_none")), "login_required", "AADSTS50058"),
+        (v1(("code_challenge", "short")), "invalid_request", "AADSTS501491"),
         (v2(("scope", "")), "invalid_request", "AADSTS900144"),
         (
             v2(("scope", "https://api.security.microsoft.com/Nothing.Read")),
@@ -143,10 +116,7 @@ fn later_errors_go_to_the_redirect_uri() {
             "AADSTS650053",
         ),
         (
-            v2((
-                "scope",
-                "User.Read https://api.security.microsoft.com/.default",
-            )),
+            v2(("scope", "User.Read https://api.security.microsoft.com/.default")),
             "invalid_request",
             "AADSTS28000",
         ),
@@ -175,11 +145,7 @@ fn declining_is_access_denied() {
 #[test]
 fn a_wrong_password_is_told_on_the_page() {
     let emulator = start();
-    let error = browse_as(
-        &authorize_v1(&emulator, &[]),
-        &as_user("adele@fabrikam.example", "guess"),
-    )
-    .unwrap_err();
+    let error = browse_as(&authorize_v1(&emulator, &[]), &as_user("adele@fabrikam.example", "guess")).unwrap_err();
     assert!(error.to_string().contains("AADSTS50126"), "{error}");
 }
 
@@ -208,15 +174,9 @@ fn a_second_sign_in_finds_the_session() {
             assert_eq!(emulator.requests()[0].status, Some(200), "{prompt}");
         }
         // Another user is not the one in the session.
-        let url = authorize_v1(
-            &emulator,
-            &[("prompt", "none"), ("login_hint", "diego@fabrikam.example")],
-        );
+        let url = authorize_v1(&emulator, &[("prompt", "none"), ("login_hint", "diego@fabrikam.example")]);
         let outcome = browser.browse(&url, &options).await.unwrap();
-        assert_eq!(
-            outcome.parameter("error").as_deref(),
-            Some("login_required")
-        );
+        assert_eq!(outcome.parameter("error").as_deref(), Some("login_required"));
     });
 }
 
@@ -262,16 +222,10 @@ fn consent_is_asked_for_once() {
     block(async {
         let options = Options::default();
         // Signed in for another app, this one still unknown.
-        browser
-            .browse(&authorize_v1(&emulator, &[]), &options)
-            .await
-            .unwrap();
+        browser.browse(&authorize_v1(&emulator, &[]), &options).await.unwrap();
         let silent = authorize_v1(&emulator, &[("client_id", UNCONSENTED), ("prompt", "none")]);
         let outcome = browser.browse(&silent, &options).await.unwrap();
-        assert_eq!(
-            outcome.parameter("error").as_deref(),
-            Some("interaction_required")
-        );
+        assert_eq!(outcome.parameter("error").as_deref(), Some("interaction_required"));
         let text = outcome.parameter("error_description").unwrap();
         assert!(text.starts_with("AADSTS65001"), "{text}");
     });
@@ -314,10 +268,7 @@ fn the_answer_comes_as_query_fragment_or_post() {
     let emulator = approving();
     let url = authorize_v1(&emulator, &[("response_mode", "fragment")]);
     let location = open(&url).header("location").to_owned();
-    assert!(
-        location.starts_with("https://portal.azure.com/#code="),
-        "{location}"
-    );
+    assert!(location.starts_with("https://portal.azure.com/#code="), "{location}");
     let url = authorize_v1(&emulator, &[("response_mode", "form_post")]);
     let page = open(&url);
     assert_eq!(page.status, 200);
@@ -336,10 +287,7 @@ fn a_loopback_listener_receives_the_answer() {
     for mode in ["query", "form_post"] {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let redirect = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
-        let url = authorize_v2(
-            &emulator,
-            &[("redirect_uri", &redirect), ("response_mode", mode)],
-        );
+        let url = authorize_v2(&emulator, &[("redirect_uri", &redirect), ("response_mode", mode)]);
         let listening = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut heard = Vec::new();
@@ -348,9 +296,7 @@ fn a_loopback_listener_receives_the_answer() {
                 let read = stream.read(&mut buffer).unwrap();
                 heard.extend_from_slice(&buffer[..read]);
             }
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nDone")
-                .unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nDone").unwrap();
             String::from_utf8(heard).unwrap()
         });
         let options = Options {
@@ -388,10 +334,7 @@ fn common_means_the_users_own_tenant() {
         ],
     )
     .json();
-    assert_eq!(
-        decode(body["access_token"].as_str().unwrap()).1["tid"],
-        TENANT
-    );
+    assert_eq!(decode(body["access_token"].as_str().unwrap()).1["tid"], TENANT);
     // A user of another tenant is turned away at a named one.
     let url = authorize_v1(&emulator, &[]);
     let error = browse_as(&url, &as_user("robin@contoso.example", "Walk-through-3")).unwrap_err();
@@ -401,10 +344,7 @@ fn common_means_the_users_own_tenant() {
 #[test]
 fn auto_approve_takes_the_hint_or_the_default_user() {
     let emulator = approving();
-    for (hint, upn) in [
-        ("", "adele@fabrikam.example"),
-        ("diego@fabrikam.example", "diego@fabrikam.example"),
-    ] {
+    for (hint, upn) in [("", "adele@fabrikam.example"), ("diego@fabrikam.example", "diego@fabrikam.example")] {
         let url = authorize_v1(&emulator, &[("login_hint", hint)]);
         let answer = open(&url);
         assert_eq!(answer.status, 302);
@@ -430,10 +370,7 @@ fn auto_approve_takes_the_hint_or_the_default_user() {
 fn the_iss_parameter_can_be_right_or_wrong() {
     use defender_emulator::config::AuthorizeIss;
     for (iss, expected) in [
-        (
-            AuthorizeIss::Right,
-            format!("https://login.microsoftonline.com/{TENANT}/v2.0"),
-        ),
+        (AuthorizeIss::Right, format!("https://login.microsoftonline.com/{TENANT}/v2.0")),
         (AuthorizeIss::Wrong, "https://issuer.invalid/".to_owned()),
     ] {
         let emulator = configured(|c| c.behaviour.authorize_iss = iss);

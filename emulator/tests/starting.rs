@@ -11,12 +11,7 @@ use defender_emulator::person::Options;
 
 #[tokio::test]
 async fn an_emulator_lives_on_the_callers_runtime() {
-    let emulator = Emulator::builder()
-        .auto_approve(true)
-        .tls(true)
-        .start()
-        .await
-        .unwrap();
+    let emulator = Emulator::builder().auto_approve(true).tls(true).start().await.unwrap();
     let ca = emulator.ca_file().unwrap().to_owned();
     assert!(ca.exists());
     let url = format!(
@@ -27,16 +22,10 @@ async fn an_emulator_lives_on_the_callers_runtime() {
         ca_pem: emulator.ca_pem().map(str::to_owned),
         ..Options::default()
     };
-    let outcome = defender_emulator::person::browse(&url, &options)
-        .await
-        .unwrap();
+    let outcome = defender_emulator::person::browse(&url, &options).await.unwrap();
     assert!(outcome.parameter("code").is_some());
     assert_eq!(emulator.requests().len(), 1);
-    let authority = emulator
-        .origin()
-        .strip_prefix("http://")
-        .unwrap()
-        .to_owned();
+    let authority = emulator.origin().strip_prefix("http://").unwrap().to_owned();
     emulator.stop().await;
     assert!(TcpStream::connect(authority).is_err());
     assert!(!ca.exists());
@@ -45,11 +34,7 @@ async fn an_emulator_lives_on_the_callers_runtime() {
 #[test]
 fn dropping_stops_and_a_taken_port_is_said_so() {
     let emulator = start();
-    let authority = emulator
-        .origin()
-        .strip_prefix("http://")
-        .unwrap()
-        .to_owned();
+    let authority = emulator.origin().strip_prefix("http://").unwrap().to_owned();
     let port: u16 = authority.rsplit(':').next().unwrap().parse().unwrap();
     let second = Emulator::builder().port(port).start_blocking();
     assert!(second.is_err_and(|e| e.to_string().contains(&port.to_string())));
@@ -62,13 +47,7 @@ fn dropping_stops_and_a_taken_port_is_said_so() {
 #[test]
 fn ipv6_loopback_listens_on_the_same_port() {
     let emulator = start();
-    let port: u16 = emulator
-        .origin()
-        .rsplit(':')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let port: u16 = emulator.origin().rsplit(':').next().unwrap().parse().unwrap();
     // Where the machine has IPv6 at all.
     if std::net::TcpListener::bind("[::1]:0").is_ok() {
         TcpStream::connect(("::1", port)).unwrap();

@@ -16,12 +16,7 @@ fn app_fields<'a>(secret: &'a str, what: (&'a str, &'a str)) -> Vec<(&'a str, &'
 }
 
 fn keys(value: &Value) -> Vec<&str> {
-    value
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect()
+    value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
 fn code_fields(code: &str) -> Vec<(&str, &str)> {
@@ -65,11 +60,7 @@ fn v1_app_answers_carry_numbers_as_strings_and_the_resource() {
     assert_eq!(claims["idtyp"], "app");
     assert_eq!(
         claims["roles"],
-        json!([
-            "Incident.Read.All",
-            "Incident.ReadWrite.All",
-            "AdvancedHunting.Read.All"
-        ])
+        json!(["Incident.Read.All", "Incident.ReadWrite.All", "AdvancedHunting.Read.All"])
     );
     assert_eq!(claims["scp"], Value::Null);
     assert_eq!(claims["upn"], Value::Null);
@@ -81,10 +72,7 @@ fn v2_app_answers_carry_numbers_and_no_resource() {
     let emulator = start();
     let scope = ("scope", "https://api.security.microsoft.com/.default");
     let body = v2_token(&emulator, &app_fields(SECRET, scope)).json();
-    assert_eq!(
-        keys(&body),
-        ["token_type", "expires_in", "ext_expires_in", "access_token"]
-    );
+    assert_eq!(keys(&body), ["token_type", "expires_in", "ext_expires_in", "access_token"]);
     assert_eq!(body["expires_in"], 3599);
     let (_, claims) = decode(body["access_token"].as_str().unwrap());
     assert_eq!(claims["aud"], XDR);
@@ -95,10 +83,7 @@ fn v2_app_answers_carry_numbers_and_no_resource() {
 fn the_audience_is_what_was_asked_for_to_the_slash() {
     let emulator = start();
     for (resource, scope) in [
-        (
-            "https://api.security.microsoft.com",
-            "https://api.security.microsoft.com/.default",
-        ),
+        ("https://api.security.microsoft.com", "https://api.security.microsoft.com/.default"),
         (
             "https://api.security.microsoft.com/",
             "https://api.security.microsoft.com//.default",
@@ -168,16 +153,10 @@ fn v1_user_answers_carry_scope_refresh_token_and_an_unsigned_id_token() {
             "id_token"
         ]
     );
-    assert_eq!(
-        body["scope"],
-        "Incident.Read Incident.ReadWrite AdvancedHunting.Read"
-    );
+    assert_eq!(body["scope"], "Incident.Read Incident.ReadWrite AdvancedHunting.Read");
     let (_, access) = decode(body["access_token"].as_str().unwrap());
     for (name, value) in [
-        (
-            "scp",
-            "Incident.Read Incident.ReadWrite AdvancedHunting.Read",
-        ),
+        ("scp", "Incident.Read Incident.ReadWrite AdvancedHunting.Read"),
         ("upn", "adele@fabrikam.example"),
         ("unique_name", "adele@fabrikam.example"),
         ("given_name", "Adele"),
@@ -215,10 +194,7 @@ fn v2_user_answers_carry_full_scopes_and_a_signed_id_token() {
     );
     let (header, id) = decode(body["id_token"].as_str().unwrap());
     assert_eq!(header["alg"], "RS256");
-    assert_eq!(
-        id["iss"],
-        format!("https://login.microsoftonline.com/{TENANT}/v2.0")
-    );
+    assert_eq!(id["iss"], format!("https://login.microsoftonline.com/{TENANT}/v2.0"));
     assert_eq!(id["nonce"], "n-1");
     assert_eq!(id["preferred_username"], "adele@fabrikam.example");
     assert_eq!(id["ver"], "2.0");
@@ -229,10 +205,7 @@ fn v2_user_answers_carry_full_scopes_and_a_signed_id_token() {
 #[test]
 fn without_offline_access_there_is_no_refresh_token_and_without_openid_no_id_token() {
     let emulator = approving();
-    let url = authorize_v2(
-        &emulator,
-        &[("scope", "https://api.security.microsoft.com/Incident.Read")],
-    );
+    let url = authorize_v2(&emulator, &[("scope", "https://api.security.microsoft.com/Incident.Read")]);
     let code = browse(&url).parameter("code").unwrap();
     let body = v2_token(&emulator, &code_fields(&code)).json();
     assert_eq!(body["refresh_token"], Value::Null);
@@ -331,26 +304,11 @@ fn a_code_is_used_once_by_its_client_at_its_redirect_uri_in_time() {
     other[1] = ("client_id", UNCONSENTED);
     is_error(&v1_token(&emulator, &other), 400, "invalid_grant", 700_005);
     assert_eq!(v1_token(&emulator, &code_fields(&code)).status, 200);
-    is_error(
-        &v1_token(&emulator, &code_fields(&code)),
-        400,
-        "invalid_grant",
-        54_005,
-    );
-    is_error(
-        &v1_token(&emulator, &code_fields("nonsense")),
-        400,
-        "invalid_grant",
-        9_002_313,
-    );
+    is_error(&v1_token(&emulator, &code_fields(&code)), 400, "invalid_grant", 54_005);
+    is_error(&v1_token(&emulator, &code_fields("nonsense")), 400, "invalid_grant", 9_002_313);
     let late = v1_code(&emulator);
     emulator.advance_clock(601);
-    is_error(
-        &v1_token(&emulator, &code_fields(&late)),
-        400,
-        "invalid_grant",
-        70_008,
-    );
+    is_error(&v1_token(&emulator, &code_fields(&late)), 400, "invalid_grant", 70_008);
 }
 
 #[test]
@@ -362,26 +320,15 @@ fn pkce_is_held_when_it_was_begun() {
     let code = || {
         browse(&authorize_v1(
             &emulator,
-            &[
-                ("code_challenge", challenge),
-                ("code_challenge_method", "S256"),
-            ],
+            &[("code_challenge", challenge), ("code_challenge_method", "S256")],
         ))
         .parameter("code")
         .unwrap()
     };
     let kept = code();
-    is_error(
-        &v1_token(&emulator, &code_fields(&kept)),
-        400,
-        "invalid_grant",
-        50_148,
-    );
+    is_error(&v1_token(&emulator, &code_fields(&kept)), 400, "invalid_grant", 50_148);
     let mut fields = code_fields(&kept);
-    fields.push((
-        "code_verifier",
-        "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXx",
-    ));
+    fields.push(("code_verifier", "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXx"));
     is_error(&v1_token(&emulator, &fields), 400, "invalid_grant", 501_481);
     fields.pop();
     fields.push(("code_verifier", verifier));
@@ -392,30 +339,19 @@ fn pkce_is_held_when_it_was_begun() {
 fn a_web_code_needs_the_credential() {
     let emulator = approving();
     let redirect = "http://localhost:5001/callback";
-    let url = authorize_v1(
-        &emulator,
-        &[("client_id", RUNBOOK), ("redirect_uri", redirect)],
-    );
+    let url = authorize_v1(&emulator, &[("client_id", RUNBOOK), ("redirect_uri", redirect)]);
     let options = defender_emulator::person::Options {
         stop_at_redirect: true,
         ..Default::default()
     };
-    let code = browse_as(&url, &options)
-        .unwrap()
-        .parameter("code")
-        .unwrap();
+    let code = browse_as(&url, &options).unwrap().parameter("code").unwrap();
     let mut fields = vec![
         ("grant_type", "authorization_code"),
         ("client_id", RUNBOOK),
         ("code", code.as_str()),
         ("redirect_uri", redirect),
     ];
-    is_error(
-        &v1_token(&emulator, &fields),
-        401,
-        "invalid_client",
-        7_000_218,
-    );
+    is_error(&v1_token(&emulator, &fields), 401, "invalid_client", 7_000_218);
     fields.push(("client_secret", SECRET));
     let body = v1_token(&emulator, &fields).json();
     // A confidential client's ID token is signed on v1 too.
@@ -427,18 +363,8 @@ fn client_credentials_errors_are_entras() {
     let emulator = start();
     let v1 = |fields: &[(&str, &str)]| v1_token(&emulator, fields);
     let resource = ("resource", XDR);
-    is_error(
-        &v1(&app_fields("wrong", resource)),
-        401,
-        "invalid_client",
-        7_000_215,
-    );
-    is_error(
-        &v1(&app_fields(EXPIRED_SECRET, resource)),
-        401,
-        "invalid_client",
-        7_000_222,
-    );
+    is_error(&v1(&app_fields("wrong", resource)), 401, "invalid_client", 7_000_215);
+    is_error(&v1(&app_fields(EXPIRED_SECRET, resource)), 401, "invalid_client", 7_000_222);
     let mut unknown = app_fields(SECRET, resource);
     unknown[1] = ("client_id", "00000000-0000-0000-0000-000000000001");
     is_error(&v1(&unknown), 400, "unauthorized_client", 700_016);
@@ -448,12 +374,7 @@ fn client_credentials_errors_are_entras() {
         "invalid_resource",
         500_011,
     );
-    is_error(
-        &v1(&app_fields(SECRET, ("other", "x"))),
-        400,
-        "invalid_request",
-        900_144,
-    );
+    is_error(&v1(&app_fields(SECRET, ("other", "x"))), 400, "invalid_request", 900_144);
     is_error(&v1(&[]), 400, "invalid_request", 900_144);
     is_error(
         &v1(&[
@@ -478,13 +399,7 @@ fn client_credentials_errors_are_entras() {
     is_error(
         &v2_token(
             &emulator,
-            &app_fields(
-                SECRET,
-                (
-                    "scope",
-                    "https://api.security.microsoft.com/Incident.Read.All",
-                ),
-            ),
+            &app_fields(SECRET, ("scope", "https://api.security.microsoft.com/Incident.Read.All")),
         ),
         400,
         "invalid_scope",
@@ -496,11 +411,7 @@ fn client_credentials_errors_are_entras() {
         &app_fields(SECRET, resource),
     );
     is_error(&nowhere, 400, "invalid_request", 90_002);
-    let common = post(
-        &emulator,
-        &format!("/{LOGIN}/common/oauth2/token"),
-        &app_fields(SECRET, resource),
-    );
+    let common = post(&emulator, &format!("/{LOGIN}/common/oauth2/token"), &app_fields(SECRET, resource));
     is_error(&common, 400, "invalid_request", 50_194);
 }
 
@@ -531,10 +442,7 @@ fn without_consent_a_refresh_says_so() {
             ("grant_type", "refresh_token"),
             ("client_id", PUBLIC),
             ("refresh_token", refresh),
-            (
-                "scope",
-                "https://graph.microsoft.com/ThreatHunting.Read.All",
-            ),
+            ("scope", "https://graph.microsoft.com/ThreatHunting.Read.All"),
         ],
     );
     is_error(&answer, 400, "invalid_grant", 65_001);
@@ -565,10 +473,7 @@ fn the_correlation_id_is_the_callers() {
 fn a_client_that_knows_claims_challenges_sees_it_in_its_token() {
     let emulator = start();
     let mut fields = app_fields(SECRET, ("resource", XDR));
-    fields.push((
-        "claims",
-        r#"{"access_token":{"xms_cc":{"values":["cp1"]}}}"#,
-    ));
+    fields.push(("claims", r#"{"access_token":{"xms_cc":{"values":["cp1"]}}}"#));
     let body = v1_token(&emulator, &fields).json();
     let (_, claims) = decode(body["access_token"].as_str().unwrap());
     assert_eq!(claims["xms_cc"], json!(["cp1"]));

@@ -12,12 +12,7 @@ use crate::http::{self, Asked};
 use crate::odata::{self, Literal, Type};
 use crate::state::App;
 
-const READ: &[&str] = &[
-    "Incident.Read",
-    "Incident.ReadWrite",
-    "Incident.Read.All",
-    "Incident.ReadWrite.All",
-];
+const READ: &[&str] = &["Incident.Read", "Incident.ReadWrite", "Incident.Read.All", "Incident.ReadWrite.All"];
 
 const RESOURCE: &str = "8ee8fdad-f234-4243-8f3b-15c294843740";
 
@@ -40,11 +35,7 @@ pub async fn list(Shared(app): Shared<App>, Extension(asked): Extension<Asked>) 
 }
 
 /// `GET /api/incidents/{id}`.
-pub async fn get(
-    Shared(app): Shared<App>,
-    Path(id): Path<String>,
-    Extension(asked): Extension<Asked>,
-) -> Response {
+pub async fn get(Shared(app): Shared<App>, Path(id): Path<String>, Extension(asked): Extension<Asked>) -> Response {
     let per_minute = app.config.quotas.incident_get_per_minute;
     match allowed(&app, &asked, "incident", per_minute).and_then(|()| one(&app, &asked, &id)) {
         Ok(response) => response,
@@ -53,13 +44,10 @@ pub async fn get(
 }
 
 fn allowed(app: &App, asked: &Asked, endpoint: &str, per_minute: u32) -> Result<(), Refusal> {
-    let resource = app.config.resource(RESOURCE).ok_or_else(|| {
-        Refusal::new(
-            500,
-            "InternalServerError",
-            "The configuration has no resource for this API.",
-        )
-    })?;
+    let resource = app
+        .config
+        .resource(RESOURCE)
+        .ok_or_else(|| Refusal::new(500, "InternalServerError", "The configuration has no resource for this API."))?;
     let caller = api::caller(app, asked, resource)?;
     api::require(&caller, READ)?;
     api::quota(app, &caller, endpoint, per_minute)
@@ -100,11 +88,7 @@ fn page(app: &App, asked: &Asked) -> Result<Response, Refusal> {
     };
     let mut found = incidents
         .iter()
-        .filter(|i| {
-            filter
-                .as_ref()
-                .is_none_or(|f| f.passes(&|name| field(i, name)))
-        })
+        .filter(|i| filter.as_ref().is_none_or(|f| f.passes(&|name| field(i, name))))
         .skip(skip);
     let mut body = format!(
         "{{\"@odata.context\":\"https://{}/api/$metadata#Incidents\",\"value\":[",
@@ -131,31 +115,14 @@ fn page(app: &App, asked: &Asked) -> Result<Response, Refusal> {
 }
 
 fn one(app: &App, asked: &Asked, id: &str) -> Result<Response, Refusal> {
-    let missing = || {
-        Refusal::new(
-            404,
-            "ResourceNotFound",
-            format!("Incident '{id}' could not be found."),
-        )
-    };
-    let number: i64 = id.parse().map_err(|_| {
-        Refusal::new(
-            400,
-            "InvalidInput",
-            format!("The value '{id}' is not a valid incident id."),
-        )
-    })?;
+    let missing = || Refusal::new(404, "ResourceNotFound", format!("Incident '{id}' could not be found."));
+    let number: i64 = id
+        .parse()
+        .map_err(|_| Refusal::new(400, "InvalidInput", format!("The value '{id}' is not a valid incident id.")))?;
     let incidents = Arc::clone(&app.state().incidents);
-    let found = incidents
-        .iter()
-        .find(|i| i.id == number)
-        .ok_or_else(missing)?;
+    let found = incidents.iter().find(|i| i.id == number).ok_or_else(missing)?;
     // The context goes in front; the rest of the record keeps its bytes.
-    let record = found
-        .raw
-        .trim_start()
-        .strip_prefix('{')
-        .ok_or_else(missing)?;
+    let record = found.raw.trim_start().strip_prefix('{').ok_or_else(missing)?;
     Ok(http::answer(
         200,
         "application/json; odata.metadata=minimal; odata.streaming=true; charset=utf-8",

@@ -41,9 +41,7 @@ impl Refusal {
 
     /// The error body of the Defender APIs.
     pub fn response(self, asked: &Asked) -> Response {
-        let target = self
-            .target
-            .unwrap_or_else(|| format!("|{}.1.", asked.trace_id));
+        let target = self.target.unwrap_or_else(|| format!("|{}.1.", asked.trace_id));
         let mut response = http::json(
             self.status,
             &json!({"error": {"code": self.code, "message": self.message, "target": target}}),
@@ -70,15 +68,12 @@ pub fn caller(app: &App, asked: &Asked, resource: &Resource) -> Result<Caller, R
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim())
     else {
-        return Err(Refusal::new(
-            401,
-            "Unauthorized",
-            "Missing or malformed authorization header.",
-        )
-        .header(
-            "www-authenticate",
-            "Bearer authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\"",
-        ));
+        return Err(
+            Refusal::new(401, "Unauthorized", "Missing or malformed authorization header.").header(
+                "www-authenticate",
+                "Bearer authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\"",
+            ),
+        );
     };
     let invalid = |why: &str| {
         Refusal::new(401, "Unauthorized", why).header(
@@ -86,10 +81,7 @@ pub fn caller(app: &App, asked: &Asked, resource: &Resource) -> Result<Caller, R
             format!("Bearer error=\"invalid_token\", error_description=\"{why}\""),
         )
     };
-    let claims = app
-        .signing
-        .verify(token)
-        .ok_or_else(|| invalid("The signature is invalid"))?;
+    let claims = app.signing.verify(token).ok_or_else(|| invalid("The signature is invalid"))?;
     if !claims["aud"].as_str().is_some_and(|aud| resource.is(aud)) {
         return Err(invalid("The audience is invalid"));
     }
@@ -120,10 +112,7 @@ pub fn caller(app: &App, asked: &Asked, resource: &Resource) -> Result<Caller, R
 
 /// Turns away a caller who has none of these permissions.
 pub fn require(caller: &Caller, any: &[&str]) -> Result<(), Refusal> {
-    if any
-        .iter()
-        .any(|p| caller.permissions.iter().any(|h| h == p))
-    {
+    if any.iter().any(|p| caller.permissions.iter().any(|h| h == p)) {
         return Ok(());
     }
     let have = if caller.permissions.is_empty() {
@@ -147,10 +136,7 @@ pub fn quota(app: &App, caller: &Caller, endpoint: &str, per_minute: u32) -> Res
         return Ok(());
     }
     let now = app.now();
-    let key = (
-        endpoint.to_owned(),
-        format!("{}|{}", caller.tenant, caller.app),
-    );
+    let key = (endpoint.to_owned(), format!("{}|{}", caller.tenant, caller.app));
     let mut state = app.state();
     let calls = state.calls.entry(key).or_default();
     while calls.front().is_some_and(|t| *t <= now - 60) {
@@ -182,10 +168,7 @@ pub async fn not_found(Extension(asked): Extension<Asked>) -> Response {
     Refusal::new(
         404,
         "NotFound",
-        format!(
-            "No HTTP resource was found that matches the request URI '{}'.",
-            asked.path
-        ),
+        format!("No HTTP resource was found that matches the request URI '{}'.", asked.path),
     )
     .response(&asked)
 }
@@ -195,10 +178,7 @@ pub async fn not_allowed(Extension(asked): Extension<Asked>) -> Response {
     Refusal::new(
         405,
         "MethodNotAllowed",
-        format!(
-            "The requested resource does not support http method '{}'.",
-            asked.method
-        ),
+        format!("The requested resource does not support http method '{}'.", asked.method),
     )
     .response(&asked)
 }

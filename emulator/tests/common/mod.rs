@@ -32,21 +32,14 @@ pub fn start() -> BlockingEmulator {
 }
 
 pub fn approving() -> BlockingEmulator {
-    Emulator::builder()
-        .auto_approve(true)
-        .start_blocking()
-        .unwrap()
+    Emulator::builder().auto_approve(true).start_blocking().unwrap()
 }
 
 /// The default configuration with a change.
 pub fn configured(change: impl FnOnce(&mut defender_emulator::Config)) -> BlockingEmulator {
     let mut config = defender_emulator::Config::default();
     change(&mut config);
-    Emulator::builder()
-        .config(config)
-        .auto_approve(true)
-        .start_blocking()
-        .unwrap()
+    Emulator::builder().config(config).auto_approve(true).start_blocking().unwrap()
 }
 
 #[derive(Debug)]
@@ -70,20 +63,12 @@ impl Answer {
     }
 
     pub fn complete(&self) -> bool {
-        self.header("content-length")
-            .parse()
-            .is_ok_and(|n: usize| n == self.body.len())
+        self.header("content-length").parse().is_ok_and(|n: usize| n == self.body.len())
     }
 }
 
 /// One request on a connection of its own. None: closed without an answer.
-pub fn send(
-    origin: &str,
-    method: &str,
-    target: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> Option<Answer> {
+pub fn send(origin: &str, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
     let authority = origin.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(authority).unwrap();
     let mut head = format!("{method} {target} HTTP/1.1\r\nconnection: close\r\n");
@@ -121,9 +106,7 @@ pub fn get(emulator: &BlockingEmulator, path: &str) -> Answer {
 }
 
 pub fn form(fields: &[(&str, &str)]) -> String {
-    url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(fields)
-        .finish()
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
 pub fn post(emulator: &BlockingEmulator, path: &str, fields: &[(&str, &str)]) -> Answer {
@@ -154,11 +137,7 @@ pub fn v1_token(emulator: &BlockingEmulator, fields: &[(&str, &str)]) -> Answer 
 }
 
 pub fn v2_token(emulator: &BlockingEmulator, fields: &[(&str, &str)]) -> Answer {
-    post(
-        emulator,
-        &format!("/{LOGIN}/{TENANT}/oauth2/v2.0/token"),
-        fields,
-    )
+    post(emulator, &format!("/{LOGIN}/{TENANT}/oauth2/v2.0/token"), fields)
 }
 
 /// An app token for the XDR API.
@@ -188,12 +167,7 @@ pub fn api(emulator: &BlockingEmulator, token: &str, path: &str) -> Answer {
 
 /// The address of a v1 authorize request under the host prefix.
 pub fn authorize_v1(emulator: &BlockingEmulator, more: &[(&str, &str)]) -> String {
-    authorize(
-        emulator,
-        &format!("/{LOGIN}/{TENANT}/oauth2/authorize"),
-        &[("resource", XDR)],
-        more,
-    )
+    authorize(emulator, &format!("/{LOGIN}/{TENANT}/oauth2/authorize"), &[("resource", XDR)], more)
 }
 
 /// The same for v2.
@@ -201,20 +175,12 @@ pub fn authorize_v2(emulator: &BlockingEmulator, more: &[(&str, &str)]) -> Strin
     authorize(
         emulator,
         &format!("/{LOGIN}/{TENANT}/oauth2/v2.0/authorize"),
-        &[(
-            "scope",
-            "openid profile offline_access https://api.security.microsoft.com/.default",
-        )],
+        &[("scope", "openid profile offline_access https://api.security.microsoft.com/.default")],
         more,
     )
 }
 
-fn authorize(
-    emulator: &BlockingEmulator,
-    path: &str,
-    dialect: &[(&str, &str)],
-    more: &[(&str, &str)],
-) -> String {
+fn authorize(emulator: &BlockingEmulator, path: &str, dialect: &[(&str, &str)], more: &[(&str, &str)]) -> String {
     let mut fields: Vec<(&str, &str)> = vec![
         ("client_id", PUBLIC),
         ("response_type", "code"),
@@ -239,23 +205,17 @@ pub fn browse_as(url: &str, options: &Options) -> Result<Outcome, defender_emula
 
 /// The code a v1 sign-in ends in.
 pub fn v1_code(emulator: &BlockingEmulator) -> String {
-    browse(&authorize_v1(emulator, &[]))
-        .parameter("code")
-        .unwrap()
+    browse(&authorize_v1(emulator, &[])).parameter("code").unwrap()
 }
 
 pub fn v2_code(emulator: &BlockingEmulator) -> String {
-    browse(&authorize_v2(emulator, &[]))
-        .parameter("code")
-        .unwrap()
+    browse(&authorize_v2(emulator, &[])).parameter("code").unwrap()
 }
 
 /// Header and claims of a JWT.
 pub fn decode(token: &str) -> (Value, Value) {
     let part = |at: usize| {
-        let bytes = URL_SAFE_NO_PAD
-            .decode(token.split('.').nth(at).unwrap())
-            .unwrap();
+        let bytes = URL_SAFE_NO_PAD.decode(token.split('.').nth(at).unwrap()).unwrap();
         serde_json::from_slice(&bytes).unwrap()
     };
     (part(0), part(1))
