@@ -372,10 +372,10 @@ DXDR_API int32_t dxdr_cancel_free(dxdr_cancel *cancel);
    "proxy"               "system" (default: environment and operating system), "none", or "http://HOST:PORT"; credentials only by HTTPS_PROXY
    "ca_file"             absolute path of a PEM file of roots to trust beside the operating system's
    "connect_timeout_ms"  limit for one connection, 1 to 86400000, default 10000
+   "emulator"            what `defender-emulator serve` printed: send to it what is meant for Microsoft; default: DEFENDER_XDR_EMULATOR, if set
    "timeout_ms"          limit for one HTTP exchange, 1 to 86400000, default 100000
 
- The environment adds DEFENDER_XDR_EMULATOR (send to a local emulator what is meant for Microsoft) and DEFENDER_XDR_LOG ("stderr" or an
- absolute path: a trace without secrets).
+ The environment variable DEFENDER_XDR_LOG, "stderr" or an absolute path, asks for a trace; it holds no secrets.
 
  @param config  the configuration; copied
  @param len     its length in bytes

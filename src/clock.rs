@@ -63,7 +63,14 @@ pub fn uuid(random: &dyn Random) -> Result<String> {
     b[6] = (b[6] & 0x0f) | 0x40;
     b[8] = (b[8] & 0x3f) | 0x80;
     let hex: String = b.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
+    Ok(format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    ))
 }
 
 #[cfg(feature = "test-hooks")]
@@ -107,7 +114,11 @@ pub mod stepped {
                     }
                 }
             });
-            Some(SteppedClock { now_ms, moved, out: Mutex::new(out) })
+            Some(SteppedClock {
+                now_ms,
+                moved,
+                out: Mutex::new(out),
+            })
         }
     }
 

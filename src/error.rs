@@ -477,7 +477,16 @@ impl Error {
     /// Takes secrets out of what a server wrote, in case it repeated what it was sent.
     pub fn scrub(mut self, secrets: &[&str]) -> Error {
         let d = &mut self.0;
-        for text in [Some(&mut d.message), d.hint.as_mut(), d.oauth_error.as_mut(), d.suberror.as_mut(), d.claims.as_mut()].into_iter().flatten() {
+        for text in [
+            Some(&mut d.message),
+            d.hint.as_mut(),
+            d.oauth_error.as_mut(),
+            d.suberror.as_mut(),
+            d.claims.as_mut(),
+        ]
+        .into_iter()
+        .flatten()
+        {
             for secret in secrets.iter().filter(|secret| secret.len() >= 6) {
                 if text.contains(*secret) {
                     *text = text.replace(*secret, "[redacted]");

@@ -56,7 +56,10 @@ mod tests {
     fn utf16_and_utf8_agree_and_neither_is_shown() {
         let units: Vec<u16> = "p\u{e4}ss\u{1f511}".encode_utf16().collect();
         let secret = Secret::from_utf16(&units).unwrap();
-        assert_eq!(secret.expose(), Secret::from_utf8("p\u{e4}ss\u{1f511}".as_bytes()).unwrap().expose());
+        assert_eq!(
+            secret.expose(),
+            Secret::from_utf8("p\u{e4}ss\u{1f511}".as_bytes()).unwrap().expose()
+        );
         assert_eq!(format!("{secret:?}"), "[redacted]");
         assert_eq!(Secret::from_utf16(&[0xd800]).unwrap_err().code(), Code::BadUtf8);
         assert_eq!(Secret::from_utf8(&[0xff]).unwrap_err().code(), Code::BadUtf8);

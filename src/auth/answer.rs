@@ -71,7 +71,15 @@ struct RawError {
 }
 
 /// Form fields whose values no error may repeat.
-const SECRET_FIELDS: &[&str] = &["client_secret", "code", "code_verifier", "refresh_token", "password", "assertion", "client_assertion"];
+const SECRET_FIELDS: &[&str] = &[
+    "client_secret",
+    "code",
+    "code_verifier",
+    "refresh_token",
+    "password",
+    "assertion",
+    "client_assertion",
+];
 
 /// Asks the token endpoint. The form's values may be secret and are wiped once sent.
 pub async fn ask(env: &Env, call: &Call, sign_in: &SignIn, form: &[(&str, &str)], retry: Retry) -> Result<Answer> {
@@ -101,8 +109,17 @@ pub async fn ask(env: &Env, call: &Call, sign_in: &SignIn, form: &[(&str, &str)]
         } else {
             error
         };
-        let secrets: Vec<&str> = form.iter().filter(|(key, _)| SECRET_FIELDS.contains(key)).map(|(_, value)| *value).collect();
-        error.with_ids(Some(response.header("client-request-id").unwrap_or(&call.correlation_id)), response.header("x-ms-request-id")).scrub(&secrets)
+        let secrets: Vec<&str> = form
+            .iter()
+            .filter(|(key, _)| SECRET_FIELDS.contains(key))
+            .map(|(_, value)| *value)
+            .collect();
+        error
+            .with_ids(
+                Some(response.header("client-request-id").unwrap_or(&call.correlation_id)),
+                response.header("x-ms-request-id"),
+            )
+            .scrub(&secrets)
     })
 }
 
@@ -114,9 +131,11 @@ fn server_time(response: &Response) -> Option<i64> {
 fn read(response: &Response, now: i64, sign_in: &SignIn, call: &Call) -> Result<Answer> {
     let host = &response.host;
     if response.status == 200 && response.is_html() {
-        return Err(Error::new(Code::CaptivePortal, format!("a web page answered in the place of {host}"))
-            .with_status(200)
-            .with_hint("this network wants a sign-in of its own first: open a browser and complete it"));
+        return Err(
+            Error::new(Code::CaptivePortal, format!("a web page answered in the place of {host}"))
+                .with_status(200)
+                .with_hint("this network wants a sign-in of its own first: open a browser and complete it"),
+        );
     }
     let body = response.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&response.body);
     if response.status == 200 {
@@ -130,17 +149,23 @@ fn read(response: &Response, now: i64, sign_in: &SignIn, call: &Call) -> Result<
         429 => throttled(response, now),
         502..=504 => server_error(Code::ServerUnavailable, response),
         500.. => server_error(Code::ServerError, response),
-        404 => Error::new(Code::TenantNotFound, format!("{host} has no token endpoint for tenant {}", sign_in.authority.tenant()))
-            .with_status(404)
-            .with_hint("check the tenant and the authority"),
+        404 => Error::new(
+            Code::TenantNotFound,
+            format!("{host} has no token endpoint for tenant {}", sign_in.authority.tenant()),
+        )
+        .with_status(404)
+        .with_hint("check the tenant and the authority"),
         _ => not_json(response).with_status(response.status),
     })
 }
 
 fn not_json(response: &Response) -> Error {
-    Error::new(Code::NotJson, format!("{} did not answer with the JSON expected (HTTP {})", response.host, response.status))
-        .with_status(response.status)
-        .with_hint("a proxy or another service may be answering in its place: check the network")
+    Error::new(
+        Code::NotJson,
+        format!("{} did not answer with the JSON expected (HTTP {})", response.host, response.status),
+    )
+    .with_status(response.status)
+    .with_hint("a proxy or another service may be answering in its place: check the network")
 }
 
 fn server_error(code: Code, response: &Response) -> Error {
@@ -165,10 +190,16 @@ fn success(raw: RawAnswer, now: i64, sign_in: &SignIn, call: &Call, host: &str) 
     if let Some(kind) = raw.token_type.as_deref()
         && !kind.eq_ignore_ascii_case("bearer")
     {
-        return Err(Error::new(Code::OauthOther, format!("{host} sent a token of type \"{kind}\", which is not supported")));
+        return Err(Error::new(
+            Code::OauthOther,
+            format!("{host} sent a token of type \"{kind}\", which is not supported"),
+        ));
     }
     if access_token.bytes().any(|b| b.is_ascii_control() || b == b' ') {
-        return Err(Error::new(Code::NotJson, format!("{host} sent an access token that no header can carry")));
+        return Err(Error::new(
+            Code::NotJson,
+            format!("{host} sent an access token that no header can carry"),
+        ));
     }
     // RFC 6749 recommends expires_in; expires_on is Entra's own, and wrong when this machine's clock is.
     let expires_in = raw
@@ -177,14 +208,20 @@ fn success(raw: RawAnswer, now: i64, sign_in: &SignIn, call: &Call, host: &str) 
         .or_else(|| Some(raw.expires_on?.get()?.saturating_sub(now)))
         .unwrap_or(3600)
         .max(0);
-    let refresh_in = raw.refresh_in.and_then(|seconds| seconds.get()).filter(|at| (1..=expires_in).contains(at));
+    let refresh_in = raw
+        .refresh_in
+        .and_then(|seconds| seconds.get())
+        .filter(|at| (1..=expires_in).contains(at));
     let secret = |value: Option<Zeroizing<String>>| value.filter(|v| !v.is_empty()).map(|v| Secret::new(v.as_str().to_owned()));
     if sign_in.target.dialect() == Dialect::V2
         && let (Some(scope), Target::Scopes(asked)) = (&raw.scope, &sign_in.target)
     {
         let missing = missing_scopes(asked, scope);
         if !missing.is_empty() {
-            call.notices.tell(crate::transport::Notice::Warning(format!("these scopes were asked for but not granted: {}", missing.join(" "))));
+            call.notices.tell(crate::transport::Notice::Warning(format!(
+                "these scopes were asked for but not granted: {}",
+                missing.join(" ")
+            )));
         }
     }
     Ok(Answer {
@@ -207,7 +244,9 @@ pub fn missing_scopes(asked: &[String], granted: &str) -> Vec<String> {
         let scope = scope.to_ascii_lowercase();
         // Entra lists a resource's scopes in full, Graph's often by their short names.
         let short = scope.rsplit('/').next().unwrap_or(&scope);
-        granted.iter().any(|g| *g == scope || g == short || g.rsplit('/').next() == Some(&scope))
+        granted
+            .iter()
+            .any(|g| *g == scope || g == short || g.rsplit('/').next() == Some(&scope))
     };
     asked
         .iter()
@@ -226,9 +265,16 @@ fn refusal(raw: &RawError, status: u16, sign_in: &SignIn, now: i64, response: &R
         .first()
         .and_then(|code| code.to_string().trim_matches('"').parse().ok())
         .or_else(|| aadsts::number_in(raw.error_description.as_deref().unwrap_or_default()));
-    oauth_error(&raw.error, raw.suberror.as_deref(), raw.error_description.as_deref(), raw.claims.as_deref(), number, sign_in)
-        .with_status(status)
-        .with_ids(raw.correlation_id.as_deref(), raw.trace_id.as_deref())
+    oauth_error(
+        &raw.error,
+        raw.suberror.as_deref(),
+        raw.error_description.as_deref(),
+        raw.claims.as_deref(),
+        number,
+        sign_in,
+    )
+    .with_status(status)
+    .with_ids(raw.correlation_id.as_deref(), raw.trace_id.as_deref())
 }
 
 /// The error for an OAuth `error` and `suberror`, from the token endpoint or from the sign-in page.
@@ -269,9 +315,22 @@ pub fn oauth_error(
     };
     // What follows is for machines, and stands in fields of its own.
     let text = description.unwrap_or_default();
-    let text = text.split(" Trace ID:").next().unwrap_or_default().split("\r\nTrace ID:").next().unwrap_or_default();
-    let message = if text.trim().is_empty() { format!("the sign-in service answered \"{error}\"") } else { text.to_owned() };
-    let result = Error::new(code, message).with_oauth(error, suberror).with_aadsts(number).with_hint(hint);
+    let text = text
+        .split(" Trace ID:")
+        .next()
+        .unwrap_or_default()
+        .split("\r\nTrace ID:")
+        .next()
+        .unwrap_or_default();
+    let message = if text.trim().is_empty() {
+        format!("the sign-in service answered \"{error}\"")
+    } else {
+        text.to_owned()
+    };
+    let result = Error::new(code, message)
+        .with_oauth(error, suberror)
+        .with_aadsts(number)
+        .with_hint(hint);
     let result = aadsts::refine(result, number, &sign_in.about());
     // A challenge only means something together with an answer that a person can satisfy.
     match claims {

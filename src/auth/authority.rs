@@ -8,8 +8,17 @@ use crate::error::{Code, Error, Result};
 /// Hosts that are one cloud: the first is the one requests go to, the rest are its aliases
 /// (Microsoft Entra "National clouds"; the aliases are those of its instance discovery).
 const CLOUDS: &[&[&str]] = &[
-    &["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"],
-    &["login.microsoftonline.us", "login-us.microsoftonline.com", "login.usgovcloudapi.net"],
+    &[
+        "login.microsoftonline.com",
+        "login.windows.net",
+        "login.microsoft.com",
+        "sts.windows.net",
+    ],
+    &[
+        "login.microsoftonline.us",
+        "login-us.microsoftonline.com",
+        "login.usgovcloudapi.net",
+    ],
     &["login.partner.microsoftonline.cn", "login.chinacloudapi.cn"],
     &["login.microsoftonline.de"],
 ];
@@ -50,12 +59,16 @@ impl Authority {
     pub fn new(authority: Option<&str>, tenant: Option<&str>) -> Result<Authority> {
         match authority {
             Some(text) => Authority::parse(text.trim()),
-            None => Authority::parse(&format!("https://login.microsoftonline.com/{}", checked_tenant(tenant.unwrap_or("common").trim())?)),
+            None => Authority::parse(&format!(
+                "https://login.microsoftonline.com/{}",
+                checked_tenant(tenant.unwrap_or("common").trim())?
+            )),
         }
     }
 
     fn parse(text: &str) -> Result<Authority> {
-        const FORM: &str = "write it as https://login.microsoftonline.com/TENANT, TENANT being the directory (tenant) ID or a verified domain";
+        const FORM: &str =
+            "write it as https://login.microsoftonline.com/TENANT, TENANT being the directory (tenant) ID or a verified domain";
         let bad = |why: &str| Error::argument(format!("the authority {why}"), FORM);
         if text.is_empty() {
             return Err(bad("is empty"));
@@ -88,7 +101,10 @@ impl Authority {
             _ => return Err(bad("has a path that is no tenant")),
         };
         let tenant = checked_tenant(tenant)?.to_owned();
-        let canonical = CLOUDS.iter().find(|cloud| cloud.contains(&host.as_str())).and_then(|cloud| cloud.first());
+        let canonical = CLOUDS
+            .iter()
+            .find(|cloud| cloud.contains(&host.as_str()))
+            .and_then(|cloud| cloud.first());
         let mut base = url.clone();
         base.set_path("/");
         match canonical {
@@ -169,7 +185,9 @@ impl Authority {
             }
             Target::Scopes(scopes) => {
                 url.set_path(&format!("{tenant}/v2.0/adminconsent"));
-                url.query_pairs_mut().append_pair("client_id", client_id).append_pair("scope", &scopes.join(" "));
+                url.query_pairs_mut()
+                    .append_pair("client_id", client_id)
+                    .append_pair("scope", &scopes.join(" "));
             }
         }
         if let Some(redirect_uri) = redirect_uri {
@@ -193,7 +211,11 @@ impl Authority {
 /// True for the 8-4-4-4-12 form of a directory or application id.
 pub fn is_guid(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();
-    groups.len() == 5 && groups.iter().zip([8, 4, 4, 4, 12]).all(|(group, len)| group.len() == len && group.bytes().all(|b| b.is_ascii_hexdigit()))
+    groups.len() == 5
+        && groups
+            .iter()
+            .zip([8, 4, 4, 4, 12])
+            .all(|(group, len)| group.len() == len && group.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 fn checked_tenant(tenant: &str) -> Result<&str> {
@@ -202,7 +224,8 @@ fn checked_tenant(tenant: &str) -> Result<&str> {
         return Err(Error::argument("the tenant is empty", FIX));
     }
     let plain = tenant.len() <= 253 && tenant.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
-    let named = is_guid(tenant) || tenant.contains('.') || matches!(tenant.to_ascii_lowercase().as_str(), "common" | "organizations" | "consumers");
+    let named =
+        is_guid(tenant) || tenant.contains('.') || matches!(tenant.to_ascii_lowercase().as_str(), "common" | "organizations" | "consumers");
     if !plain || !named || tenant.contains("..") || tenant.starts_with('.') || tenant.ends_with('.') {
         return Err(Error::argument(format!("\"{tenant}\" is not a tenant"), FIX));
     }
@@ -228,29 +251,59 @@ mod tests {
             "https://LOGIN.windows.net/contoso.com/oauth2/v2.0/authorize",
         ] {
             let authority = parse(text);
-            assert_eq!(authority.endpoint(Dialect::V1, "token").as_str(), "https://login.microsoftonline.com/contoso.com/oauth2/token", "{text}");
+            assert_eq!(
+                authority.endpoint(Dialect::V1, "token").as_str(),
+                "https://login.microsoftonline.com/contoso.com/oauth2/token",
+                "{text}"
+            );
             assert_eq!(authority.display(Some("x")), "https://login.windows.net/contoso.com/", "{text}");
         }
         let tenant = Authority::new(None, None).unwrap();
-        assert_eq!(tenant.endpoint(Dialect::V2, "authorize").as_str(), "https://login.microsoftonline.com/common/oauth2/v2.0/authorize");
-        assert_eq!(tenant.display(Some("26db40f7-c51d-5fbf-80db-e6c22c9cbf90")), "https://login.microsoftonline.com/26db40f7-c51d-5fbf-80db-e6c22c9cbf90/");
-        assert_eq!(parse("https://login.chinacloudapi.cn/a.cn").host(), "login.partner.microsoftonline.cn");
+        assert_eq!(
+            tenant.endpoint(Dialect::V2, "authorize").as_str(),
+            "https://login.microsoftonline.com/common/oauth2/v2.0/authorize"
+        );
+        assert_eq!(
+            tenant.display(Some("26db40f7-c51d-5fbf-80db-e6c22c9cbf90")),
+            "https://login.microsoftonline.com/26db40f7-c51d-5fbf-80db-e6c22c9cbf90/"
+        );
+        assert_eq!(
+            parse("https://login.chinacloudapi.cn/a.cn").host(),
+            "login.partner.microsoftonline.cn"
+        );
     }
 
     #[test]
     fn what_is_no_authority_is_refused_with_the_fix() {
         for text in [
-            "", "contoso", "login.windows.net/contoso.com", "http://login.windows.net/contoso.com", "https://login.windows.net", "https://login.windows.net/",
-            "https://login.windows.net/a.b/../c.d", "https://login.windows.net/a.b?x=1", "https://login.windows.net/a.b#x", "https://u:p@login.windows.net/a.b",
-            "https://login.windows.net:444/a.b", "https://login.windows.net.evil.example/a.b", "https://example.com/a.b", "https://login.windows.net/not a tenant",
-            "https://login.windows.net/a.b/c", "ftp://login.windows.net/a.b", "https://login.windows.net/%2e%2e/a.b",
+            "",
+            "contoso",
+            "login.windows.net/contoso.com",
+            "http://login.windows.net/contoso.com",
+            "https://login.windows.net",
+            "https://login.windows.net/",
+            "https://login.windows.net/a.b/../c.d",
+            "https://login.windows.net/a.b?x=1",
+            "https://login.windows.net/a.b#x",
+            "https://u:p@login.windows.net/a.b",
+            "https://login.windows.net:444/a.b",
+            "https://login.windows.net.evil.example/a.b",
+            "https://example.com/a.b",
+            "https://login.windows.net/not a tenant",
+            "https://login.windows.net/a.b/c",
+            "ftp://login.windows.net/a.b",
+            "https://login.windows.net/%2e%2e/a.b",
         ] {
             let error = Authority::new(Some(text), None).unwrap_err();
             assert_eq!(error.code(), Code::BadArgument, "{text}: {error}");
             assert!(error.hint().is_some(), "{text}");
         }
         for tenant in ["", "contoso", "a b.c", "a.b/..", "a..b", "a.b?x", "../x.y"] {
-            assert_eq!(Authority::new(None, Some(tenant)).unwrap_err().code(), Code::BadArgument, "{tenant}");
+            assert_eq!(
+                Authority::new(None, Some(tenant)).unwrap_err().code(),
+                Code::BadArgument,
+                "{tenant}"
+            );
         }
     }
 
@@ -260,7 +313,12 @@ mod tests {
         let authority = parse(&format!("https://login.windows.net/{tenant}"));
         assert!(authority.issues(&format!("https://sts.windows.net/{tenant}/")));
         assert!(authority.issues(&format!("https://login.microsoftonline.com/{tenant}/v2.0")));
-        for bad in ["https://sts.windows.net/11111111-c51d-5fbf-80db-e6c22c9cbf90/", "https://login.microsoftonline.us/26db40f7-c51d-5fbf-80db-e6c22c9cbf90/v2.0", "https://evil.example/26db40f7-c51d-5fbf-80db-e6c22c9cbf90", "nonsense"] {
+        for bad in [
+            "https://sts.windows.net/11111111-c51d-5fbf-80db-e6c22c9cbf90/",
+            "https://login.microsoftonline.us/26db40f7-c51d-5fbf-80db-e6c22c9cbf90/v2.0",
+            "https://evil.example/26db40f7-c51d-5fbf-80db-e6c22c9cbf90",
+            "nonsense",
+        ] {
             assert!(!authority.issues(bad), "{bad}");
         }
     }

@@ -25,8 +25,22 @@ const PASTES: u32 = 3;
 
 /// Parameters that this library sets, which `extra_query` may not repeat.
 const RESERVED: &[&str] = &[
-    "response_type", "client_id", "redirect_uri", "resource", "scope", "state", "nonce", "code_challenge", "code_challenge_method", "response_mode",
-    "prompt", "login_hint", "domain_hint", "claims", "client_info", "client-request-id",
+    "response_type",
+    "client_id",
+    "redirect_uri",
+    "resource",
+    "scope",
+    "state",
+    "nonce",
+    "code_challenge",
+    "code_challenge_method",
+    "response_mode",
+    "prompt",
+    "login_hint",
+    "domain_hint",
+    "claims",
+    "client_info",
+    "client-request-id",
 ];
 
 /// What an interaction brought: all that the token endpoint has to be asked with.
@@ -51,14 +65,22 @@ impl Attempt {
             random.fill(bytes.as_mut_slice())?;
             Ok(BASE64URL.encode(bytes.as_slice()))
         };
-        Ok(Attempt { state: CsrfToken::new(token()?), nonce: token()?, verifier: PkceCodeVerifier::new(token()?) })
+        Ok(Attempt {
+            state: CsrfToken::new(token()?),
+            nonce: token()?,
+            verifier: PkceCodeVerifier::new(token()?),
+        })
     }
 
     /// The authorize request (RFC 6749 section 4.1.1).
     fn url(&self, sign_in: &SignIn, redirect_uri: &str, correlation_id: &str) -> Result<Url> {
         let dialect = sign_in.target.dialect();
-        let redirect = RedirectUrl::new(redirect_uri.to_owned())
-            .map_err(|_| Error::argument(format!("the redirect URI \"{redirect_uri}\" is not a URI"), "use a redirect URI of the app registration, such as http://localhost"))?;
+        let redirect = RedirectUrl::new(redirect_uri.to_owned()).map_err(|_| {
+            Error::argument(
+                format!("the redirect URI \"{redirect_uri}\" is not a URI"),
+                "use a redirect URI of the app registration, such as http://localhost",
+            )
+        })?;
         let client = BasicClient::new(ClientId::new(sign_in.client_id.clone()))
             .set_auth_uri(AuthUrl::from_url(sign_in.authority.endpoint(dialect, "authorize")))
             .set_redirect_uri(redirect);
@@ -97,11 +119,17 @@ pub fn parse_extra_query(text: &str) -> Result<Vec<(String, String)>> {
     let pairs: Vec<(String, String)> = url::form_urlencoded::parse(text.as_bytes()).into_owned().collect();
     for (name, _) in &pairs {
         if name.is_empty() {
-            return Err(Error::argument("extra_query holds a parameter without a name", "write it as name=value&name=value"));
+            return Err(Error::argument(
+                "extra_query holds a parameter without a name",
+                "write it as name=value&name=value",
+            ));
         }
         if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
-            return Err(Error::argument(format!("extra_query repeats {name}, which the request has already"), format!("remove {name} from it"))
-                .with_oauth("duplicate_query_parameter", None));
+            return Err(Error::argument(
+                format!("extra_query repeats {name}, which the request has already"),
+                format!("remove {name} from it"),
+            )
+            .with_oauth("duplicate_query_parameter", None));
         }
     }
     Ok(pairs)
@@ -122,9 +150,17 @@ async fn by_loopback(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host, 
     // Bound before the browser opens: an answer cannot come too early.
     let mut listener = Listener::bind(registered).await?;
     let redirect_uri = listener.redirect_uri().to_owned();
-    let url = env.transport.browser_url(&attempt.url(sign_in, &redirect_uri, &call.correlation_id)?);
+    let url = env
+        .transport
+        .browser_url(&attempt.url(sign_in, &redirect_uri, &call.correlation_id)?);
     call.verbose(format!("waiting for the sign-in at {redirect_uri}"));
-    match host.ask(Question::OpenBrowser { url: url.to_string(), redirect_uri: redirect_uri.clone() }).await? {
+    match host
+        .ask(Question::OpenBrowser {
+            url: url.to_string(),
+            redirect_uri: redirect_uri.clone(),
+        })
+        .await?
+    {
         Reply::BuiltIn => browser::open(&url).await?,
         Reply::Text(text) if text.trim() == "opened" => {}
         Reply::Text(text) => {
@@ -149,8 +185,11 @@ async fn by_loopback(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host, 
             wrong += 1;
             call.verbose(format!("an answer with another state was refused ({wrong})"));
             if wrong >= WRONG_STATES {
-                return Err(Error::new(Code::StateMismatch, "too many answers with another state came in: another program may be interfering")
-                    .with_hint("close other sign-in windows and start again"));
+                return Err(Error::new(
+                    Code::StateMismatch,
+                    "too many answers with another state came in: another program may be interfering",
+                )
+                .with_hint("close other sign-in windows and start again"));
             }
             continue;
         }
@@ -173,20 +212,29 @@ async fn by_loopback(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host, 
 }
 
 async fn by_paste(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host, attempt: Attempt, redirect_uri: &str) -> Result<Outcome> {
-    let url = env.transport.browser_url(&attempt.url(sign_in, redirect_uri, &call.correlation_id)?);
+    let url = env
+        .transport
+        .browser_url(&attempt.url(sign_in, redirect_uri, &call.correlation_id)?);
     let mut message = format!(
         "The redirect URI {redirect_uri} cannot be caught on this machine. Open the address in a browser, sign in, and paste the whole address of the page you land on (it may be blank or show an error). To avoid this, add http://localhost to the app registration under Authentication, 'Mobile and desktop applications', and use it as the redirect URI."
     );
     let mut last = None;
     for _ in 0..PASTES {
-        let question = Question::PasteRedirect { url: url.to_string(), redirect_uri: redirect_uri.to_owned(), message: message.clone() };
+        let question = Question::PasteRedirect {
+            url: url.to_string(),
+            redirect_uri: redirect_uri.to_owned(),
+            message: message.clone(),
+        };
         let reply = match timeout_at(call.deadline, host.ask(question)).await {
             Ok(reply) => reply?,
             Err(_) => return Err(Error::new(Code::BrowserTimeout, "no address was pasted in time").with_hint("start the sign-in again")),
         };
         let Reply::Text(text) = reply else {
-            return Err(Error::new(Code::InteractionRequired, format!("the redirect URI {redirect_uri} needs a person to paste the address they land on"))
-                .with_hint("use a redirect URI of http://localhost, or the operation calls (dxdr_acquire_token_start), which can ask"));
+            return Err(Error::new(
+                Code::InteractionRequired,
+                format!("the redirect URI {redirect_uri} needs a person to paste the address they land on"),
+            )
+            .with_hint("use a redirect URI of http://localhost, or the operation calls (dxdr_acquire_token_start), which can ask"));
         };
         let judged = parameters_of(&text).and_then(|parameters| judge(sign_in, &attempt, &Parameters(&parameters)));
         match judged {
@@ -202,7 +250,12 @@ async fn by_paste(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host, att
 }
 
 fn outcome(code: Zeroizing<String>, attempt: Attempt, redirect_uri: String) -> Outcome {
-    Outcome { code, verifier: attempt.verifier, redirect_uri, nonce: attempt.nonce }
+    Outcome {
+        code,
+        verifier: attempt.verifier,
+        redirect_uri,
+        nonce: attempt.nonce,
+    }
 }
 
 /// Something that holds the parameters of an answer.
@@ -233,39 +286,60 @@ fn parameters_of(text: &str) -> Result<Vec<(String, Zeroizing<String>)>> {
         Some(query) => query,
         None if text.starts_with("code=") || text.starts_with("error=") || text.contains("&state=") => text,
         None => {
-            return Err(Error::new(Code::NoCode, "what was pasted is not the address of the page after sign-in")
-                .with_hint("copy the whole address from the address bar: it holds code= and state="));
+            return Err(
+                Error::new(Code::NoCode, "what was pasted is not the address of the page after sign-in")
+                    .with_hint("copy the whole address from the address bar: it holds code= and state="),
+            );
         }
     };
     let query = query.split_once('#').map_or(query, |(query, _)| query);
-    Ok(url::form_urlencoded::parse(query.as_bytes()).map(|(k, v)| (k.into_owned(), Zeroizing::new(v.into_owned()))).collect())
+    Ok(url::form_urlencoded::parse(query.as_bytes())
+        .map(|(k, v)| (k.into_owned(), Zeroizing::new(v.into_owned())))
+        .collect())
 }
 
 fn state_fits(attempt: &Attempt, state: Option<&str>) -> bool {
     // Compared in constant time: how much of a guess was right is nobody's business.
-    state.is_some_and(|state| aws_lc_rs::constant_time::verify_slices_are_equal(state.as_bytes(), attempt.state.secret().as_bytes()).is_ok())
+    state
+        .is_some_and(|state| aws_lc_rs::constant_time::verify_slices_are_equal(state.as_bytes(), attempt.state.secret().as_bytes()).is_ok())
 }
 
 /// Decides what an answer means (RFC 6749 sections 4.1.2 and 4.1.2.1, RFC 9207).
 fn judge(sign_in: &SignIn, attempt: &Attempt, answer: &dyn Lookup) -> Result<Zeroizing<String>> {
     if !state_fits(attempt, answer.lookup("state")) {
-        return Err(Error::new(Code::StateMismatch, "the address does not belong to this sign-in (its state differs)")
-            .with_hint("use the newest sign-in window, and paste the whole address"));
+        return Err(Error::new(
+            Code::StateMismatch,
+            "the address does not belong to this sign-in (its state differs)",
+        )
+        .with_hint("use the newest sign-in window, and paste the whole address"));
     }
     if let Some(issuer) = answer.lookup("iss")
         && !sign_in.authority.issues(issuer)
     {
-        return Err(Error::new(Code::IssMismatch, format!("the answer names another issuer: {issuer}")).with_hint("check the authority, and the network for interference"));
+        return Err(Error::new(Code::IssMismatch, format!("the answer names another issuer: {issuer}"))
+            .with_hint("check the authority, and the network for interference"));
     }
     if let Some(error) = answer.lookup("error") {
         let description = answer.lookup("error_description");
         let number = description.and_then(aadsts::number_in);
-        let result = answer::oauth_error(error, answer.lookup("error_subcode"), description, answer.lookup("claims"), number, sign_in);
-        return Err(if result.code() == Code::OauthOther && number.is_none() { result.with_code(Code::RedirectError) } else { result });
+        let result = answer::oauth_error(
+            error,
+            answer.lookup("error_subcode"),
+            description,
+            answer.lookup("claims"),
+            number,
+            sign_in,
+        );
+        return Err(if result.code() == Code::OauthOther && number.is_none() {
+            result.with_code(Code::RedirectError)
+        } else {
+            result
+        });
     }
     match answer.lookup("code") {
         Some(code) if !code.is_empty() => Ok(Zeroizing::new(code.to_owned())),
-        _ => Err(Error::new(Code::NoCode, "the address holds no code").with_hint("copy the whole address from the address bar: it holds code= and state=")),
+        _ => Err(Error::new(Code::NoCode, "the address holds no code")
+            .with_hint("copy the whole address from the address bar: it holds code= and state=")),
     }
 }
 
@@ -297,12 +371,17 @@ pub async fn redeem(env: &Env, call: &Call, sign_in: &SignIn, outcome: &Outcome)
 
 /// The nonce binds the ID token to this attempt (OpenID Connect Core section 3.1.3.7, point 11); v1 endpoints may leave it out.
 fn check_nonce(sign_in: &SignIn, answer: &Answer, nonce: &str) -> Result<()> {
-    let Some(claims) = answer.id_token.as_ref().and_then(answer::id_claims) else { return Ok(()) };
+    let Some(claims) = answer.id_token.as_ref().and_then(answer::id_claims) else {
+        return Ok(());
+    };
     let sent = crate::claims::Members::read(&claims).and_then(|members| members.text("nonce"));
     match sent {
         Some(sent) if sent == nonce => Ok(()),
         None if sign_in.target.dialect() == Dialect::V1 => Ok(()),
-        _ => Err(Error::new(Code::OauthOther, "the ID token does not belong to this sign-in (its nonce differs)").with_hint("start the sign-in again")),
+        _ => Err(
+            Error::new(Code::OauthOther, "the ID token does not belong to this sign-in (its nonce differs)")
+                .with_hint("start the sign-in again"),
+        ),
     }
 }
 
@@ -312,7 +391,10 @@ mod tests {
 
     #[test]
     fn extra_query_is_read_as_adal_read_it() {
-        assert_eq!(parse_extra_query("&a=b&c=d%20e").unwrap(), [("a".to_owned(), "b".to_owned()), ("c".to_owned(), "d e".to_owned())]);
+        assert_eq!(
+            parse_extra_query("&a=b&c=d%20e").unwrap(),
+            [("a".to_owned(), "b".to_owned()), ("c".to_owned(), "d e".to_owned())]
+        );
         assert_eq!(parse_extra_query("").unwrap(), []);
         let error = parse_extra_query("State=x").unwrap_err();
         assert_eq!(error.oauth_error(), Some("duplicate_query_parameter"));
@@ -320,7 +402,12 @@ mod tests {
 
     #[test]
     fn pasted_addresses_are_read_in_the_forms_browsers_show() {
-        for text in [" https://portal.azure.com/?code=abc&state=s#_=_ ", "\"https://x.example/y#code=abc&state=s\"", "code=abc&state=s", "urn:ietf:wg:oauth:2.0:oob?code=abc&state=s"] {
+        for text in [
+            " https://portal.azure.com/?code=abc&state=s#_=_ ",
+            "\"https://x.example/y#code=abc&state=s\"",
+            "code=abc&state=s",
+            "urn:ietf:wg:oauth:2.0:oob?code=abc&state=s",
+        ] {
             let parameters = parameters_of(text).unwrap();
             assert_eq!(Parameters(&parameters).lookup("code"), Some("abc"), "{text}");
         }

@@ -8,7 +8,11 @@ use crate::transport::{Call, Retry};
 /// Asks for a token for the app itself.
 pub async fn client_credentials(env: &Env, call: &Call, sign_in: &SignIn, credential: &Credential) -> Result<Answer> {
     let scope;
-    let mut form: Vec<(&str, &str)> = vec![("grant_type", "client_credentials"), ("client_id", &sign_in.client_id), ("client_secret", credential.secret.expose())];
+    let mut form: Vec<(&str, &str)> = vec![
+        ("grant_type", "client_credentials"),
+        ("client_id", &sign_in.client_id),
+        ("client_secret", credential.secret.expose()),
+    ];
     match &sign_in.target {
         Target::Resource(resource) => form.push(("resource", resource)),
         Target::Scopes(scopes) => {
@@ -26,7 +30,10 @@ pub async fn client_credentials(env: &Env, call: &Call, sign_in: &SignIn, creden
 pub fn check(sign_in: &SignIn) -> Result<()> {
     if sign_in.authority.is_multi_tenant() {
         return Err(Error::argument(
-            format!("an app that signs in by itself needs its tenant, not \"{}\"", sign_in.authority.tenant()),
+            format!(
+                "an app that signs in by itself needs its tenant, not \"{}\"",
+                sign_in.authority.tenant()
+            ),
             "name the tenant by its ID or domain",
         ));
     }

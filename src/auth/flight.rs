@@ -44,7 +44,13 @@ impl Flights {
 ///
 /// `check` looks into the cache once more, under the lock that starting takes: a flight stores before it is taken off the list, so no caller
 /// can slip between the two and start a second call. `spends` says that the flight must not be aborted.
-pub async fn joined<F>(flights: &Arc<Flights>, key: &str, spends: bool, check: impl FnOnce() -> Option<Arc<Token>>, start: impl FnOnce() -> F) -> Result<Arc<Token>>
+pub async fn joined<F>(
+    flights: &Arc<Flights>,
+    key: &str,
+    spends: bool,
+    check: impl FnOnce() -> Option<Arc<Token>>,
+    start: impl FnOnce() -> F,
+) -> Result<Arc<Token>>
 where
     F: Future<Output = Result<Arc<Token>>> + Send + 'static,
 {
@@ -67,7 +73,10 @@ where
                     list.lock().remove(&name);
                     sender.send_replace(Some(result));
                 });
-                let flight = Arc::new(Flight { landed, abort: (!spends).then(|| task.abort_handle()) });
+                let flight = Arc::new(Flight {
+                    landed,
+                    abort: (!spends).then(|| task.abort_handle()),
+                });
                 map.insert(key.to_owned(), Arc::downgrade(&flight));
                 flight
             }

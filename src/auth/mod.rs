@@ -48,10 +48,9 @@ impl Grant {
             "client_credentials" => Ok(Grant::ClientCredentials),
             "refresh_token" => Ok(Grant::RefreshToken),
             "access_token" => Ok(Grant::AccessToken),
-            "device_code" | "on_behalf_of" | "password" | "client_certificate" | "client_assertion" | "managed_identity" | "workload_identity" => {
-                Err(Error::new(Code::Unsupported, format!("the grant {name} is not built yet"))
-                    .with_hint("this version has authorization_code, client_credentials (with a secret), refresh_token and access_token"))
-            }
+            "device_code" | "on_behalf_of" | "password" | "client_certificate" | "client_assertion" | "managed_identity"
+            | "workload_identity" => Err(Error::new(Code::Unsupported, format!("the grant {name} is not built yet"))
+                .with_hint("this version has authorization_code, client_credentials (with a secret), refresh_token and access_token")),
             other => Err(Error::argument(
                 format!("grant \"{other}\" is not known"),
                 "use authorization_code, client_credentials, refresh_token or access_token",
@@ -191,7 +190,10 @@ impl SignIn {
     /// The user name to offer to the sign-in page. An object id is none.
     pub(crate) fn offered_login(&self) -> Option<&str> {
         self.login_hint.as_deref().or(match &self.user {
-            Some(UserHint { id, kind: UserIdType::OptionalDisplayableId | UserIdType::RequiredDisplayableId }) => Some(id.as_str()),
+            Some(UserHint {
+                id,
+                kind: UserIdType::OptionalDisplayableId | UserIdType::RequiredDisplayableId,
+            }) => Some(id.as_str()),
             _ => None,
         })
     }
@@ -203,7 +205,10 @@ impl SignIn {
             tenant: self.authority.tenant(),
             redirect_uri: self.redirect_uri.as_deref(),
             target: &self.target,
-            consent_uri: self.authority.admin_consent(&self.client_id, self.redirect_uri.as_deref(), &self.target).map(|url| url.to_string()),
+            consent_uri: self
+                .authority
+                .admin_consent(&self.client_id, self.redirect_uri.as_deref(), &self.target)
+                .map(|url| url.to_string()),
         }
     }
 }

@@ -100,15 +100,25 @@ impl Token {
             && super::authority::is_guid(tenant)
             && !tid.eq_ignore_ascii_case(tenant)
         {
-            return Err(Error::new(Code::OauthOther, format!("the answer is for tenant {tid}, not for {tenant}")).with_hint("sign in with an account of the tenant asked for"));
+            return Err(
+                Error::new(Code::OauthOther, format!("the answer is for tenant {tid}, not for {tenant}"))
+                    .with_hint("sign in with an account of the tenant asked for"),
+            );
         }
-        let user = members.as_ref().filter(|_| sign_in.grant != Grant::ClientCredentials).map(|m| user_of(m, answer.client_info.as_deref(), now));
+        let user = members
+            .as_ref()
+            .filter(|_| sign_in.grant != Grant::ClientCredentials)
+            .map(|m| user_of(m, answer.client_info.as_deref(), now));
         let (resource, asked): (Option<String>, &[String]) = match &sign_in.target {
             Target::Resource(resource) => (Some(resource.clone()), &[]),
             Target::Scopes(scopes) => (None, scopes),
         };
         let granted = answer.scope.as_deref().unwrap_or_default();
-        let missing_scopes = if answer.scope.is_some() { missing_scopes(asked, granted) } else { Vec::new() };
+        let missing_scopes = if answer.scope.is_some() {
+            missing_scopes(asked, granted)
+        } else {
+            Vec::new()
+        };
         Ok(Token {
             value: with_nul(&answer.access_token),
             id_token: answer.id_token.as_ref().map(with_nul),
@@ -139,11 +149,17 @@ impl Token {
         let text = value.expose().trim();
         let text = text.strip_prefix("Bearer ").unwrap_or(text).trim();
         if text.is_empty() || text.bytes().any(|b| b.is_ascii_control() || b == b' ' || !b.is_ascii()) {
-            return Err(Error::argument("the access token holds characters that no header can carry", "pass the token alone, without line breaks"));
+            return Err(Error::argument(
+                "the access token holds characters that no header can carry",
+                "pass the token alone, without line breaks",
+            ));
         }
         let claims = crate::claims::decode(text).ok();
         let members = claims.as_ref().and_then(|decoded| Members::read(&decoded.claims));
-        let expires_on = members.as_ref().and_then(|m| m.seconds("exp")).unwrap_or_else(|| now.saturating_add(3600));
+        let expires_on = members
+            .as_ref()
+            .and_then(|m| m.seconds("exp"))
+            .unwrap_or_else(|| now.saturating_add(3600));
         Ok(Token {
             value: with_nul(&Secret::new(text.to_owned())),
             id_token: None,
@@ -160,7 +176,11 @@ impl Token {
                     Target::Resource(resource) => Some(resource.clone()),
                     Target::Scopes(_) => None,
                 },
-                scopes: members.as_ref().and_then(|m| m.text("scp")).map(|scp| scp.split_whitespace().map(str::to_owned).collect()).unwrap_or_default(),
+                scopes: members
+                    .as_ref()
+                    .and_then(|m| m.text("scp"))
+                    .map(|scp| scp.split_whitespace().map(str::to_owned).collect())
+                    .unwrap_or_default(),
                 missing_scopes: Vec::new(),
                 dialect: sign_in.target.dialect().name(),
                 grant: sign_in.grant.name(),
@@ -214,14 +234,19 @@ impl Token {
 
 fn user_of(claims: &Members<'_>, client_info: Option<&str>, now: i64) -> User {
     let text = |name: &str| claims.text(name).filter(|value| !value.is_empty());
-    let home = client_info.and_then(home_account).or_else(|| Some(format!("{}.{}", text("oid")?, text("tid")?)));
+    let home = client_info
+        .and_then(home_account)
+        .or_else(|| Some(format!("{}.{}", text("oid")?, text("tid")?)));
     User {
         unique_id: text("oid").or_else(|| text("sub")),
         displayable_id: text("upn").or_else(|| text("email")).or_else(|| text("preferred_username")),
         given_name: text("given_name"),
         family_name: text("family_name"),
         identity_provider: text("idp").or_else(|| text("iss")),
-        password_expires_on: claims.seconds("pwd_exp").filter(|seconds| *seconds > 0).map(|seconds| now.saturating_add(seconds)),
+        password_expires_on: claims
+            .seconds("pwd_exp")
+            .filter(|seconds| *seconds > 0)
+            .map(|seconds| now.saturating_add(seconds)),
         password_change_url: text("pwd_url"),
         home_account_id: home,
         username: text("preferred_username").or_else(|| text("upn")).or_else(|| text("email")),
@@ -231,7 +256,9 @@ fn user_of(claims: &Members<'_>, client_info: Option<&str>, now: i64) -> User {
 /// `uid.utid` from Entra's `client_info`.
 fn home_account(client_info: &str) -> Option<String> {
     use base64::Engine;
-    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(client_info.trim_end_matches('=')).ok()?;
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(client_info.trim_end_matches('='))
+        .ok()?;
     let text = String::from_utf8(bytes).ok()?;
     let members = Members::read(&text)?;
     Some(format!("{}.{}", members.text("uid")?, members.text("utid")?))

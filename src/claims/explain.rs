@@ -70,14 +70,19 @@ impl Decoded {
                 notes.push("the header demands extensions (crit) that its audience must understand".to_owned());
             }
             if header.get("nonce").is_some() && kind == "access_token" {
-                notes.push("the header holds a nonce, as Microsoft Graph's tokens do: nobody but Graph can verify this signature".to_owned());
+                notes.push(
+                    "the header holds a nonce, as Microsoft Graph's tokens do: nobody but Graph can verify this signature".to_owned(),
+                );
             }
         }
         let document = Explained {
             kind,
             header,
             claims,
-            signature: Signature { present: self.signature_present, verified: false },
+            signature: Signature {
+                present: self.signature_present,
+                verified: false,
+            },
             summary,
             notes,
         };
@@ -99,7 +104,9 @@ fn kind_of(claims: &Members<'_>) -> &'static str {
 fn summarize(claims: &Members<'_>, now: i64, service_of: impl Fn(&str) -> Option<&'static str>, notes: &mut Vec<String>) -> Summary {
     let text = |name: &str| claims.text(name);
     let audience = claims.texts("aud");
-    let scopes: Vec<String> = text("scp").map(|scp| scp.split_whitespace().map(str::to_owned).collect()).unwrap_or_default();
+    let scopes: Vec<String> = text("scp")
+        .map(|scp| scp.split_whitespace().map(str::to_owned).collect())
+        .unwrap_or_default();
     let roles = claims.texts("roles");
     let app_only = text("idtyp").is_some_and(|kind| kind == "app") || (scopes.is_empty() && !roles.is_empty());
     let (permission_kind, permissions) = match (scopes.is_empty(), roles.is_empty()) {
@@ -136,7 +143,14 @@ fn summarize(claims: &Members<'_>, now: i64, service_of: impl Fn(&str) -> Option
     };
     Summary {
         version: text("ver"),
-        user: if app_only { None } else { text("upn").or_else(|| text("preferred_username")).or_else(|| text("unique_name")).or_else(|| text("email")) },
+        user: if app_only {
+            None
+        } else {
+            text("upn")
+                .or_else(|| text("preferred_username"))
+                .or_else(|| text("unique_name"))
+                .or_else(|| text("email"))
+        },
         name: text("name"),
         object_id: text("oid"),
         app_id: text("appid").or_else(|| text("azp")),
@@ -153,7 +167,11 @@ fn summarize(claims: &Members<'_>, now: i64, service_of: impl Fn(&str) -> Option
         expires_in_s: expires_at.map(|exp| exp.saturating_sub(now)),
         lifetime_s: expires_at.and_then(|exp| Some(exp.saturating_sub(not_before.or(issued_at)?))),
         state,
-        mfa: if methods.is_empty() { None } else { Some(methods.iter().any(|m| m == "mfa" || m == "ngcmfa")) },
+        mfa: if methods.is_empty() {
+            None
+        } else {
+            Some(methods.iter().any(|m| m == "mfa" || m == "ngcmfa"))
+        },
         authentication_methods: methods,
         app_authentication,
         continuous_access_evaluation: claims.texts("xms_cc").iter().any(|c| c.eq_ignore_ascii_case("cp1")),
@@ -168,27 +186,46 @@ mod tests {
     use serde_json::Value;
 
     fn explain(claims: &str) -> Value {
-        let token = format!("{}.{}.c2ln", URL_SAFE_NO_PAD.encode("{\"alg\":\"RS256\"}"), URL_SAFE_NO_PAD.encode(claims));
-        let document = decode(&token).unwrap().explain(1000, |aud| (aud == "https://api.security.microsoft.com").then_some("Microsoft Defender XDR")).unwrap();
+        let token = format!(
+            "{}.{}.c2ln",
+            URL_SAFE_NO_PAD.encode("{\"alg\":\"RS256\"}"),
+            URL_SAFE_NO_PAD.encode(claims)
+        );
+        let document = decode(&token)
+            .unwrap()
+            .explain(1000, |aud| {
+                (aud == "https://api.security.microsoft.com").then_some("Microsoft Defender XDR")
+            })
+            .unwrap();
         serde_json::from_slice(&document).unwrap()
     }
 
     #[test]
     fn a_users_token_has_delegated_permissions() {
-        let v = explain("{\"aud\":\"https://api.security.microsoft.com\",\"scp\":\"Incident.Read AdvancedHunting.Read\",\"exp\":1600,\"nbf\":900,\"upn\":\"a@b.example\",\"appid\":\"x\",\"appidacr\":\"0\",\"amr\":[\"pwd\",\"mfa\"]}");
+        let v = explain(
+            "{\"aud\":\"https://api.security.microsoft.com\",\"scp\":\"Incident.Read AdvancedHunting.Read\",\"exp\":1600,\"nbf\":900,\"upn\":\"a@b.example\",\"appid\":\"x\",\"appidacr\":\"0\",\"amr\":[\"pwd\",\"mfa\"]}",
+        );
         let s = &v["summary"];
         assert_eq!(v["kind"], "access_token");
         assert_eq!(s["service"], "Microsoft Defender XDR");
         assert_eq!(s["permission_kind"], "delegated");
         assert_eq!(s["permissions"], serde_json::json!(["Incident.Read", "AdvancedHunting.Read"]));
-        assert_eq!((s["state"].as_str(), s["expires_in_s"].as_i64(), s["lifetime_s"].as_i64()), (Some("valid"), Some(600), Some(700)));
-        assert_eq!((s["mfa"].as_bool(), s["app_authentication"].as_str()), (Some(true), Some("public client")));
+        assert_eq!(
+            (s["state"].as_str(), s["expires_in_s"].as_i64(), s["lifetime_s"].as_i64()),
+            (Some("valid"), Some(600), Some(700))
+        );
+        assert_eq!(
+            (s["mfa"].as_bool(), s["app_authentication"].as_str()),
+            (Some(true), Some("public client"))
+        );
         assert_eq!(v["signature"], serde_json::json!({"present": true, "verified": false}));
     }
 
     #[test]
     fn an_apps_token_has_roles_and_no_user() {
-        let v = explain("{\"aud\":[\"a\",\"https://api.security.microsoft.com\"],\"roles\":[\"Incident.Read.All\"],\"exp\":999,\"appid\":\"x\",\"idtyp\":\"app\",\"unique_name\":\"n\"}");
+        let v = explain(
+            "{\"aud\":[\"a\",\"https://api.security.microsoft.com\"],\"roles\":[\"Incident.Read.All\"],\"exp\":999,\"appid\":\"x\",\"idtyp\":\"app\",\"unique_name\":\"n\"}",
+        );
         assert_eq!(v["summary"]["permission_kind"], "application");
         assert_eq!(v["summary"]["user"], Value::Null);
         assert_eq!(v["summary"]["state"], "expired");

@@ -88,9 +88,7 @@ impl<'a> Members<'a> {
         let Some(raw) = self.get(name) else { return Vec::new() };
         match serde_json::from_str::<serde_json::Value>(raw.get()) {
             Ok(serde_json::Value::String(text)) => vec![text],
-            Ok(serde_json::Value::Array(items)) => {
-                items.into_iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
-            }
+            Ok(serde_json::Value::Array(items)) => items.into_iter().filter_map(|item| item.as_str().map(str::to_owned)).collect(),
             _ => Vec::new(),
         }
     }
@@ -125,13 +123,20 @@ pub(crate) fn seconds(raw: &str) -> Option<i64> {
     }
     let float = text.parse::<f64>().ok()?.floor();
     // Beyond 2^53 a float is no exact second any more, and no date either.
-    if float.abs() < 9_007_199_254_740_992.0 { format!("{float:.0}").parse().ok() } else { None }
+    if float.abs() < 9_007_199_254_740_992.0 {
+        format!("{float:.0}").parse().ok()
+    } else {
+        None
+    }
 }
 
 /// Reads a token's header and claims. Takes an access or ID token as text, with or without a leading `Bearer `.
 pub fn decode(token: &str) -> Result<Decoded> {
     if token.len() > TOKEN_LIMIT {
-        return Err(Error::new(Code::TooLarge, format!("the token is larger than {} KiB", TOKEN_LIMIT >> 10)));
+        return Err(Error::new(
+            Code::TooLarge,
+            format!("the token is larger than {} KiB", TOKEN_LIMIT >> 10),
+        ));
     }
     let mut notes = Vec::new();
     let mut token = token.trim();
@@ -141,20 +146,25 @@ pub fn decode(token: &str) -> Result<Decoded> {
         token = rest.trim();
     }
     let not_jwt = |message: &str| {
-        Error::new(Code::NotJwt, message).with_hint("a JSON Web Token is three base64url parts with dots between them and begins with eyJ; pass the whole token")
+        Error::new(Code::NotJwt, message)
+            .with_hint("a JSON Web Token is three base64url parts with dots between them and begins with eyJ; pass the whole token")
     };
     let parts: Vec<&str> = token.splitn(7, '.').collect();
     let (header, payload, signature) = match parts.as_slice() {
         [""] => return Err(not_jwt("the token is empty")),
         // Tokens of personal accounts and some first-party services are of this kind.
         [single] if single.starts_with("Ew") && single.len() > 100 => {
-            return Err(Error::new(Code::Opaque, "the token is opaque: only the service it is for can read it")
-                .with_hint("this is normal for some services; the token can be used all the same"));
+            return Err(
+                Error::new(Code::Opaque, "the token is opaque: only the service it is for can read it")
+                    .with_hint("this is normal for some services; the token can be used all the same"),
+            );
         }
         [header, payload, signature] => (*header, *payload, *signature),
         [_, _, _, _, _] => {
-            return Err(Error::new(Code::Encrypted, "the token is encrypted: only the service it is for can read it")
-                .with_hint("the token can be used all the same"));
+            return Err(
+                Error::new(Code::Encrypted, "the token is encrypted: only the service it is for can read it")
+                    .with_hint("the token can be used all the same"),
+            );
         }
         other => {
             let message = match other.len() {
@@ -173,7 +183,12 @@ pub fn decode(token: &str) -> Result<Decoded> {
     if BASE64URL.decode(signature).is_err() {
         return Err(bad_base64("signature"));
     }
-    Ok(Decoded { header, claims, signature_present: !signature.is_empty(), notes })
+    Ok(Decoded {
+        header,
+        claims,
+        signature_present: !signature.is_empty(),
+        notes,
+    })
 }
 
 fn bad_base64(name: &str) -> Error {
@@ -190,7 +205,10 @@ fn part(text: &str, name: &str, notes: &mut Vec<String>) -> Result<String> {
     let bad_json = || Error::new(Code::BadJson, format!("the token's {name} part is not a JSON object"));
     let json = String::from_utf8(bytes).map_err(|_| bad_json())?;
     if depth_exceeds(&json) {
-        return Err(Error::new(Code::TooLarge, format!("the token's {name} part is nested deeper than {DEPTH_LIMIT} levels")));
+        return Err(Error::new(
+            Code::TooLarge,
+            format!("the token's {name} part is nested deeper than {DEPTH_LIMIT} levels"),
+        ));
     }
     let members = Members::read(&json).ok_or_else(bad_json)?;
     let mut names: Vec<&str> = members.0.iter().map(|(key, _)| key.as_ref()).collect();

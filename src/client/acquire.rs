@@ -29,7 +29,11 @@ impl PreparedRequest {
         if self.sign_in().grant.secret_name().is_some() {
             self.needed_secret()?;
         }
-        let timeout = timeout.unwrap_or(if self.sign_in().grant == Grant::AuthorizationCode { INTERACTIVE_TIMEOUT } else { SILENT_TIMEOUT });
+        let timeout = timeout.unwrap_or(if self.sign_in().grant == Grant::AuthorizationCode {
+            INTERACTIVE_TIMEOUT
+        } else {
+            SILENT_TIMEOUT
+        });
         let request = Arc::clone(self);
         Operation::start(listens, timeout, |operation| async move {
             let call = request.call(timeout, &operation)?;
@@ -44,7 +48,11 @@ impl PreparedRequest {
         if let Some(announcement) = self.client().announcement() {
             notices.tell(Notice::Warning(announcement));
         }
-        Ok(Call { deadline: Instant::now() + timeout, correlation_id, notices })
+        Ok(Call {
+            deadline: Instant::now() + timeout,
+            correlation_id,
+            notices,
+        })
     }
 
     /// A token by whatever way the request allows, the quietest first.
@@ -80,9 +88,11 @@ impl PreparedRequest {
                     return Err(nothing_cached());
                 }
                 if !sign_in.interactive {
-                    return Err(Error::new(Code::InteractionRequired, "a person has to sign in, and none can be asked here")
-                        .with_oauth("user_interaction_required", None)
-                        .with_hint("run this where a person can sign in, or use an app that signs in by itself (client secret)"));
+                    return Err(
+                        Error::new(Code::InteractionRequired, "a person has to sign in, and none can be asked here")
+                            .with_oauth("user_interaction_required", None)
+                            .with_hint("run this where a person can sign in, or use an app that signs in by itself (client secret)"),
+                    );
                 }
                 self.by_person(call, host).await
             }
@@ -90,7 +100,9 @@ impl PreparedRequest {
     }
 
     async fn by_client_credentials(self: &Arc<Self>, call: &Call) -> Result<Arc<Token>> {
-        let credential = self.credential().ok_or_else(|| Error::argument("the grant client_credentials needs a client_secret", "set it"))?;
+        let credential = self
+            .credential()
+            .ok_or_else(|| Error::argument("the grant client_credentials needs a client_secret", "set it"))?;
         let (request, call) = (Arc::clone(self), call.clone());
         self.share("app", false, move || async move {
             let epoch = request.client().cache.epoch();
@@ -140,7 +152,11 @@ impl PreparedRequest {
             Ok(token) => Ok(Some(token)),
             Err(error) if error.is_interaction_required() || error.oauth_error() == Some("invalid_grant") => {
                 call.verbose(format!("the cached sign-in is not enough any more: {}", error.message()));
-                if self.sign_in().cache == CacheUse::Only { Err(error) } else { Ok(None) }
+                if self.sign_in().cache == CacheUse::Only {
+                    Err(error)
+                } else {
+                    Ok(None)
+                }
             }
             Err(error) => Err(error),
         }
@@ -152,7 +168,12 @@ impl PreparedRequest {
         let turn = {
             let mut turns = self.client().cache.turns.lock().unwrap_or_else(PoisonError::into_inner);
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-            let who = format!("{}\n{}\n{}", sign_in.authority.cloud(), sign_in.client_id, sign_in.offered_login().unwrap_or_default());
+            let who = format!(
+                "{}\n{}\n{}",
+                sign_in.authority.cloud(),
+                sign_in.client_id,
+                sign_in.offered_login().unwrap_or_default()
+            );
             Arc::clone(turns.entry(who).or_default())
         };
         let before = self.client().cache.generation();
@@ -160,9 +181,10 @@ impl PreparedRequest {
             Ok(guard) => guard,
             Err(_) => {
                 call.verbose("another sign-in of the same account is under way; waiting for it");
-                tokio::time::timeout_at(call.deadline, turn.lock())
-                    .await
-                    .map_err(|_| Error::new(Code::BrowserTimeout, "another sign-in of the same account did not end in time").with_hint("complete or cancel it, and try again"))?
+                tokio::time::timeout_at(call.deadline, turn.lock()).await.map_err(|_| {
+                    Error::new(Code::BrowserTimeout, "another sign-in of the same account did not end in time")
+                        .with_hint("complete or cancel it, and try again")
+                })?
             }
         };
         if sign_in.cache == CacheUse::Read && self.client().cache.generation() != before {
@@ -182,7 +204,9 @@ impl PreparedRequest {
             let answer = auth::redeem(&request.client().env, &call, request.sign_in(), &outcome).await?;
             request.keep(&answer, Source::Interaction, epoch)
         });
-        let token = exchange.await.unwrap_or_else(|_| Err(Error::new(Code::Panic, "the code exchange ended without a result")))?;
+        let token = exchange
+            .await
+            .unwrap_or_else(|_| Err(Error::new(Code::Panic, "the code exchange ended without a result")))?;
         Ok((token, false))
     }
 
@@ -201,16 +225,19 @@ impl PreparedRequest {
     fn keep(&self, answer: &auth::Answer, source: Source, epoch: u64) -> Result<Arc<Token>> {
         let now = self.client().clock().unix();
         let token = Arc::new(Token::from_answer(answer, self.sign_in(), now, source)?);
-        check_user(self.sign_in(), token.user()).and_then(|()| {
-            self.client().cache.store(&self.key(), &token, answer.refresh_token.as_ref(), epoch, now);
-            Ok(Arc::clone(&token))
-        })
+        check_user(self.sign_in(), token.user())?;
+        self.client()
+            .cache
+            .store(&self.key(), &token, answer.refresh_token.as_ref(), epoch, now);
+        Ok(token)
     }
 
     /// A token in place of one that an API refused.
     pub(crate) async fn renewed(self: &Arc<Self>, call: &Call, host: &dyn Host, refused: &str) -> Result<Acquired> {
         if self.sign_in().grant == Grant::AccessToken {
-            return Err(Error::new(Code::Unauthorized, "the API refused the access token, and it cannot be renewed").with_hint("acquire a new one"));
+            return Err(
+                Error::new(Code::Unauthorized, "the API refused the access token, and it cannot be renewed").with_hint("acquire a new one"),
+            );
         }
         self.client().cache.drop_token(&self.key(), refused);
         self.token(call, host).await
@@ -218,7 +245,10 @@ impl PreparedRequest {
 }
 
 fn nothing_cached() -> Error {
-    Error::new(Code::InteractionRequired, "no token in the cache fits, and the request forbids asking for one")
-        .with_oauth("failed_to_acquire_token_silently", None)
-        .with_hint("sign in once without -PromptBehavior Never (cache: only), then try again")
+    Error::new(
+        Code::InteractionRequired,
+        "no token in the cache fits, and the request forbids asking for one",
+    )
+    .with_oauth("failed_to_acquire_token_silently", None)
+    .with_hint("sign in once without -PromptBehavior Never (cache: only), then try again")
 }

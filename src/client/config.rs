@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::error::{Code, Error, Result};
-use crate::transport::{Proxy, Settings};
+use crate::transport::{Emulator, Proxy, Settings};
 
 #[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
@@ -17,6 +17,7 @@ struct Document {
     ca_file: Option<String>,
     connect_timeout_ms: Option<u64>,
     timeout_ms: Option<u64>,
+    emulator: Option<String>,
 }
 
 /// Checked settings.
@@ -25,6 +26,8 @@ pub struct Config {
     pub settings: Settings,
     /// `private`, or the name of a cache of the process.
     pub cache: String,
+    /// The emulator that stands in for Microsoft's hosts.
+    pub emulator: Option<Emulator>,
 }
 
 /// Reads a JSON document of ours; an empty one is `{}`. What is wrong with it is told by the parser, which names the key.
@@ -37,7 +40,10 @@ pub fn parse_document<'a, T: Deserialize<'a> + Default>(json: &'a [u8], what: &s
     }
     let text = std::str::from_utf8(json).map_err(|_| Error::new(Code::BadUtf8, format!("the {what} is not valid UTF-8")))?;
     serde_json::from_str(text).map_err(|error| {
-        Error::argument(format!("the {what} is not right: {error}"), "see the header's description of the document for its keys; unknown keys are errors so that a typo is not silent")
+        Error::argument(
+            format!("the {what} is not right: {error}"),
+            "see the header's description of the document for its keys; unknown keys are errors so that a typo is not silent",
+        )
     })
 }
 
@@ -49,15 +55,32 @@ impl Config {
         let roots = document.ca_file.map(|path| read_roots(&path)).transpose()?;
         let application = document.application.unwrap_or_default();
         if application.len() > 200 || application.bytes().any(|b| !(b' '..=b'~').contains(&b)) {
-            return Err(Error::argument("application is longer than 200 characters or holds others than printable ASCII", "write it as Name/Version"));
+            return Err(Error::argument(
+                "application is longer than 200 characters or holds others than printable ASCII",
+                "write it as Name/Version",
+            ));
         }
-        let mut user_agent = format!("defender-xdr/{} ({}; {})", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH);
+        let mut user_agent = format!(
+            "defender-xdr/{} ({}; {})",
+            env!("CARGO_PKG_VERSION"),
+            std::env::consts::OS,
+            std::env::consts::ARCH
+        );
         if !application.is_empty() {
             user_agent = format!("{application} {user_agent}");
         }
+        // The setting wins over the environment: two clients of one process may use two emulators.
+        let emulator = document
+            .emulator
+            .or_else(|| std::env::var("DEFENDER_XDR_EMULATOR").ok())
+            .filter(|value| !value.trim().is_empty());
+        let emulator = emulator.map(|value| Emulator::parse(&value)).transpose()?;
         let cache = document.cache.unwrap_or_else(|| "default".to_owned());
         if cache.is_empty() || cache.len() > 100 {
-            return Err(Error::argument("cache is empty or longer than 100 characters", "use \"default\", a name of your own, or \"private\""));
+            return Err(Error::argument(
+                "cache is empty or longer than 100 characters",
+                "use \"default\", a name of your own, or \"private\"",
+            ));
         }
         Ok(Config {
             settings: Settings {
@@ -68,6 +91,7 @@ impl Config {
                 timeout: millis(document.timeout_ms, 100_000, "timeout_ms")?,
             },
             cache,
+            emulator,
         })
     }
 }
@@ -81,8 +105,16 @@ fn millis(value: Option<u64>, default: u64, name: &str) -> Result<Duration> {
 
 fn read_roots(path: &str) -> Result<Vec<u8>> {
     if !Path::new(path).is_absolute() {
-        return Err(Error::argument(format!("ca_file \"{path}\" is not an absolute path"), "give the full path of a PEM file"));
+        return Err(Error::argument(
+            format!("ca_file \"{path}\" is not an absolute path"),
+            "give the full path of a PEM file",
+        ));
     }
-    let file = std::fs::read(path).map_err(|error| Error::argument(format!("ca_file \"{path}\" cannot be read: {}", error.kind()), "give the full path of a readable PEM file"))?;
+    let file = std::fs::read(path).map_err(|error| {
+        Error::argument(
+            format!("ca_file \"{path}\" cannot be read: {}", error.kind()),
+            "give the full path of a readable PEM file",
+        )
+    })?;
     Ok(file)
 }

@@ -50,7 +50,11 @@ impl Sink for Operation {
 
 impl PreparedRequest {
     fn bearer(self: &Arc<Self>, operation: &Arc<Operation>) -> Renewing {
-        Renewing { request: Arc::clone(self), operation: Arc::clone(operation), current: Mutex::new(None) }
+        Renewing {
+            request: Arc::clone(self),
+            operation: Arc::clone(operation),
+            current: Mutex::new(None),
+        }
     }
 
     fn check_secrets(&self) -> Result<()> {

@@ -13,13 +13,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::auth::cache::Cache;
 use crate::auth::Env;
+use crate::auth::cache::Cache;
 use crate::claims;
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::defender::services;
 use crate::error::Result;
-use crate::transport::{Emulator, HttpTransport, Transport};
+use crate::transport::{HttpTransport, Transport};
 
 pub use cancel::Cancel;
 pub use operation::{Event, Operation, State};
@@ -43,17 +43,21 @@ impl Client {
     /// A client that lives by the given time and randomness.
     pub fn with(config: &[u8], clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Arc<Client>> {
         let config = config::Config::parse(config)?;
-        let emulator = match std::env::var("DEFENDER_XDR_EMULATOR") {
-            Ok(value) if !value.trim().is_empty() => Some(Emulator::parse(&value)?),
-            _ => None,
-        };
         let cache = match config.cache.as_str() {
             "private" => Cache::private(random.as_ref())?,
             name => Cache::named(name, random.as_ref())?,
         };
-        let http = Arc::new(HttpTransport::new(config.settings, emulator, clock, random)?);
-        let env = Env { transport: Arc::clone(&http) as Arc<dyn Transport> };
-        Ok(Arc::new(Client { http, env, cache, cache_name: config.cache, announced: std::sync::atomic::AtomicBool::new(false) }))
+        let http = Arc::new(HttpTransport::new(config.settings, config.emulator, clock, random)?);
+        let env = Env {
+            transport: Arc::clone(&http) as Arc<dyn Transport>,
+        };
+        Ok(Arc::new(Client {
+            http,
+            env,
+            cache,
+            cache_name: config.cache,
+            announced: std::sync::atomic::AtomicBool::new(false),
+        }))
     }
 
     /// What the client is set to, without any secret.

@@ -22,7 +22,9 @@ impl PreparedRequest {
         }
         let operation = self.acquire(false, timeout)?;
         finish(&operation, cancel)?;
-        operation.token().ok_or_else(|| Error::new(Code::Panic, "the operation brought no token"))
+        operation
+            .token()
+            .ok_or_else(|| Error::new(Code::Panic, "the operation brought no token"))
     }
 
     /// Gets one page of incidents and blocks until it is there.
@@ -32,8 +34,12 @@ impl PreparedRequest {
             cancel.govern(&operation);
         }
         match operation.wait(LONG) {
-            State::Item => operation.take_item().ok_or_else(|| Error::new(Code::Panic, "the operation brought no page")),
-            _ => Err(operation.error().unwrap_or_else(|| Error::new(Code::Panic, "the operation brought no page"))),
+            State::Item => operation
+                .take_item()
+                .ok_or_else(|| Error::new(Code::Panic, "the operation brought no page")),
+            _ => Err(operation
+                .error()
+                .unwrap_or_else(|| Error::new(Code::Panic, "the operation brought no page"))),
         }
     }
 }
@@ -44,6 +50,8 @@ fn finish(operation: &Arc<Operation>, cancel: Option<&Cancel>) -> Result<()> {
     }
     match operation.wait(LONG) {
         State::Done => Ok(()),
-        _ => Err(operation.error().unwrap_or_else(|| Error::new(Code::Panic, "the operation ended in no state"))),
+        _ => Err(operation
+            .error()
+            .unwrap_or_else(|| Error::new(Code::Panic, "the operation ended in no state"))),
     }
 }

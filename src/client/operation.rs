@@ -99,7 +99,13 @@ impl Operation {
         F: Future<Output = Result<Option<(Arc<Token>, bool)>>> + Send + 'static,
     {
         let runtime = runtime::handle()?;
-        let operation = Arc::new(Operation { inner: Mutex::default(), changed: Condvar::new(), room: Notify::new(), cancelled: Notify::new(), listens });
+        let operation = Arc::new(Operation {
+            inner: Mutex::default(),
+            changed: Condvar::new(),
+            room: Notify::new(),
+            cancelled: Notify::new(),
+            listens,
+        });
         let future = work(Arc::clone(&operation));
         let shared = Arc::clone(&operation);
         let task = runtime.spawn(async move {
@@ -123,7 +129,10 @@ impl Operation {
         // A panic in the work must still end the operation, or its host would wait for ever.
         runtime.spawn(async move {
             if task.await.is_err() {
-                watched.end(End::Failed(Error::new(Code::Panic, "a defect in the library ended the operation").with_hint("please report it with the trace of DEFENDER_XDR_LOG")));
+                watched.end(End::Failed(
+                    Error::new(Code::Panic, "a defect in the library ended the operation")
+                        .with_hint("please report it with the trace of DEFENDER_XDR_LOG"),
+                ));
             }
         });
         Ok(operation)
@@ -150,7 +159,12 @@ impl Operation {
         let until = Instant::now() + limit;
         let mut inner = self.lock();
         // A host that saw an optional question and came back has left it to the library.
-        let left: Vec<u64> = inner.pending.iter().filter(|(_, p)| p.asked == Asked::Taken && !p.required).map(|(id, _)| *id).collect();
+        let left: Vec<u64> = inner
+            .pending
+            .iter()
+            .filter(|(_, p)| p.asked == Asked::Taken && !p.required)
+            .map(|(id, _)| *id)
+            .collect();
         for id in left {
             if let Some(pending) = inner.pending.remove(&id) {
                 let _ = pending.reply.send(Reply::BuiltIn);
@@ -165,7 +179,11 @@ impl Operation {
             if now >= until {
                 return State::Running;
             }
-            inner = self.changed.wait_timeout(inner, until - now).unwrap_or_else(PoisonError::into_inner).0;
+            inner = self
+                .changed
+                .wait_timeout(inner, until - now)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
@@ -183,7 +201,10 @@ impl Operation {
     pub fn reply(&self, id: u64, text: Zeroizing<String>) -> Result<()> {
         let pending = self.lock().pending.remove(&id);
         let late = || {
-            Error::argument(format!("event {id} waits for no reply"), "reply once, to an event whose \"reply\" is optional or required, before the operation ends")
+            Error::argument(
+                format!("event {id} waits for no reply"),
+                "reply once, to an event whose \"reply\" is optional or required, before the operation ends",
+            )
         };
         pending.ok_or_else(late)?.reply.send(Reply::Text(text)).map_err(|_| late())
     }
@@ -290,8 +311,20 @@ impl Notices for Operation {
         }
         let millis = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         match notice {
-            Notice::Retry { status, wait, attempt, reason, host } => {
-                self.push("retry", "none", None, json!({ "status": status, "wait_ms": millis(wait), "attempt": attempt, "reason": reason, "host": host }), None);
+            Notice::Retry {
+                status,
+                wait,
+                attempt,
+                reason,
+                host,
+            } => {
+                self.push(
+                    "retry",
+                    "none",
+                    None,
+                    json!({ "status": status, "wait_ms": millis(wait), "attempt": attempt, "reason": reason, "host": host }),
+                    None,
+                );
             }
             Notice::Progress { pages, items } => {
                 self.push("progress", "none", None, json!({ "pages": pages, "items": items }), None);
@@ -319,12 +352,33 @@ impl Host for Operation {
                 "the library opens the system browser at the next wait",
                 json!({ "url": url, "redirect_uri": redirect_uri }),
             ),
-            Question::PasteRedirect { url, redirect_uri, message } => {
-                ("paste_redirect", true, "the sign-in waits until its time limit", json!({ "url": url, "redirect_uri": redirect_uri, "message": message }))
-            }
+            Question::PasteRedirect {
+                url,
+                redirect_uri,
+                message,
+            } => (
+                "paste_redirect",
+                true,
+                "the sign-in waits until its time limit",
+                json!({ "url": url, "redirect_uri": redirect_uri, "message": message }),
+            ),
         };
-        let pending = Pending { asked: Asked::Queued, required, reply: sender };
-        self.push(kind, if required { "required" } else { "optional" }, Some(without), fields, Some(pending));
-        Box::pin(async move { receiver.await.map_err(|_| Error::new(Code::Cancelled, "the operation ended before the question was answered")) })
+        let pending = Pending {
+            asked: Asked::Queued,
+            required,
+            reply: sender,
+        };
+        self.push(
+            kind,
+            if required { "required" } else { "optional" },
+            Some(without),
+            fields,
+            Some(pending),
+        );
+        Box::pin(async move {
+            receiver
+                .await
+                .map_err(|_| Error::new(Code::Cancelled, "the operation ended before the question was answered"))
+        })
     }
 }

@@ -77,7 +77,11 @@ impl PreparedRequest {
         Ok(Arc::new(PreparedRequest {
             client: Arc::clone(client),
             sign_in,
-            secrets: RwLock::new(Secrets { value: None, credential: None, key }),
+            secrets: RwLock::new(Secrets {
+                value: None,
+                credential: None,
+                key,
+            }),
             hot: RwLock::new(None),
         }))
     }
@@ -168,7 +172,10 @@ impl PreparedRequest {
         let key = self.key();
         let found = cache.find(&key, &self.sign_in, now)?;
         // The generation was read before the look: if the cache changed meanwhile, the next call looks again.
-        *self.hot.write().unwrap_or_else(PoisonError::into_inner) = found.as_ref().map(|token| Hot { generation, token: Arc::clone(token) });
+        *self.hot.write().unwrap_or_else(PoisonError::into_inner) = found.as_ref().map(|token| Hot {
+            generation,
+            token: Arc::clone(token),
+        });
         Ok(found)
     }
 
@@ -194,10 +201,17 @@ impl PreparedRequest {
         let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         let missing = || {
             let name = self.sign_in.grant.secret_name().unwrap_or("secret");
-            Error::argument(format!("the grant {} needs a {name}", self.sign_in.grant.name()), format!("set {name} with dxdr_request_set_secret (in PowerShell, its parameter)"))
+            Error::argument(
+                format!("the grant {} needs a {name}", self.sign_in.grant.name()),
+                format!("set {name} with dxdr_request_set_secret (in PowerShell, its parameter)"),
+            )
         };
         match self.sign_in.grant {
-            Grant::ClientCredentials => secrets.credential.as_ref().map(|credential| credential.secret.clone()).ok_or_else(missing),
+            Grant::ClientCredentials => secrets
+                .credential
+                .as_ref()
+                .map(|credential| credential.secret.clone())
+                .ok_or_else(missing),
             _ => secrets.value.clone().ok_or_else(missing),
         }
     }
@@ -211,7 +225,12 @@ impl Client {
 }
 
 fn check(document: Document) -> Result<SignIn> {
-    let grant = Grant::parse(document.grant.as_deref().ok_or_else(|| Error::argument("the request names no grant", "set \"grant\" to authorization_code, client_credentials, refresh_token or access_token"))?)?;
+    let grant = Grant::parse(document.grant.as_deref().ok_or_else(|| {
+        Error::argument(
+            "the request names no grant",
+            "set \"grant\" to authorization_code, client_credentials, refresh_token or access_token",
+        )
+    })?)?;
     let authority = Authority::new(document.authority.as_deref(), document.tenant_id.as_deref())?;
     let client_id = document.client_id.unwrap_or_default().trim().to_owned();
     if client_id.is_empty() && grant != Grant::AccessToken {
@@ -221,25 +240,50 @@ fn check(document: Document) -> Result<SignIn> {
         ));
     }
     if !client_id.is_empty() && !is_guid(&client_id) {
-        return Err(Error::argument(format!("the client ID \"{client_id}\" is not a GUID"), "pass the application (client) ID from the app registration's Overview page, not its name"));
+        return Err(Error::argument(
+            format!("the client ID \"{client_id}\" is not a GUID"),
+            "pass the application (client) ID from the app registration's Overview page, not its name",
+        ));
     }
     let target = match (document.resource, document.scopes) {
-        (Some(_), Some(_)) => return Err(Error::argument("the request has both resource and scopes", "use resource (v1 endpoints) or scopes (v2 endpoints)")),
+        (Some(_), Some(_)) => {
+            return Err(Error::argument(
+                "the request has both resource and scopes",
+                "use resource (v1 endpoints) or scopes (v2 endpoints)",
+            ));
+        }
         (Some(resource), None) => Target::Resource(checked_resource(resource)?),
         (None, Some(scopes)) => Target::Scopes(checked_scopes(scopes)?),
         (None, None) if grant == Grant::AccessToken => Target::Resource(String::new()),
-        (None, None) => return Err(Error::argument("the request says not what the token is for", "set resource, such as https://api.security.microsoft.com, or scopes")),
+        (None, None) => {
+            return Err(Error::argument(
+                "the request says not what the token is for",
+                "set resource, such as https://api.security.microsoft.com, or scopes",
+            ));
+        }
     };
     let redirect_uri = match (grant, document.redirect_uri) {
         (Grant::AuthorizationCode, uri) => Some(checked_redirect(uri.unwrap_or_else(|| "http://localhost".to_owned()))?),
         (_, Some(uri)) => Some(checked_redirect(uri)?),
         (_, None) => None,
     };
-    const PROMPTS: &[&str] = &["login", "select_account", "consent", "none", "refresh_session", "attempt_none", "create", "admin_consent"];
+    const PROMPTS: &[&str] = &[
+        "login",
+        "select_account",
+        "consent",
+        "none",
+        "refresh_session",
+        "attempt_none",
+        "create",
+        "admin_consent",
+    ];
     if let Some(prompt) = &document.prompt
         && !PROMPTS.contains(&prompt.as_str())
     {
-        return Err(Error::argument(format!("prompt \"{prompt}\" is not known"), format!("use one of {}", PROMPTS.join(", "))));
+        return Err(Error::argument(
+            format!("prompt \"{prompt}\" is not known"),
+            format!("use one of {}", PROMPTS.join(", ")),
+        ));
     }
     let cache = match document.cache.as_deref() {
         None | Some("read") => CacheUse::Read,
@@ -255,15 +299,26 @@ fn check(document: Document) -> Result<SignIn> {
                 None | Some("optional_displayable_id") => UserIdType::OptionalDisplayableId,
                 Some("unique_id") => UserIdType::UniqueId,
                 Some("required_displayable_id") => UserIdType::RequiredDisplayableId,
-                Some(other) => return Err(Error::argument(format!("user type \"{other}\" is not known"), "use unique_id, optional_displayable_id or required_displayable_id")),
+                Some(other) => {
+                    return Err(Error::argument(
+                        format!("user type \"{other}\" is not known"),
+                        "use unique_id, optional_displayable_id or required_displayable_id",
+                    ));
+                }
             };
-            Ok(UserHint { id: user.id.trim().to_owned(), kind })
+            Ok(UserHint {
+                id: user.id.trim().to_owned(),
+                kind,
+            })
         })
         .transpose()?;
     if let Some(claims) = &document.claims
         && !serde_json::from_str::<Value>(claims).is_ok_and(|value| value.is_object())
     {
-        return Err(Error::argument("claims is not a JSON object", "pass the claims of the challenge unchanged"));
+        return Err(Error::argument(
+            "claims is not a JSON object",
+            "pass the claims of the challenge unchanged",
+        ));
     }
     let margin = document.expiry_margin_s.unwrap_or(DEFAULT_MARGIN);
     if !(0..=86_400).contains(&margin) {
@@ -293,7 +348,8 @@ fn check(document: Document) -> Result<SignIn> {
 
 fn checked_resource(resource: String) -> Result<String> {
     // Entra also takes an application id in place of the URI.
-    let uri = url::Url::parse(&resource).is_ok_and(|url| url.fragment().is_none() && !url.cannot_be_a_base() || url.scheme() == "api" || url.scheme() == "spn");
+    let uri = url::Url::parse(&resource)
+        .is_ok_and(|url| url.fragment().is_none() && !url.cannot_be_a_base() || url.scheme() == "api" || url.scheme() == "spn");
     if !(uri || is_guid(&resource)) || resource.bytes().any(|b| b.is_ascii_whitespace() || b.is_ascii_control()) {
         return Err(Error::argument(
             format!("the resource \"{resource}\" is not a URI"),
@@ -301,18 +357,37 @@ fn checked_resource(resource: String) -> Result<String> {
         ));
     }
     if resource.ends_with("/.default") {
-        return Err(Error::argument(format!("\"{resource}\" is a scope, not a resource"), "pass it as scopes (-Scopes), or remove /.default"));
+        return Err(Error::argument(
+            format!("\"{resource}\" is a scope, not a resource"),
+            "pass it as scopes (-Scopes), or remove /.default",
+        ));
     }
     Ok(resource)
 }
 
 fn checked_scopes(scopes: Vec<String>) -> Result<Vec<String>> {
-    let scopes: Vec<String> = scopes.iter().flat_map(|scope| scope.split_whitespace()).map(str::to_owned).collect();
+    let scopes: Vec<String> = scopes
+        .iter()
+        .flat_map(|scope| scope.split_whitespace())
+        .map(str::to_owned)
+        .collect();
     if scopes.is_empty() {
-        return Err(Error::argument("scopes is empty", "for Defender XDR use https://api.security.microsoft.com/.default"));
+        return Err(Error::argument(
+            "scopes is empty",
+            "for Defender XDR use https://api.security.microsoft.com/.default",
+        ));
     }
     // Entra answers AADSTS28000 to this; better to know before a person has signed in.
-    let resource_of = |scope: &str| scope.contains("://").then(|| scope.rsplit_once('/').map(|(resource, _)| resource.trim_end_matches('/').to_ascii_lowercase())).flatten();
+    let resource_of = |scope: &str| {
+        scope
+            .contains("://")
+            .then(|| {
+                scope
+                    .rsplit_once('/')
+                    .map(|(resource, _)| resource.trim_end_matches('/').to_ascii_lowercase())
+            })
+            .flatten()
+    };
     let mut resources: Vec<String> = scopes.iter().filter_map(|scope| resource_of(scope)).collect();
     resources.sort_unstable();
     resources.dedup();
@@ -331,12 +406,20 @@ fn checked_redirect(uri: String) -> Result<String> {
     if uri.trim().is_empty() {
         return Err(Error::argument("the redirect URI is empty", FIX));
     }
-    let Ok(url) = url::Url::parse(&uri) else { return Err(Error::argument(format!("the redirect URI \"{uri}\" is not a URI"), FIX)) };
+    let Ok(url) = url::Url::parse(&uri) else {
+        return Err(Error::argument(format!("the redirect URI \"{uri}\" is not a URI"), FIX));
+    };
     if url.fragment().is_some() {
-        return Err(Error::argument(format!("the redirect URI \"{uri}\" has a fragment (#), which OAuth forbids"), FIX));
+        return Err(Error::argument(
+            format!("the redirect URI \"{uri}\" has a fragment (#), which OAuth forbids"),
+            FIX,
+        ));
     }
     if url.scheme() == "http" && !is_loopback_redirect(&uri) {
-        return Err(Error::argument(format!("the redirect URI \"{uri}\" is plain http to another machine"), FIX));
+        return Err(Error::argument(
+            format!("the redirect URI \"{uri}\" is plain http to another machine"),
+            FIX,
+        ));
     }
     Ok(uri)
 }

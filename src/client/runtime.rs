@@ -10,7 +10,17 @@ static RUNTIME: OnceCell<Runtime> = OnceCell::new();
 /// The runtime's handle. Making it starts one worker thread; name lookups and browsers use a few more when needed.
 pub fn handle() -> Result<Handle> {
     RUNTIME
-        .get_or_try_init(|| Builder::new_multi_thread().worker_threads(1).max_blocking_threads(8).thread_name("defender-xdr").enable_all().build())
+        .get_or_try_init(|| {
+            Builder::new_multi_thread()
+                .worker_threads(1)
+                .max_blocking_threads(8)
+                .thread_name("defender-xdr")
+                .enable_all()
+                .build()
+        })
         .map(|runtime| runtime.handle().clone())
-        .map_err(|error| Error::new(Code::OutOfMemory, format!("no thread could be started: {}", error.kind())).with_hint("the process may have reached its limit of threads"))
+        .map_err(|error| {
+            Error::new(Code::OutOfMemory, format!("no thread could be started: {}", error.kind()))
+                .with_hint("the process may have reached its limit of threads")
+        })
 }

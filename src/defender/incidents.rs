@@ -61,24 +61,38 @@ impl List {
         let document: ListDocument = parse(json)?;
         let top = match document.top {
             None => MAX_PAGE,
-            Some(top) => u32::try_from(top)
-                .ok()
-                .filter(|top| (1..=MAX_PAGE).contains(top))
-                .ok_or_else(|| Error::argument(format!("top is {top}, outside 1 to {MAX_PAGE}"), "top is the size of a page; to get more records leave it out and set first"))?,
+            Some(top) => u32::try_from(top).ok().filter(|top| (1..=MAX_PAGE).contains(top)).ok_or_else(|| {
+                Error::argument(
+                    format!("top is {top}, outside 1 to {MAX_PAGE}"),
+                    "top is the size of a page; to get more records leave it out and set first",
+                )
+            })?,
         };
         let natural = |value: Option<i64>, name: &str, least: i64| -> Result<Option<u64>> {
             value
                 .map(|value| {
                     let checked = u64::try_from(value).ok().filter(|_| value >= least);
-                    checked.ok_or_else(|| Error::argument(format!("{name} is {value}, less than {least}"), format!("give {name} as a whole number from {least} up")))
+                    checked.ok_or_else(|| {
+                        Error::argument(
+                            format!("{name} is {value}, less than {least}"),
+                            format!("give {name} as a whole number from {least} up"),
+                        )
+                    })
                 })
                 .transpose()
         };
-        let filter = document.filter.map(|filter| filter.trim().to_owned()).filter(|filter| !filter.is_empty());
+        let filter = document
+            .filter
+            .map(|filter| filter.trim().to_owned())
+            .filter(|filter| !filter.is_empty());
         if let Some(filter) = &filter
             && (filter.len() > 8192 || filter.chars().any(char::is_control))
         {
-            return Err(Error::argument("the filter is longer than 8192 bytes or holds control characters", "write an OData filter such as status eq 'Active'").with_code(Code::BadFilter));
+            return Err(Error::argument(
+                "the filter is longer than 8192 bytes or holds control characters",
+                "write an OData filter such as status eq 'Active'",
+            )
+            .with_code(Code::BadFilter));
         }
         Ok(List {
             base: XDR.base_url(document.base_url.as_deref())?,
@@ -132,12 +146,20 @@ pub async fn list(transport: &dyn Transport, call: &Call, bearer: &dyn Bearer, l
     let mut top = page_size(0);
     let mut url = list.url(top, skip);
     loop {
-        let response = get_with_bearer(transport, call, bearer, url.clone(), &READ).await.map_err(|error| with_filter(error, list))?;
+        let response = get_with_bearer(transport, call, bearer, url.clone(), &READ)
+            .await
+            .map_err(|error| with_filter(error, list))?;
         pages += 1;
         let page = paging::split(&response.body, &format!("page {pages}"))?;
         let count = page.records.len();
-        let mut fresh: Vec<Bytes> = page.records.into_iter().filter(|record| seen.first_time(record, "incidentId")).collect();
-        let wanted = list.first.map_or(usize::MAX, |first| usize::try_from(first - handed).unwrap_or(usize::MAX));
+        let mut fresh: Vec<Bytes> = page
+            .records
+            .into_iter()
+            .filter(|record| seen.first_time(record, "incidentId"))
+            .collect();
+        let wanted = list
+            .first
+            .map_or(usize::MAX, |first| usize::try_from(first - handed).unwrap_or(usize::MAX));
         fresh.truncate(wanted);
         handed += u64::try_from(fresh.len()).unwrap_or(0);
         call.notices.tell(Notice::Progress { pages, items: handed });
@@ -152,8 +174,11 @@ pub async fn list(transport: &dyn Transport, call: &Call, bearer: &dyn Bearer, l
         if count == 0 {
             empty += 1;
             if empty >= EMPTY_PAGES {
-                return Err(Error::new(Code::PagingLoop, format!("the service sent {EMPTY_PAGES} empty pages in a row and still names a next one"))
-                    .with_hint("report this with the correlation id; the records so far were handed over"));
+                return Err(Error::new(
+                    Code::PagingLoop,
+                    format!("the service sent {EMPTY_PAGES} empty pages in a row and still names a next one"),
+                )
+                .with_hint("report this with the correlation id; the records so far were handed over"));
             }
         } else {
             empty = 0;
@@ -163,7 +188,8 @@ pub async fn list(transport: &dyn Transport, call: &Call, bearer: &dyn Bearer, l
             Some(link) => {
                 let next = paging::next_url(&url, &link)?;
                 if next == url {
-                    return Err(Error::new(Code::PagingLoop, "the service names the same page as the next one").with_hint("report this with the correlation id"));
+                    return Err(Error::new(Code::PagingLoop, "the service names the same page as the next one")
+                        .with_hint("report this with the correlation id"));
                 }
                 next
             }
@@ -180,7 +206,9 @@ pub async fn list(transport: &dyn Transport, call: &Call, bearer: &dyn Bearer, l
 fn with_filter(error: Error, list: &List) -> Error {
     match (&list.filter, error.code()) {
         (Some(filter), Code::BadFilter) => {
-            let hint = format!("the filter was: {filter} -- it may use lastUpdateTime, createdTime, status and assignedTo; severity cannot be filtered by the service");
+            let hint = format!(
+                "the filter was: {filter} -- it may use lastUpdateTime, createdTime, status and assignedTo; severity cannot be filtered by the service"
+            );
             error.with_hint(hint)
         }
         _ => error,
@@ -204,11 +232,19 @@ impl Get {
     /// Reads and checks the query document; see `dxdr_get_incident_start` for its keys.
     pub fn parse(json: &[u8]) -> Result<Get> {
         let document: GetDocument = parse(json)?;
-        let id = document.id.ok_or_else(|| Error::argument("the query names no id", "set id to the incident's number"))?;
+        let id = document
+            .id
+            .ok_or_else(|| Error::argument("the query names no id", "set id to the incident's number"))?;
         if id < 1 {
-            return Err(Error::argument(format!("the incident id is {id}, less than 1"), "set id to the incident's number"));
+            return Err(Error::argument(
+                format!("the incident id is {id}, less than 1"),
+                "set id to the incident's number",
+            ));
         }
-        Ok(Get { base: XDR.base_url(document.base_url.as_deref())?, id })
+        Ok(Get {
+            base: XDR.base_url(document.base_url.as_deref())?,
+            id,
+        })
     }
 }
 
@@ -216,17 +252,22 @@ impl Get {
 pub async fn get(transport: &dyn Transport, call: &Call, bearer: &dyn Bearer, get: &Get) -> Result<Bytes> {
     let mut url = get.base.clone();
     url.set_path(&format!("/api/incidents/{}", get.id));
-    let response = get_with_bearer(transport, call, bearer, url, &READ).await.map_err(|error| match error.code() {
-        Code::NotFound => {
-            let message = format!("there is no incident {}: {}", get.id, error.message());
-            error.with_message(message)
-        }
-        _ => error,
-    })?;
+    let response = get_with_bearer(transport, call, bearer, url, &READ)
+        .await
+        .map_err(|error| match error.code() {
+            Code::NotFound => {
+                let message = format!("there is no incident {}: {}", get.id, error.message());
+                error.with_message(message)
+            }
+            _ => error,
+        })?;
     let text = std::str::from_utf8(&response.body).unwrap_or_default();
     match crate::claims::Members::read(text) {
         Some(members) if members.get("incidentId").is_some() => Ok(response.body.slice_ref(text.trim().as_bytes())),
-        _ => Err(Error::new(Code::BadPayload, format!("the answer for incident {} is not an incident", get.id))),
+        _ => Err(Error::new(
+            Code::BadPayload,
+            format!("the answer for incident {} is not an incident", get.id),
+        )),
     }
 }
 
@@ -235,7 +276,12 @@ fn parse<'a, T: Deserialize<'a> + Default>(json: &'a [u8]) -> Result<T> {
         return Ok(T::default());
     }
     let text = std::str::from_utf8(json).map_err(|_| Error::new(Code::BadUtf8, "the query is not valid UTF-8"))?;
-    serde_json::from_str(text).map_err(|error| Error::argument(format!("the query is not right: {error}"), "see the header's description of the document for its keys"))
+    serde_json::from_str(text).map_err(|error| {
+        Error::argument(
+            format!("the query is not right: {error}"),
+            "see the header's description of the document for its keys",
+        )
+    })
 }
 
 #[cfg(test)]
@@ -249,8 +295,22 @@ mod tests {
             list.url(100, 5).as_str(),
             "https://api.security.microsoft.com/api/incidents?$top=100&$skip=5&$filter=lastUpdateTime%20ge%202026-01-01T00%3A00%3A00%2B01%3A00%20and%20assignedTo%20eq%20%27o%27%27k%27"
         );
-        for bad in [r#"{"top":0}"#, r#"{"top":101}"#, r#"{"top":-1}"#, r#"{"skip":-1}"#, r#"{"first":0}"#, r#"{"nope":1}"#, r#"{"items":"x"}"#, "[]", r#"{"base_url":"https://evil.example"}"#] {
-            assert_eq!(List::parse(bad.as_bytes()).err().map(|e| e.code()), Some(Code::BadArgument), "{bad}");
+        for bad in [
+            r#"{"top":0}"#,
+            r#"{"top":101}"#,
+            r#"{"top":-1}"#,
+            r#"{"skip":-1}"#,
+            r#"{"first":0}"#,
+            r#"{"nope":1}"#,
+            r#"{"items":"x"}"#,
+            "[]",
+            r#"{"base_url":"https://evil.example"}"#,
+        ] {
+            assert_eq!(
+                List::parse(bad.as_bytes()).err().map(|e| e.code()),
+                Some(Code::BadArgument),
+                "{bad}"
+            );
         }
         for bad in ["{}", r#"{"id":0}"#, r#"{"id":"1"}"#] {
             assert_eq!(Get::parse(bad.as_bytes()).err().map(|e| e.code()), Some(Code::BadArgument), "{bad}");

@@ -69,14 +69,20 @@ pub(crate) async fn get(transport: &dyn Transport, call: &Call, bearer: &dyn Bea
         }
         if response.status == 200 {
             if response.is_html() {
-                return Err(Error::new(Code::CaptivePortal, format!("a web page answered in the place of {}", response.host))
-                    .with_status(200)
-                    .with_hint("this network wants a sign-in of its own first: open a browser and complete it"));
+                return Err(Error::new(
+                    Code::CaptivePortal,
+                    format!("a web page answered in the place of {}", response.host),
+                )
+                .with_status(200)
+                .with_hint("this network wants a sign-in of its own first: open a browser and complete it"));
             }
             return Ok(response);
         }
         let error = refusal(&response, &token, need, transport.clock().unix());
-        return Err(error.scrub(&[&token]).with_ids(Some(response.header("client-request-id").unwrap_or(&call.correlation_id)), response.header("x-ms-request-id")));
+        return Err(error.scrub(&[&token]).with_ids(
+            Some(response.header("client-request-id").unwrap_or(&call.correlation_id)),
+            response.header("x-ms-request-id"),
+        ));
     }
 }
 
@@ -95,7 +101,11 @@ fn read_api_error(body: &[u8]) -> Option<ApiError> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
     let error = value.get("error")?;
     let text = |name: &str| error.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
-    Some(ApiError { code: text("code").unwrap_or_default(), message: text("message").unwrap_or_default(), target: text("target") })
+    Some(ApiError {
+        code: text("code").unwrap_or_default(),
+        message: text("message").unwrap_or_default(),
+        target: text("target"),
+    })
 }
 
 fn refusal(response: &Response, token: &str, need: &Need, now: i64) -> Error {
@@ -112,11 +122,18 @@ fn refusal(response: &Response, token: &str, need: &Need, now: i64) -> Error {
         404 => Error::new(Code::NotFound, said).with_hint("check the id; the object may also be outside what this account may see"),
         429 => {
             let wait = asked_wait(response, now).map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-            Error::new(Code::Throttled, said).with_retry(wait).with_hint("ask less often: the limit is counted per app and tenant")
+            Error::new(Code::Throttled, said)
+                .with_retry(wait)
+                .with_hint("ask less often: the limit is counted per app and tenant")
         }
-        502..=504 => Error::new(Code::ServerUnavailable, said).with_retry(None).with_hint("try again later; the service has a problem of its own"),
-        500.. => Error::new(Code::ServerError, said).with_retry(None).with_hint("try again later; the service has a problem of its own"),
-        _ => Error::new(Code::BadPayload, said).with_hint("this is not an answer the API documents: check that no proxy answers in its place"),
+        502..=504 => Error::new(Code::ServerUnavailable, said)
+            .with_retry(None)
+            .with_hint("try again later; the service has a problem of its own"),
+        500.. => Error::new(Code::ServerError, said)
+            .with_retry(None)
+            .with_hint("try again later; the service has a problem of its own"),
+        _ => Error::new(Code::BadPayload, said)
+            .with_hint("this is not an answer the API documents: check that no proxy answers in its place"),
     };
     error.with_status(status).with_ids(None, api.and_then(|api| api.target).as_deref())
 }
@@ -124,7 +141,11 @@ fn refusal(response: &Response, token: &str, need: &Need, now: i64) -> Error {
 /// A token for another service is the commonest mistake, and the API does not say so.
 fn audience_hint(token: &str, need: &Need) -> String {
     let decoded = claims::decode(token).ok();
-    let audience = decoded.as_ref().and_then(|d| Members::read(&d.claims)).map(|m| m.texts("aud")).unwrap_or_default();
+    let audience = decoded
+        .as_ref()
+        .and_then(|d| Members::read(&d.claims))
+        .map(|m| m.texts("aud"))
+        .unwrap_or_default();
     let fits = |aud: &String| services::name_of_audience(aud) == Some(need.service);
     match audience.first() {
         Some(aud) if !audience.iter().any(fits) => {
@@ -142,18 +163,29 @@ fn permission_hint(token: &str, need: &Need) -> String {
     let Some(members) = members else {
         return format!("the token needs {delegated} (a user's) or {application} (an app's)");
     };
-    let scopes: Vec<String> = members.text("scp").map(|scp| scp.split_whitespace().map(str::to_owned).collect()).unwrap_or_default();
+    let scopes: Vec<String> = members
+        .text("scp")
+        .map(|scp| scp.split_whitespace().map(str::to_owned).collect())
+        .unwrap_or_default();
     let roles = members.texts("roles");
     let has = |wanted: &[&str], held: &[String]| wanted.iter().any(|w| held.iter().any(|h| h == w));
     if has(need.delegated, &scopes) || has(need.application, &roles) {
         return "the token holds the permission; the account itself may lack a role in the Defender portal, or the device group".to_owned();
     }
     if scopes.is_empty() && roles.is_empty() {
-        return format!("the token holds no permissions: add {delegated} (for users) or {application} (for apps) to the app registration and grant consent");
+        return format!(
+            "the token holds no permissions: add {delegated} (for users) or {application} (for apps) to the app registration and grant consent"
+        );
     }
     if scopes.is_empty() {
-        format!("the token holds the roles {}; add the application permission {application} to the app registration and grant admin consent", roles.join(", "))
+        format!(
+            "the token holds the roles {}; add the application permission {application} to the app registration and grant admin consent",
+            roles.join(", ")
+        )
     } else {
-        format!("the token holds {}; add the delegated permission {delegated} to the app registration and grant consent", scopes.join(", "))
+        format!(
+            "the token holds {}; add the delegated permission {delegated} to the app registration and grant consent",
+            scopes.join(", ")
+        )
     }
 }

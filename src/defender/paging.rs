@@ -31,14 +31,20 @@ struct Envelope<'a> {
 
 /// Takes a page apart. `what` names the page in errors.
 pub fn split(body: &Bytes, what: &str) -> Result<Page> {
-    let bad = |why: &str| Error::new(Code::BadPayload, format!("{what} {why}")).with_hint("this is not an answer the API documents: check that no proxy answers in its place");
+    let bad = |why: &str| {
+        Error::new(Code::BadPayload, format!("{what} {why}"))
+            .with_hint("this is not an answer the API documents: check that no proxy answers in its place")
+    };
     if body.is_empty() {
         return Err(Error::new(Code::NotJson, format!("{what} is empty")).with_hint("try again"));
     }
-    let text = std::str::from_utf8(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)).map_err(|_| Error::new(Code::NotJson, format!("{what} is not UTF-8")))?;
+    let text = std::str::from_utf8(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
+        .map_err(|_| Error::new(Code::NotJson, format!("{what} is not UTF-8")))?;
     let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| {
         if error.is_eof() {
-            Error::new(Code::Truncated, format!("{what} ends in the middle")).with_retry(None).with_hint("try again")
+            Error::new(Code::Truncated, format!("{what} ends in the middle"))
+                .with_retry(None)
+                .with_hint("try again")
         } else if error.is_data() {
             bad("is not an object with a list of records")
         } else {
@@ -52,19 +58,35 @@ pub fn split(body: &Bytes, what: &str) -> Result<Page> {
         });
     };
     let records: Option<Vec<&RawValue>> = serde_json::from_str(value.get()).map_err(|_| bad("has a \"value\" that is no list"))?;
-    let records = records.unwrap_or_default().into_iter().map(|record| body.slice_ref(record.get().as_bytes())).collect();
-    Ok(Page { records, next_link: envelope.next_link.filter(|link| !link.is_empty()) })
+    let records = records
+        .unwrap_or_default()
+        .into_iter()
+        .map(|record| body.slice_ref(record.get().as_bytes()))
+        .collect();
+    Ok(Page {
+        records,
+        next_link: envelope.next_link.filter(|link| !link.is_empty()),
+    })
 }
 
 /// The next page's address, if it stays where the bearer token may go.
 pub fn next_url(current: &Url, link: &str) -> Result<Url> {
     let refused = || {
-        Error::new(Code::NextLinkHost, "the service names a next page on another host, which is not asked: the token would go there too")
-            .with_hint("report this with the trace id; the records so far are complete")
+        Error::new(
+            Code::NextLinkHost,
+            "the service names a next page on another host, which is not asked: the token would go there too",
+        )
+        .with_hint("report this with the trace id; the records so far are complete")
     };
     let next = current.join(link).map_err(|_| refused())?;
-    let same = next.scheme() == current.scheme() && next.host() == current.host() && next.port_or_known_default() == current.port_or_known_default();
-    if same && next.username().is_empty() && next.password().is_none() { Ok(next) } else { Err(refused()) }
+    let same = next.scheme() == current.scheme()
+        && next.host() == current.host()
+        && next.port_or_known_default() == current.port_or_known_default();
+    if same && next.username().is_empty() && next.password().is_none() {
+        Ok(next)
+    } else {
+        Err(refused())
+    }
 }
 
 /// Remembers which records were handed over: a list that moves while it is paged shows some twice.
@@ -99,23 +121,46 @@ mod tests {
 
     #[test]
     fn pages_of_another_shape_are_named_for_what_they_are() {
-        let code = |text: &'static str| split(&Bytes::from_static(text.as_bytes()), "page 1").map(|_| ()).unwrap_err().code();
+        let code = |text: &'static str| {
+            split(&Bytes::from_static(text.as_bytes()), "page 1")
+                .map(|_| ())
+                .unwrap_err()
+                .code()
+        };
         assert_eq!(code(""), Code::NotJson);
         assert_eq!(code("hello"), Code::NotJson);
         assert_eq!(code("{\"value\":[{\"a\":1},{\"b"), Code::Truncated);
         assert_eq!(code("[]"), Code::BadPayload);
         assert_eq!(code("{\"value\":{\"a\":1}}"), Code::BadPayload);
         assert_eq!(code("{\"error\":{\"code\":\"X\",\"message\":\"m\"}}"), Code::BadPayload);
-        assert!(split(&Bytes::from_static(b"{\"value\":null}"), "page 1").unwrap().records.is_empty());
+        assert!(
+            split(&Bytes::from_static(b"{\"value\":null}"), "page 1")
+                .unwrap()
+                .records
+                .is_empty()
+        );
     }
 
     #[test]
     fn a_next_page_elsewhere_is_refused() {
         let current = Url::parse("https://api.security.microsoft.com/api/incidents?$top=100").unwrap();
-        for good in ["https://api.security.microsoft.com/api/incidents?$skip=100", "/api/incidents?$skip=100", "?$skip=100", "https://api.security.microsoft.com:443/x"] {
+        for good in [
+            "https://api.security.microsoft.com/api/incidents?$skip=100",
+            "/api/incidents?$skip=100",
+            "?$skip=100",
+            "https://api.security.microsoft.com:443/x",
+        ] {
             assert!(next_url(&current, good).is_ok(), "{good}");
         }
-        for bad in ["https://graph.microsoft.com.evil/x", "https://user@api.security.microsoft.com/x", "http://api.security.microsoft.com/x", "https://api.security.microsoft.com:444/x", "//evil.example/x", "https://api.security.microsoft.c\u{f6}m/", "https://:x@"] {
+        for bad in [
+            "https://graph.microsoft.com.evil/x",
+            "https://user@api.security.microsoft.com/x",
+            "http://api.security.microsoft.com/x",
+            "https://api.security.microsoft.com:444/x",
+            "//evil.example/x",
+            "https://api.security.microsoft.c\u{f6}m/",
+            "https://:x@",
+        ] {
             assert_eq!(next_url(&current, bad).unwrap_err().code(), Code::NextLinkHost, "{bad}");
         }
     }

@@ -20,16 +20,41 @@ pub struct Service {
 pub const XDR: Service = Service {
     name: "Microsoft Defender XDR",
     base: "https://api.security.microsoft.com",
-    hosts: &["api.security.microsoft.com", "api-us.security.microsoft.com", "api-eu.security.microsoft.com", "api-uk.security.microsoft.com", "api-gcc.security.microsoft.us", "api-gov.security.microsoft.us"],
-    audiences: &["https://api.security.microsoft.com", "https://security.microsoft.com/mtp", "https://api-gcc.security.microsoft.us", "https://api-gov.security.microsoft.us", "8ee8fdad-f234-4243-8f3b-15c294843740"],
+    hosts: &[
+        "api.security.microsoft.com",
+        "api-us.security.microsoft.com",
+        "api-eu.security.microsoft.com",
+        "api-uk.security.microsoft.com",
+        "api-gcc.security.microsoft.us",
+        "api-gov.security.microsoft.us",
+    ],
+    audiences: &[
+        "https://api.security.microsoft.com",
+        "https://security.microsoft.com/mtp",
+        "https://api-gcc.security.microsoft.us",
+        "https://api-gov.security.microsoft.us",
+        "8ee8fdad-f234-4243-8f3b-15c294843740",
+    ],
 };
 
 /// Microsoft Defender for Endpoint.
 pub const ENDPOINT: Service = Service {
     name: "Microsoft Defender for Endpoint",
     base: "https://api.securitycenter.microsoft.com",
-    hosts: &["api.securitycenter.microsoft.com", "api.securitycenter.windows.com", "api-gcc.securitycenter.microsoft.us", "api-gov.securitycenter.microsoft.us"],
-    audiences: &["https://api.securitycenter.microsoft.com", "https://api.securitycenter.windows.com", "https://securitycenter.onmicrosoft.com/windowsatpservice", "https://api-gcc.securitycenter.microsoft.us", "https://api-gov.securitycenter.microsoft.us", "fc780465-2017-40d4-a0c5-307022471b92"],
+    hosts: &[
+        "api.securitycenter.microsoft.com",
+        "api.securitycenter.windows.com",
+        "api-gcc.securitycenter.microsoft.us",
+        "api-gov.securitycenter.microsoft.us",
+    ],
+    audiences: &[
+        "https://api.securitycenter.microsoft.com",
+        "https://api.securitycenter.windows.com",
+        "https://securitycenter.onmicrosoft.com/windowsatpservice",
+        "https://api-gcc.securitycenter.microsoft.us",
+        "https://api-gov.securitycenter.microsoft.us",
+        "fc780465-2017-40d4-a0c5-307022471b92",
+    ],
 };
 
 /// Microsoft Graph.
@@ -37,13 +62,21 @@ pub const GRAPH: Service = Service {
     name: "Microsoft Graph",
     base: "https://graph.microsoft.com",
     hosts: &["graph.microsoft.com", "graph.microsoft.us", "dod-graph.microsoft.us"],
-    audiences: &["https://graph.microsoft.com", "https://graph.microsoft.us", "https://dod-graph.microsoft.us", "00000003-0000-0000-c000-000000000000"],
+    audiences: &[
+        "https://graph.microsoft.com",
+        "https://graph.microsoft.us",
+        "https://dod-graph.microsoft.us",
+        "00000003-0000-0000-c000-000000000000",
+    ],
 };
 
 /// The service that a token with this audience is for.
 pub fn name_of_audience(audience: &str) -> Option<&'static str> {
     let audience = audience.trim_end_matches('/').to_ascii_lowercase();
-    [&XDR, &ENDPOINT, &GRAPH].into_iter().find(|service| service.audiences.contains(&audience.as_str())).map(|service| service.name)
+    [&XDR, &ENDPOINT, &GRAPH]
+        .into_iter()
+        .find(|service| service.audiences.contains(&audience.as_str()))
+        .map(|service| service.name)
 }
 
 impl Service {
@@ -53,7 +86,10 @@ impl Service {
         let fix = format!("use {} or one of its regional hosts", self.base);
         let url = Url::parse(text).map_err(|_| Error::argument(format!("base_url \"{text}\" is not a URL"), &fix))?;
         let host = url.host_str().unwrap_or_default();
-        let own = self.hosts.iter().any(|name| host == *name || host.strip_suffix(name).is_some_and(|front| front.ends_with('.')));
+        let own = self
+            .hosts
+            .iter()
+            .any(|name| host == *name || host.strip_suffix(name).is_some_and(|front| front.ends_with('.')));
         let loopback = crate::transport::is_loopback(&url) && matches!(url.scheme(), "http" | "https");
         if loopback || own && url.scheme() == "https" && url.port().is_none() && url.path() == "/" && url.username().is_empty() {
             Ok(url)
@@ -70,10 +106,23 @@ mod tests {
 
     #[test]
     fn a_bearer_token_goes_to_the_services_own_hosts_only() {
-        for good in ["https://api.security.microsoft.com", "https://us.api.security.microsoft.com/", "https://api-gov.security.microsoft.us", "http://127.0.0.1:8080"] {
+        for good in [
+            "https://api.security.microsoft.com",
+            "https://us.api.security.microsoft.com/",
+            "https://api-gov.security.microsoft.us",
+            "http://127.0.0.1:8080",
+        ] {
             assert!(XDR.base_url(Some(good)).is_ok(), "{good}");
         }
-        for bad in ["http://api.security.microsoft.com", "https://api.security.microsoft.com.evil.example", "https://evilapi.security.microsoft.com", "https://x@api.security.microsoft.com", "https://graph.microsoft.com", "https://api.security.microsoft.com:444", "api"] {
+        for bad in [
+            "http://api.security.microsoft.com",
+            "https://api.security.microsoft.com.evil.example",
+            "https://evilapi.security.microsoft.com",
+            "https://x@api.security.microsoft.com",
+            "https://graph.microsoft.com",
+            "https://api.security.microsoft.com:444",
+            "api",
+        ] {
             assert!(XDR.base_url(Some(bad)).is_err(), "{bad}");
         }
     }

@@ -70,7 +70,13 @@ pub unsafe extern "C" fn dxdr_buf_get(buf: *const dxdr_buf, data: *mut *const u8
 /// Nobody uses what was lent from the buffer any more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dxdr_buf_free(buf: *mut dxdr_buf) -> i32 {
-    let body = || if buf.is_null() { Ok(()) } else { BUFFERS.remove(handle(buf)?).map(drop) };
+    let body = || {
+        if buf.is_null() {
+            Ok(())
+        } else {
+            BUFFERS.remove(handle(buf)?).map(drop)
+        }
+    };
     // SAFETY: no place for an error is given.
     unsafe { guard(std::ptr::null_mut(), body) }
 }

@@ -20,7 +20,11 @@ static CANCELS: Table<Cancel> = Table::new(3, "dxdr_cancel");
 
 /// The signal, if the caller passed one.
 pub fn optional(cancel: *const dxdr_cancel) -> Result<Option<Arc<Cancel>>> {
-    if cancel.is_null() { Ok(None) } else { CANCELS.get(handle(cancel)?).map(Some) }
+    if cancel.is_null() {
+        Ok(None)
+    } else {
+        CANCELS.get(handle(cancel)?).map(Some)
+    }
 }
 
 /// Makes a cancel signal.
@@ -68,7 +72,13 @@ pub extern "C" fn dxdr_cancel_trigger(cancel: *mut dxdr_cancel) -> i32 {
 /// Safe from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn dxdr_cancel_free(cancel: *mut dxdr_cancel) -> i32 {
-    let body = || if cancel.is_null() { Ok(()) } else { CANCELS.remove(handle(cancel)?).map(drop) };
+    let body = || {
+        if cancel.is_null() {
+            Ok(())
+        } else {
+            CANCELS.remove(handle(cancel)?).map(drop)
+        }
+    };
     // SAFETY: no place for an error is given.
     unsafe { guard(std::ptr::null_mut(), body) }
 }

@@ -30,10 +30,10 @@ pub fn get(client: *const dxdr_client) -> Result<Arc<Client>> {
 ///   "proxy"               "system" (default: environment and operating system), "none", or "http://HOST:PORT"; credentials only by HTTPS_PROXY
 ///   "ca_file"             absolute path of a PEM file of roots to trust beside the operating system's
 ///   "connect_timeout_ms"  limit for one connection, 1 to 86400000, default 10000
+///   "emulator"            what `defender-emulator serve` printed: send to it what is meant for Microsoft; default: DEFENDER_XDR_EMULATOR, if set
 ///   "timeout_ms"          limit for one HTTP exchange, 1 to 86400000, default 100000
 ///
-/// The environment adds DEFENDER_XDR_EMULATOR (send to a local emulator what is meant for Microsoft) and DEFENDER_XDR_LOG ("stderr" or an
-/// absolute path: a trace without secrets).
+/// The environment variable DEFENDER_XDR_LOG, "stderr" or an absolute path, asks for a trace; it holds no secrets.
 ///
 /// @param config  the configuration; copied
 /// @param len     its length in bytes
@@ -117,7 +117,13 @@ pub unsafe extern "C" fn dxdr_client_clear_cache(client: *mut dxdr_client, error
 /// Safe from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn dxdr_client_free(client: *mut dxdr_client) -> i32 {
-    let body = || if client.is_null() { Ok(()) } else { CLIENTS.remove(handle(client)?).map(drop) };
+    let body = || {
+        if client.is_null() {
+            Ok(())
+        } else {
+            CLIENTS.remove(handle(client)?).map(drop)
+        }
+    };
     // SAFETY: no place for an error is given.
     unsafe { guard(std::ptr::null_mut(), body) }
 }

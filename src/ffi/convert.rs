@@ -65,7 +65,9 @@ fn null() -> Error {
 /// `data` is NULL or points to `len` readable elements that nobody changes during the call.
 pub unsafe fn input<'a, T>(data: *const T, len: usize) -> Result<&'a [T]> {
     if len.checked_mul(size_of::<T>()).is_none_or(|bytes| bytes > INPUT_LIMIT) {
-        return Err(Error::new(Code::TooLarge, format!("an input is larger than {} MiB", INPUT_LIMIT >> 20)).with_hint("check the length passed"));
+        return Err(
+            Error::new(Code::TooLarge, format!("an input is larger than {} MiB", INPUT_LIMIT >> 20)).with_hint("check the length passed"),
+        );
     }
     if len == 0 {
         return Ok(&[]);
@@ -74,7 +76,10 @@ pub unsafe fn input<'a, T>(data: *const T, len: usize) -> Result<&'a [T]> {
         return Err(null());
     }
     if !data.is_aligned() {
-        return Err(Error::argument("an input is not aligned for its type", "pass memory of the declared type"));
+        return Err(Error::argument(
+            "an input is not aligned for its type",
+            "pass memory of the declared type",
+        ));
     }
     // SAFETY: not NULL, aligned, of bearable size, and the caller vouches for the elements.
     Ok(unsafe { std::slice::from_raw_parts(data, len) })
@@ -88,7 +93,10 @@ pub unsafe fn input<'a, T>(data: *const T, len: usize) -> Result<&'a [T]> {
 pub unsafe fn text<'a>(data: *const u8, len: usize, what: &str) -> Result<&'a str> {
     // SAFETY: the caller vouches for the bytes.
     let bytes = unsafe { input(data, len) }?;
-    std::str::from_utf8(bytes).map_err(|_| Error::new(Code::BadUtf8, format!("the {what} is not valid UTF-8")).with_hint("convert the text to UTF-8 and pass its length in bytes"))
+    std::str::from_utf8(bytes).map_err(|_| {
+        Error::new(Code::BadUtf8, format!("the {what} is not valid UTF-8"))
+            .with_hint("convert the text to UTF-8 and pass its length in bytes")
+    })
 }
 
 /// A handle's number.

@@ -6,7 +6,11 @@
 //! handle is an error code. Every exported body runs inside [`guard`]: a panic becomes a status, and after a fork every call says so.
 //! Inputs are borrowed for the call and copied; outputs belong to the caller until the matching `_free`.
 
-#![expect(non_camel_case_types, reason = "the types carry the names that C sees")]
+#![expect(
+    non_camel_case_types,
+    clippy::upper_case_acronyms,
+    reason = "types and constants carry the names that C sees"
+)]
 
 mod buf;
 mod cancel;
@@ -45,7 +49,8 @@ unsafe fn guard(error: *mut *mut dxdr_buf, body: impl FnOnce() -> Result<()>) ->
     let failure = match result {
         Ok(Ok(())) => return 0,
         Ok(Err(failure)) => failure,
-        Err(_) => Error::new(Code::Panic, "a defect in the library was caught at its boundary").with_hint("please report it with the trace of DEFENDER_XDR_LOG"),
+        Err(_) => Error::new(Code::Panic, "a defect in the library was caught at its boundary")
+            .with_hint("please report it with the trace of DEFENDER_XDR_LOG"),
     };
     if let Some(error) = error {
         let json = failure.to_json().to_string().into_bytes();

@@ -83,7 +83,12 @@ fn put(operation: Arc<Operation>) -> Result<*mut dxdr_op> {
 ///
 /// `op` and `error` point to writable memory for a pointer, or are NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dxdr_acquire_token_start(request: *mut dxdr_request, timeout_ms: u32, op: *mut *mut dxdr_op, error: *mut *mut dxdr_buf) -> i32 {
+pub unsafe extern "C" fn dxdr_acquire_token_start(
+    request: *mut dxdr_request,
+    timeout_ms: u32,
+    op: *mut *mut dxdr_op,
+    error: *mut *mut dxdr_buf,
+) -> i32 {
     let body = || {
         // SAFETY: the caller vouches for `op`.
         let out = unsafe { Out::required(op) }?;
@@ -119,7 +124,14 @@ pub unsafe extern "C" fn dxdr_acquire_token_start(request: *mut dxdr_request, ti
 ///
 /// `query` points to `query_len` readable bytes; `op` and `error` to writable memory for a pointer, or are NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dxdr_list_incidents_start(request: *mut dxdr_request, query: *const u8, query_len: usize, timeout_ms: u32, op: *mut *mut dxdr_op, error: *mut *mut dxdr_buf) -> i32 {
+pub unsafe extern "C" fn dxdr_list_incidents_start(
+    request: *mut dxdr_request,
+    query: *const u8,
+    query_len: usize,
+    timeout_ms: u32,
+    op: *mut *mut dxdr_op,
+    error: *mut *mut dxdr_buf,
+) -> i32 {
     let body = || {
         // SAFETY: the caller vouches for `op`.
         let out = unsafe { Out::required(op) }?;
@@ -149,7 +161,14 @@ pub unsafe extern "C" fn dxdr_list_incidents_start(request: *mut dxdr_request, q
 ///
 /// `query` points to `query_len` readable bytes; `op` and `error` to writable memory for a pointer, or are NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dxdr_get_incident_start(request: *mut dxdr_request, query: *const u8, query_len: usize, timeout_ms: u32, op: *mut *mut dxdr_op, error: *mut *mut dxdr_buf) -> i32 {
+pub unsafe extern "C" fn dxdr_get_incident_start(
+    request: *mut dxdr_request,
+    query: *const u8,
+    query_len: usize,
+    timeout_ms: u32,
+    op: *mut *mut dxdr_op,
+    error: *mut *mut dxdr_buf,
+) -> i32 {
     let body = || {
         // SAFETY: the caller vouches for `op`.
         let out = unsafe { Out::required(op) }?;
@@ -297,9 +316,9 @@ pub unsafe extern "C" fn dxdr_op_take_token(op: *mut dxdr_op, token: *mut *mut d
     let body = || {
         // SAFETY: the caller vouches for `token`.
         let out = unsafe { Out::required(token) }?;
-        let (token, from_cache) = get(op)?
-            .token()
-            .ok_or_else(|| Error::new(Code::Busy, "the operation has no token to take").with_hint("take it once dxdr_op_wait() says DONE"))?;
+        let (token, from_cache) = get(op)?.token().ok_or_else(|| {
+            Error::new(Code::Busy, "the operation has no token to take").with_hint("take it once dxdr_op_wait() says DONE")
+        })?;
         out.set(give_token(token, from_cache)?);
         Ok(())
     };
@@ -358,7 +377,13 @@ pub extern "C" fn dxdr_op_cancel(op: *mut dxdr_op) -> i32 {
 /// Safe from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn dxdr_op_free(op: *mut dxdr_op) -> i32 {
-    let body = || if op.is_null() { Ok(()) } else { OPERATIONS.remove(handle(op)?).map(drop) };
+    let body = || {
+        if op.is_null() {
+            Ok(())
+        } else {
+            OPERATIONS.remove(handle(op)?).map(drop)
+        }
+    };
     // SAFETY: no place for an error is given.
     unsafe { guard(std::ptr::null_mut(), body) }
 }

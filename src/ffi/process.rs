@@ -36,11 +36,19 @@ pub fn arm() {
 /// Threads outlive an unload of their code, so there is none.
 #[cfg(windows)]
 fn pin() {
-    use windows_sys::Win32::System::LibraryLoader::{GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, GET_MODULE_HANDLE_EX_FLAG_PIN, GetModuleHandleExW};
+    use windows_sys::Win32::System::LibraryLoader::{
+        GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, GET_MODULE_HANDLE_EX_FLAG_PIN, GetModuleHandleExW,
+    };
     let mut module = std::ptr::null_mut();
     let here: *const bool = FORKED.as_ptr();
     // SAFETY: the address is inside this module, and `module` is writable.
-    unsafe { GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN, here.cast(), &mut module) };
+    unsafe {
+        GetModuleHandleExW(
+            GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN,
+            here.cast(),
+            &mut module,
+        )
+    };
 }
 
 /// Runs `body` with panics kept off standard error: a host's terminal is not ours, and a message could hold anything.

@@ -57,7 +57,13 @@ pub fn get(request: *const dxdr_request) -> Result<Arc<PreparedRequest>> {
 ///
 /// `json` points to `len` readable bytes; `request` and `error` to writable memory for a pointer, or are NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dxdr_request_new(client: *mut dxdr_client, json: *const u8, len: usize, request: *mut *mut dxdr_request, error: *mut *mut dxdr_buf) -> i32 {
+pub unsafe extern "C" fn dxdr_request_new(
+    client: *mut dxdr_client,
+    json: *const u8,
+    len: usize,
+    request: *mut *mut dxdr_request,
+    error: *mut *mut dxdr_buf,
+) -> i32 {
     let body = || {
         // SAFETY: the caller vouches for `request`.
         let out = unsafe { Out::required(request) }?;
@@ -86,7 +92,13 @@ pub unsafe extern "C" fn dxdr_request_new(client: *mut dxdr_client, json: *const
 ///
 /// `name` points to `name_len` readable bytes; `error` to writable memory for a pointer, or is NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dxdr_request_set_secret(request: *mut dxdr_request, name: *const u8, name_len: usize, secret: *const dxdr_secret, error: *mut *mut dxdr_buf) -> i32 {
+pub unsafe extern "C" fn dxdr_request_set_secret(
+    request: *mut dxdr_request,
+    name: *const u8,
+    name_len: usize,
+    secret: *const dxdr_secret,
+    error: *mut *mut dxdr_buf,
+) -> i32 {
     let body = || {
         // SAFETY: the caller vouches for `name` and `name_len`.
         let name = unsafe { text(name, name_len, "name") }?;
@@ -129,7 +141,13 @@ pub unsafe extern "C" fn dxdr_request_describe(request: *const dxdr_request, jso
 /// Safe from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn dxdr_request_free(request: *mut dxdr_request) -> i32 {
-    let body = || if request.is_null() { Ok(()) } else { REQUESTS.remove(handle(request)?).map(drop) };
+    let body = || {
+        if request.is_null() {
+            Ok(())
+        } else {
+            REQUESTS.remove(handle(request)?).map(drop)
+        }
+    };
     // SAFETY: no place for an error is given.
     unsafe { guard(std::ptr::null_mut(), body) }
 }

@@ -37,7 +37,12 @@ pub fn get(secret: *const dxdr_secret) -> Result<Arc<Secret>> {
 ///
 /// `value` points to `len` readable bytes; `secret` and `error` to writable memory for a pointer, or are NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dxdr_secret_new_utf8(value: *const u8, len: usize, secret: *mut *mut dxdr_secret, error: *mut *mut dxdr_buf) -> i32 {
+pub unsafe extern "C" fn dxdr_secret_new_utf8(
+    value: *const u8,
+    len: usize,
+    secret: *mut *mut dxdr_secret,
+    error: *mut *mut dxdr_buf,
+) -> i32 {
     let body = || {
         // SAFETY: the caller vouches for `secret`.
         let out = unsafe { Out::required(secret) }?;
@@ -64,7 +69,12 @@ pub unsafe extern "C" fn dxdr_secret_new_utf8(value: *const u8, len: usize, secr
 ///
 /// `value` points to `units` readable code units; `secret` and `error` to writable memory for a pointer, or are NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dxdr_secret_new_utf16(value: *const u16, units: usize, secret: *mut *mut dxdr_secret, error: *mut *mut dxdr_buf) -> i32 {
+pub unsafe extern "C" fn dxdr_secret_new_utf16(
+    value: *const u16,
+    units: usize,
+    secret: *mut *mut dxdr_secret,
+    error: *mut *mut dxdr_buf,
+) -> i32 {
     let body = || {
         // SAFETY: the caller vouches for `secret`.
         let out = unsafe { Out::required(secret) }?;
@@ -84,7 +94,13 @@ pub unsafe extern "C" fn dxdr_secret_new_utf16(value: *const u16, units: usize, 
 /// Safe from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn dxdr_secret_free(secret: *mut dxdr_secret) -> i32 {
-    let body = || if secret.is_null() { Ok(()) } else { SECRETS.remove(handle(secret)?).map(drop) };
+    let body = || {
+        if secret.is_null() {
+            Ok(())
+        } else {
+            SECRETS.remove(handle(secret)?).map(drop)
+        }
+    };
     // SAFETY: no place for an error is given.
     unsafe { guard(std::ptr::null_mut(), body) }
 }

@@ -24,11 +24,13 @@ struct Slot<T> {
     value: Option<Arc<T>>,
 }
 
+type Chunk<T> = OnceCell<Box<[RwLock<Slot<T>>]>>;
+
 /// The slots of one kind of object.
 pub struct Table<T> {
     kind: usize,
     name: &'static str,
-    chunks: [OnceCell<Box<[RwLock<Slot<T>>]>>; CHUNKS],
+    chunks: [Chunk<T>; CHUNKS],
     free: Mutex<Vec<usize>>,
     used: AtomicUsize,
 }
@@ -36,14 +38,23 @@ pub struct Table<T> {
 impl<T> Table<T> {
     /// An empty table. `kind` is from 1 to 15 and no other table's.
     pub const fn new(kind: usize, name: &'static str) -> Table<T> {
-        Table { kind, name, chunks: [const { OnceCell::new() }; CHUNKS], free: Mutex::new(Vec::new()), used: AtomicUsize::new(0) }
+        Table {
+            kind,
+            name,
+            chunks: [const { OnceCell::new() }; CHUNKS],
+            free: Mutex::new(Vec::new()),
+            used: AtomicUsize::new(0),
+        }
     }
 
     /// Puts an object into a slot and returns its handle.
     pub fn insert(&self, value: Arc<T>) -> Result<usize> {
         let reused = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let index = reused.unwrap_or_else(|| self.used.fetch_add(1, Ordering::Relaxed));
-        let slot = self.make(index).ok_or_else(|| Error::new(Code::OutOfMemory, format!("too many {} handles are in use", self.name)).with_hint("free what is not needed any more"))?;
+        let slot = self.make(index).ok_or_else(|| {
+            Error::new(Code::OutOfMemory, format!("too many {} handles are in use", self.name))
+                .with_hint("free what is not needed any more")
+        })?;
         let mut slot = slot.write().unwrap_or_else(PoisonError::into_inner);
         slot.value = Some(value);
         Ok((self.kind << (INDEX_BITS + GENERATION_BITS)) | (slot.generation << INDEX_BITS) | index)
@@ -81,7 +92,8 @@ impl<T> Table<T> {
         }
         let (chunk, offset) = place(handle & MAX_INDEX);
         let slot = self.chunks.get(chunk).and_then(OnceCell::get).and_then(|slots| slots.get(offset));
-        slot.map(|slot| (slot, (handle >> INDEX_BITS) & MAX_GENERATION)).ok_or_else(|| self.bad())
+        slot.map(|slot| (slot, (handle >> INDEX_BITS) & MAX_GENERATION))
+            .ok_or_else(|| self.bad())
     }
 
     fn make(&self, index: usize) -> Option<&RwLock<Slot<T>>> {
@@ -91,13 +103,21 @@ impl<T> Table<T> {
         let (chunk, offset) = place(index);
         let slots = self.chunks.get(chunk)?.get_or_init(|| {
             let size = if chunk == 0 { FIRST } else { FIRST << (chunk - 1) };
-            (0..size).map(|_| RwLock::new(Slot { generation: 0, value: None })).collect()
+            (0..size)
+                .map(|_| {
+                    RwLock::new(Slot {
+                        generation: 0,
+                        value: None,
+                    })
+                })
+                .collect()
         });
         slots.get(offset)
     }
 
     fn bad(&self) -> Error {
-        Error::new(Code::BadHandle, format!("this is not a live {} handle", self.name)).with_hint("it was freed already, belongs to another kind, or was never made")
+        Error::new(Code::BadHandle, format!("this is not a live {} handle", self.name))
+            .with_hint("it was freed already, belongs to another kind, or was never made")
     }
 }
 

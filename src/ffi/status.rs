@@ -7,7 +7,10 @@ use crate::error::Code;
 /// Numbers are never reused; new ones may appear in any version, so treat an unknown one as a failure of its band.
 #[repr(i32)]
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[expect(dead_code, reason = "the list is for the header; the library returns Code's numbers, which are checked to be these")]
+#[expect(
+    dead_code,
+    reason = "the list is for the header; the library returns Code's numbers, which are checked to be these"
+)]
 pub enum dxdr_status {
     OK = 0,
     NULL_POINTER = 1000,
@@ -209,7 +212,10 @@ const fn mirror(code: Code) -> dxdr_status {
 const _: () = {
     let mut at = 0;
     while at < Code::ALL.len() {
-        #[expect(clippy::as_conversions, reason = "a fieldless repr(i32) enum has no other way to its value in a constant")]
+        #[expect(
+            clippy::as_conversions,
+            reason = "a fieldless repr(i32) enum has no other way to its value in a constant"
+        )]
         #[expect(clippy::indexing_slicing, reason = "the loop keeps inside, and get() is not const")]
         {
             assert!(mirror(Code::ALL[at]) as i32 == Code::ALL[at].value());

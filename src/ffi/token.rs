@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::buf::{dxdr_buf, give};
 use super::cancel::{self, dxdr_cancel};
 use super::convert::{Out, handle, pointer, timeout};
+use super::guard;
 use super::request::{self, dxdr_request};
 use super::slots::Table;
-use super::guard;
 use crate::auth::token::Token;
 use crate::error::{Code, Error, Result};
 
@@ -48,7 +48,13 @@ pub fn give_token(token: Arc<Token>, from_cache: bool) -> Result<*mut dxdr_token
 ///
 /// `token` and `error` point to writable memory for a pointer, or are NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dxdr_acquire_token(request: *mut dxdr_request, timeout_ms: u32, cancel: *mut dxdr_cancel, token: *mut *mut dxdr_token, error: *mut *mut dxdr_buf) -> i32 {
+pub unsafe extern "C" fn dxdr_acquire_token(
+    request: *mut dxdr_request,
+    timeout_ms: u32,
+    cancel: *mut dxdr_cancel,
+    token: *mut *mut dxdr_token,
+    error: *mut *mut dxdr_buf,
+) -> i32 {
     let body = || {
         // SAFETY: the caller vouches for `token`.
         let out = unsafe { Out::required(token) }?;
@@ -190,7 +196,8 @@ pub unsafe extern "C" fn dxdr_token_describe(token: *const dxdr_token, json: *mu
         // SAFETY: the caller vouches for `json`.
         let out = unsafe { Out::required(json) }?;
         let handed = TOKENS.get(handle(token)?)?;
-        let document = serde_json::to_vec(&handed.token.describe(handed.from_cache)).map_err(|_| Error::new(Code::Panic, "a token could not be described"))?;
+        let document = serde_json::to_vec(&handed.token.describe(handed.from_cache))
+            .map_err(|_| Error::new(Code::Panic, "a token could not be described"))?;
         out.set(give(document.into())?);
         Ok(())
     };
@@ -209,7 +216,13 @@ pub unsafe extern "C" fn dxdr_token_describe(token: *const dxdr_token, json: *mu
 /// Nobody uses what was lent from the token any more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dxdr_token_free(token: *mut dxdr_token) -> i32 {
-    let body = || if token.is_null() { Ok(()) } else { TOKENS.remove(handle(token)?).map(drop) };
+    let body = || {
+        if token.is_null() {
+            Ok(())
+        } else {
+            TOKENS.remove(handle(token)?).map(drop)
+        }
+    };
     // SAFETY: no place for an error is given.
     unsafe { guard(std::ptr::null_mut(), body) }
 }

@@ -68,7 +68,12 @@ impl Emulator {
         origin.set_query(None);
         origin.set_fragment(None);
         let origin_text = origin.as_str().trim_end_matches('/').to_owned();
-        Ok(Emulator { origin, origin_text, key, proven: OnceCell::new() })
+        Ok(Emulator {
+            origin,
+            origin_text,
+            key,
+            proven: OnceCell::new(),
+        })
     }
 
     /// `http://127.0.0.1:PORT`, without the key.
@@ -110,12 +115,15 @@ impl Emulator {
                 url.set_path("/.emulator/hello");
                 url.query_pairs_mut().append_pair("challenge", &challenge);
                 let stranger = || {
-                    Error::new(Code::Connect, format!("what answers at {} is not the emulator of DEFENDER_XDR_EMULATOR", self.origin_text))
-                        .with_hint("start `defender-emulator serve` again and use the value it prints")
+                    Error::new(
+                        Code::Connect,
+                        format!("what answers at {} is not the emulator of DEFENDER_XDR_EMULATOR", self.origin_text),
+                    )
+                    .with_hint("start `defender-emulator serve` again and use the value it prints")
                 };
-                let body = get(url).await.map_err(|error| {
-                    if error.is_network() { stranger() } else { error }
-                })?;
+                let body = get(url)
+                    .await
+                    .map_err(|error| if error.is_network() { stranger() } else { error })?;
                 let hello: Hello = serde_json::from_slice(&body).map_err(|_| stranger())?;
                 let proof = BASE64URL.decode(hello.proof).map_err(|_| stranger())?;
                 let key = hmac::Key::new(hmac::HMAC_SHA256, self.key.expose().as_bytes());
@@ -156,14 +164,24 @@ mod tests {
             "http://127.0.0.1:4000/api.security.microsoft.com/api/incidents?$top=1"
         );
         assert_eq!(rewrite("http://127.0.0.1:9/x").unwrap().as_str(), "http://127.0.0.1:9/x");
-        for other in ["https://example.com/", "https://evilsecurity.microsoft.com.example/", "https://xlogin.windows.net/"] {
+        for other in [
+            "https://example.com/",
+            "https://evilsecurity.microsoft.com.example/",
+            "https://xlogin.windows.net/",
+        ] {
             assert_eq!(rewrite(other).unwrap_err().code(), Code::Unsupported, "{other}");
         }
     }
 
     #[test]
     fn only_a_loopback_address_with_a_key_is_taken() {
-        for bad in ["", "http://127.0.0.1:4000/", "https://127.0.0.1:4000/0123456789abcdef", "http://10.0.0.1:4000/0123456789abcdef", "http://127.0.0.1/0123456789abcdef"] {
+        for bad in [
+            "",
+            "http://127.0.0.1:4000/",
+            "https://127.0.0.1:4000/0123456789abcdef",
+            "http://10.0.0.1:4000/0123456789abcdef",
+            "http://127.0.0.1/0123456789abcdef",
+        ] {
             assert_eq!(Emulator::parse(bad).err().map(|e| e.code()), Some(Code::BadArgument), "{bad}");
         }
     }

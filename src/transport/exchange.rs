@@ -50,7 +50,13 @@ impl HttpTransport {
         if let Some(pem) = &settings.roots {
             roots(pem)?;
         }
-        Ok(HttpTransport { settings, emulator, clock, random, client: OnceCell::new() })
+        Ok(HttpTransport {
+            settings,
+            emulator,
+            clock,
+            random,
+            client: OnceCell::new(),
+        })
     }
 
     /// How the proxy is described to a person.
@@ -79,8 +85,11 @@ impl HttpTransport {
                 Proxy::System => builder,
                 Proxy::None => builder.no_proxy(),
                 Proxy::Explicit(url) => {
-                    let proxy = reqwest::Proxy::all(url.clone()).map_err(|_| Error::argument("proxy is not usable", "set proxy to http://HOST:PORT"))?;
-                    builder.no_proxy().proxy(proxy.no_proxy(reqwest::NoProxy::from_string("localhost,127.0.0.0/8,::1")))
+                    let proxy = reqwest::Proxy::all(url.clone())
+                        .map_err(|_| Error::argument("proxy is not usable", "set proxy to http://HOST:PORT"))?;
+                    builder
+                        .no_proxy()
+                        .proxy(proxy.no_proxy(reqwest::NoProxy::from_string("localhost,127.0.0.0/8,::1")))
                 }
             };
             if let Some(pem) = &self.settings.roots {
@@ -102,7 +111,9 @@ impl HttpTransport {
             return Err(timeout(&host));
         }
         let started = Instant::now();
-        let result = tokio::time::timeout(limit, self.perform(call, request, wire, &host)).await.unwrap_or_else(|_| Err(timeout(&host)));
+        let result = tokio::time::timeout(limit, self.perform(call, request, wire, &host))
+            .await
+            .unwrap_or_else(|_| Err(timeout(&host)));
         let took = started.elapsed().as_millis();
         trace::line(self.clock.unix_ms(), || {
             let outcome = match &result {
@@ -110,7 +121,12 @@ impl HttpTransport {
                 Err(error) => error.code().name().to_owned(),
             };
             let Request { method, url, .. } = request;
-            format!("{method} {}://{host}{} {outcome} {took}ms id={}", url.scheme(), url.path(), call.correlation_id)
+            format!(
+                "{method} {}://{host}{} {outcome} {took}ms id={}",
+                url.scheme(),
+                url.path(),
+                call.correlation_id
+            )
         });
         result
     }
@@ -131,8 +147,14 @@ impl HttpTransport {
                         };
                         let limit = call.deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(10));
                         let host = host_of(&hello);
-                        let answer = tokio::time::timeout(limit, self.perform(call, &request, hello, &host)).await.unwrap_or_else(|_| Err(timeout(&host)))?;
-                        if answer.status == 200 { Ok(answer.body) } else { Err(Error::new(Code::NotJson, "no emulator answers there")) }
+                        let answer = tokio::time::timeout(limit, self.perform(call, &request, hello, &host))
+                            .await
+                            .unwrap_or_else(|_| Err(timeout(&host)))?;
+                        if answer.status == 200 {
+                            Ok(answer.body)
+                        } else {
+                            Err(Error::new(Code::NotJson, "no emulator answers there"))
+                        }
                     })
                     .await?;
                 wire
@@ -149,16 +171,27 @@ impl HttpTransport {
     }
 
     async fn perform(&self, call: &Call, request: &Request, wire: Url, host: &str) -> Result<Response> {
-        let method = reqwest::Method::from_bytes(request.method.as_bytes()).map_err(|_| Error::new(Code::BadArgument, "no such HTTP method"))?;
-        let mut builder = self.client()?.request(method, wire).header("client-request-id", &call.correlation_id).header("return-client-request-id", "true");
+        let method =
+            reqwest::Method::from_bytes(request.method.as_bytes()).map_err(|_| Error::new(Code::BadArgument, "no such HTTP method"))?;
+        let mut builder = self
+            .client()?
+            .request(method, wire)
+            .header("client-request-id", &call.correlation_id)
+            .header("return-client-request-id", "true");
         for (name, value) in &request.headers {
-            let mut header = reqwest::header::HeaderValue::from_str(value)
-                .map_err(|_| Error::argument(format!("the value for the {name} header holds characters that HTTP forbids"), "remove line breaks and control characters"))?;
+            let mut header = reqwest::header::HeaderValue::from_str(value).map_err(|_| {
+                Error::argument(
+                    format!("the value for the {name} header holds characters that HTTP forbids"),
+                    "remove line breaks and control characters",
+                )
+            })?;
             header.set_sensitive(true);
             builder = builder.header(*name, header);
         }
         if let Some((content_type, body)) = &request.body {
-            builder = builder.header("content-type", *content_type).body(Bytes::from_owner(Zeroizing::new(body.to_vec())));
+            builder = builder
+                .header("content-type", *content_type)
+                .body(Bytes::from_owner(Zeroizing::new(body.to_vec())));
         }
         let mut answer = builder.send().await.map_err(|error| self.classify(error, host))?;
         let status = answer.status().as_u16();
@@ -168,9 +201,12 @@ impl HttpTransport {
             .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
         let too_large = || {
-            Error::new(Code::BodyTooLarge, format!("{host} sent an answer of more than {} KiB", request.body_limit >> 10))
-                .with_status(status)
-                .with_hint("ask for smaller pages")
+            Error::new(
+                Code::BodyTooLarge,
+                format!("{host} sent an answer of more than {} KiB", request.body_limit >> 10),
+            )
+            .with_status(status)
+            .with_hint("ask for smaller pages")
         };
         let announced = usize::try_from(answer.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
         if announced > request.body_limit {
@@ -185,11 +221,19 @@ impl HttpTransport {
             body.extend_from_slice(&chunk);
         }
         if (300..400).contains(&status) && status != 304 {
-            return Err(Error::new(Code::RedirectRefused, format!("{host} answered with a redirect, which is not followed"))
-                .with_status(status)
-                .with_hint("something between this machine and the service may be redirecting traffic: check the proxy and the network"));
+            return Err(Error::new(
+                Code::RedirectRefused,
+                format!("{host} answered with a redirect, which is not followed"),
+            )
+            .with_status(status)
+            .with_hint("something between this machine and the service may be redirecting traffic: check the proxy and the network"));
         }
-        Ok(Response { status, headers, body: Bytes::from_owner(body), host: host.to_owned() })
+        Ok(Response {
+            status,
+            headers,
+            body: Bytes::from_owner(body),
+            host: host.to_owned(),
+        })
     }
 
     /// Finds what really happened in the chain of causes.
@@ -223,15 +267,24 @@ impl HttpTransport {
                 .with_hint("check the network connection and the authority's or service's host name");
         }
         if texts.contains("proxy authorization required") {
-            return Error::new(Code::ProxyAuth, format!("the proxy on the way to {host} wants credentials{through}"))
-                .with_status(407)
-                .with_hint("set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT for this process");
+            return Error::new(
+                Code::ProxyAuth,
+                format!("the proxy on the way to {host} wants credentials{through}"),
+            )
+            .with_status(407)
+            .with_hint("set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT for this process");
         }
         if error.is_timeout() || io_kind == Some(ErrorKind::TimedOut) {
             return if error.is_connect() {
-                Error::new(Code::Connect, format!("no connection to {host} within {} s{through}", self.settings.connect_timeout.as_secs()))
-                    .with_retry(None)
-                    .with_hint("check the network, the firewall and the proxy")
+                Error::new(
+                    Code::Connect,
+                    format!(
+                        "no connection to {host} within {} s{through}",
+                        self.settings.connect_timeout.as_secs()
+                    ),
+                )
+                .with_retry(None)
+                .with_hint("check the network, the firewall and the proxy")
             } else {
                 timeout(host)
             };
@@ -250,16 +303,30 @@ impl HttpTransport {
             return Error::new(Code::BadEncoding, format!("{host} sent compressed data that cannot be read")).with_retry(None);
         }
         if error.is_body() || error.is_decode() || texts.contains("end of file before message length") {
-            return Error::new(Code::Truncated, format!("the answer of {host} ended early")).with_retry(None).with_hint("try again");
+            return Error::new(Code::Truncated, format!("the answer of {host} ended early"))
+                .with_retry(None)
+                .with_hint("try again");
         }
         match io_kind {
             Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted | ErrorKind::UnexpectedEof) => {
-                Error::new(Code::Reset, format!("the connection to {host} was closed by the other side{through}")).with_retry(None).with_hint("try again")
+                Error::new(
+                    Code::Reset,
+                    format!("the connection to {host} was closed by the other side{through}"),
+                )
+                .with_retry(None)
+                .with_hint("try again")
             }
-            _ if texts.contains("connection closed before message completed") || texts.contains("connection error") => {
-                Error::new(Code::Reset, format!("the connection to {host} was closed by the other side{through}")).with_retry(None).with_hint("try again")
-            }
-            _ => Error::new(Code::BadHttp, format!("{host} did not answer with proper HTTP: {}", root_cause(&error))).with_retry(None),
+            _ if texts.contains("connection closed before message completed") || texts.contains("connection error") => Error::new(
+                Code::Reset,
+                format!("the connection to {host} was closed by the other side{through}"),
+            )
+            .with_retry(None)
+            .with_hint("try again"),
+            _ => Error::new(
+                Code::BadHttp,
+                format!("{host} did not answer with proper HTTP: {}", root_cause(&error)),
+            )
+            .with_retry(None),
         }
     }
 }
@@ -276,7 +343,12 @@ impl Transport for HttpTransport {
                         (allowed, Some(response), format!("HTTP {}", response.status), Some(response.status))
                     }
                     Ok(_) => return result,
-                    Err(error) => (retry::allowed_after_failure(request.retry, error), None, error.code().name().to_owned(), None),
+                    Err(error) => (
+                        retry::allowed_after_failure(request.retry, error),
+                        None,
+                        error.code().name().to_owned(),
+                        None,
+                    ),
                 };
                 attempt += 1;
                 let wait = retry::wait(asked, attempt, self.clock.unix());
@@ -285,7 +357,13 @@ impl Transport for HttpTransport {
                 if attempt > allowed || wait >= remaining {
                     return result;
                 }
-                call.notices.tell(Notice::Retry { status, wait, attempt, reason, host: host_of(&request.url) });
+                call.notices.tell(Notice::Retry {
+                    status,
+                    wait,
+                    attempt,
+                    reason,
+                    host: host_of(&request.url),
+                });
                 self.clock.sleep(wait).await;
             }
         })
@@ -314,7 +392,10 @@ impl Transport for HttpTransport {
 fn roots(pem: &[u8]) -> Result<Vec<reqwest::Certificate>> {
     match reqwest::Certificate::from_pem_bundle(pem) {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err(Error::argument("ca_file holds no certificate", "give a file of certificates in PEM form (-----BEGIN CERTIFICATE-----)")),
+        _ => Err(Error::argument(
+            "ca_file holds no certificate",
+            "give a file of certificates in PEM form (-----BEGIN CERTIFICATE-----)",
+        )),
     }
 }
 

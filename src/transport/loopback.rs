@@ -100,12 +100,19 @@ impl Listener {
             .ok_or_else(|| Error::new(Code::PortInUse, "no loopback port could be opened"))?;
         let (sender, arrivals) = mpsc::channel(CONNECTIONS);
         let gate = Arc::new(Semaphore::new(CONNECTIONS));
-        let site = Arc::new(Site { port, path: url.path().to_owned() });
+        let site = Arc::new(Site {
+            port,
+            path: url.path().to_owned(),
+        });
         let tasks = listeners
             .into_iter()
             .map(|listener| tokio::spawn(accept_loop(listener, Arc::clone(&gate), Arc::clone(&site), sender.clone())))
             .collect();
-        Ok(Listener { arrivals, redirect_uri: with_port(redirect_uri, &url, port), tasks })
+        Ok(Listener {
+            arrivals,
+            redirect_uri: with_port(redirect_uri, &url, port),
+            tasks,
+        })
     }
 
     /// The redirect URI to send: as the caller wrote it, with the port put in.
@@ -115,7 +122,10 @@ impl Listener {
 
     /// The next request at the redirect URI's path.
     pub async fn next(&mut self) -> Result<Arrival> {
-        self.arrivals.recv().await.ok_or_else(|| Error::new(Code::PortInUse, "the loopback listener was closed"))
+        self.arrivals
+            .recv()
+            .await
+            .ok_or_else(|| Error::new(Code::PortInUse, "the loopback listener was closed"))
     }
 
     /// Waits until pages already on their way to the browser are sent, then closes the port.
@@ -147,8 +157,11 @@ struct Site {
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
-        Error::new(Code::PortInUse, format!("port {} on this machine cannot be opened: {}", address.port(), error.kind()))
-            .with_hint("close the program that uses the port, or use the redirect URI http://localhost without a port")
+        Error::new(
+            Code::PortInUse,
+            format!("port {} on this machine cannot be opened: {}", address.port(), error.kind()),
+        )
+        .with_hint("close the program that uses the port, or use the redirect URI http://localhost without a port")
     })
 }
 
@@ -166,7 +179,9 @@ fn with_port(original: &str, url: &Url, port: u16) -> String {
 
 async fn accept_loop(listener: TcpListener, gate: Arc<Semaphore>, site: Arc<Site>, sender: mpsc::Sender<Arrival>) {
     loop {
-        let Ok(permit) = Arc::clone(&gate).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&gate).acquire_owned().await else {
+            return;
+        };
         let Ok((stream, _)) = listener.accept().await else { continue };
         let (site, sender) = (Arc::clone(&site), sender.clone());
         tokio::spawn(async move {
@@ -187,11 +202,17 @@ async fn serve(mut stream: TcpStream, site: &Site, sender: &mpsc::Sender<Arrival
                 return;
             }
             match told.await {
-                Ok(Verdict::Accepted) => page("200 OK", "You are signed in", "You can close this window and return to your program."),
+                Ok(Verdict::Accepted) => page(
+                    "200 OK",
+                    "You are signed in",
+                    "You can close this window and return to your program.",
+                ),
                 Ok(Verdict::Failed(message)) => page("200 OK", "Sign-in did not succeed", &message),
-                Ok(Verdict::Refused) | Err(_) => {
-                    page("400 Bad Request", "This is not the answer that was expected", "The sign-in that was started is still waiting.")
-                }
+                Ok(Verdict::Refused) | Err(_) => page(
+                    "400 Bad Request",
+                    "This is not the answer that was expected",
+                    "The sign-in that was started is still waiting.",
+                ),
             }
         }
     };
@@ -222,7 +243,13 @@ async fn read_request(stream: &mut TcpStream, site: &Site) -> Incoming {
             return Incoming::Other("431 Request Header Fields Too Large");
         }
         match stream.read_buf(&mut *buffer).await {
-            Ok(0) | Err(_) => return if buffer.is_empty() { Incoming::Nothing } else { Incoming::Other("400 Bad Request") },
+            Ok(0) | Err(_) => {
+                return if buffer.is_empty() {
+                    Incoming::Nothing
+                } else {
+                    Incoming::Other("400 Bad Request")
+                };
+            }
             // Noise that is no HTTP is refused as soon as its first byte shows it.
             Ok(_) if !buffer.first().is_some_and(u8::is_ascii_uppercase) => return Incoming::Other("400 Bad Request"),
             Ok(_) => {}
@@ -230,15 +257,25 @@ async fn read_request(stream: &mut TcpStream, site: &Site) -> Incoming {
     };
     let mut headers = [httparse::EMPTY_HEADER; 100];
     let mut request = httparse::Request::new(&mut headers);
-    if !matches!(request.parse(buffer.get(..head_len).unwrap_or_default()), Ok(httparse::Status::Complete(_))) {
+    if !matches!(
+        request.parse(buffer.get(..head_len).unwrap_or_default()),
+        Ok(httparse::Status::Complete(_))
+    ) {
         return Incoming::Other("400 Bad Request");
     }
     let header = |name: &str| {
-        request.headers.iter().find(|h| h.name.eq_ignore_ascii_case(name)).and_then(|h| std::str::from_utf8(h.value).ok()).map(str::trim)
+        request
+            .headers
+            .iter()
+            .find(|h| h.name.eq_ignore_ascii_case(name))
+            .and_then(|h| std::str::from_utf8(h.value).ok())
+            .map(str::trim)
     };
     // A page of another site that got this address to resolve here shows itself by its Host.
     let host_fits = header("host").is_some_and(|host| {
-        ["localhost", "127.0.0.1", "[::1]"].iter().any(|name| host.eq_ignore_ascii_case(&format!("{name}:{}", site.port)))
+        ["localhost", "127.0.0.1", "[::1]"]
+            .iter()
+            .any(|name| host.eq_ignore_ascii_case(&format!("{name}:{}", site.port)))
     });
     if !host_fits {
         return Incoming::Other("400 Bad Request");
@@ -250,7 +287,9 @@ async fn read_request(stream: &mut TcpStream, site: &Site) -> Incoming {
         return Incoming::Other("404 Not Found");
     }
     let pairs = |text: &[u8]| -> Vec<(String, Zeroizing<String>)> {
-        url::form_urlencoded::parse(text).map(|(key, value)| (key.into_owned(), Zeroizing::new(value.into_owned()))).collect()
+        url::form_urlencoded::parse(text)
+            .map(|(key, value)| (key.into_owned(), Zeroizing::new(value.into_owned())))
+            .collect()
     };
     match request.method {
         Some("GET") => match url.query() {
@@ -258,7 +297,8 @@ async fn read_request(stream: &mut TcpStream, site: &Site) -> Incoming {
             _ => Incoming::Other("400 Bad Request"),
         },
         Some("POST") => {
-            let is_form = header("content-type").is_some_and(|value| value.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
+            let is_form =
+                header("content-type").is_some_and(|value| value.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
             let Some(length) = header("content-length").and_then(|value| value.parse::<usize>().ok()) else {
                 return Incoming::Other("411 Length Required");
             };
@@ -292,7 +332,10 @@ fn page(status: &str, title: &str, text: &str) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -314,7 +357,13 @@ mod tests {
         for yes in ["http://localhost", "http://127.0.0.1:80/x", "http://[::1]/"] {
             assert!(is_loopback_redirect(yes), "{yes}");
         }
-        for no in ["https://localhost", "https://portal.azure.com", "urn:ietf:wg:oauth:2.0:oob", "http://localhost.evil.example", "myapp://auth"] {
+        for no in [
+            "https://localhost",
+            "https://portal.azure.com",
+            "urn:ietf:wg:oauth:2.0:oob",
+            "http://localhost.evil.example",
+            "myapp://auth",
+        ] {
             assert!(!is_loopback_redirect(no), "{no}");
         }
     }

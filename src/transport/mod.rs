@@ -133,7 +133,9 @@ impl Response {
 
     /// True if the answer says, or looks, that it is a web page.
     pub fn is_html(&self) -> bool {
-        let typed = self.header("content-type").is_some_and(|value| value.to_ascii_lowercase().contains("html"));
+        let typed = self
+            .header("content-type")
+            .is_some_and(|value| value.to_ascii_lowercase().contains("html"));
         let start: Vec<u8> = self.body.iter().copied().skip_while(u8::is_ascii_whitespace).take(14).collect();
         let start = start.to_ascii_lowercase();
         typed || start.starts_with(b"<!doctype html") || start.starts_with(b"<html")

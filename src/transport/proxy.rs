@@ -53,7 +53,12 @@ impl Proxy {
             Proxy::System => "system".to_owned(),
             Proxy::None => "none".to_owned(),
             Proxy::Explicit(url) => {
-                format!("{}://{}:{}", url.scheme(), url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(0))
+                format!(
+                    "{}://{}:{}",
+                    url.scheme(),
+                    url.host_str().unwrap_or_default(),
+                    url.port_or_known_default().unwrap_or(0)
+                )
             }
         }
     }
@@ -61,7 +66,12 @@ impl Proxy {
 
 fn parse_url(text: &str, what: &str) -> Result<Url> {
     // The text may hold credentials, so no error repeats it.
-    let bad = || Error::argument(format!("{what} is not a proxy address"), format!("set {what} to http://HOST:PORT, or remove it"));
+    let bad = || {
+        Error::argument(
+            format!("{what} is not a proxy address"),
+            format!("set {what} to http://HOST:PORT, or remove it"),
+        )
+    };
     let url = Url::parse(text).map_err(|_| bad())?;
     if url.host_str().is_none_or(str::is_empty) || !matches!(url.scheme(), "http" | "https") {
         return Err(bad());
@@ -76,7 +86,10 @@ mod tests {
     #[test]
     fn settings_are_read_and_credentials_are_neither_taken_nor_repeated() {
         assert_eq!(Proxy::parse("none").unwrap(), Proxy::None);
-        assert_eq!(Proxy::parse("http://proxy.example:3128").unwrap().describe(), "http://proxy.example:3128");
+        assert_eq!(
+            Proxy::parse("http://proxy.example:3128").unwrap().describe(),
+            "http://proxy.example:3128"
+        );
         for bad in ["ftp://x", "http://", "nonsense", "http://user:hunter2@proxy.example"] {
             let error = Proxy::parse(bad).unwrap_err();
             assert!(error.hint().is_some());

@@ -39,12 +39,20 @@ pub fn wait(response: Option<&Response>, attempt: u32, now_unix: i64) -> Duratio
 /// The wait a server asks for: the longer of `Retry-After` (RFC 9110 section 10.2.3) and the seconds that Defender names in the body of a 429.
 pub fn asked_wait(response: &Response, now_unix: i64) -> Option<Duration> {
     let header = retry_after(response, now_unix);
-    let body = if response.status == 429 { seconds_in_text(&response.body) } else { None };
+    let body = if response.status == 429 {
+        seconds_in_text(&response.body)
+    } else {
+        None
+    };
     header.max(body).map(|wait| wait.min(MAX_WAIT))
 }
 
 fn retry_after(response: &Response, now_unix: i64) -> Option<Duration> {
-    let mut values = response.headers.iter().filter(|(name, _)| name == "retry-after").map(|(_, value)| value.trim());
+    let mut values = response
+        .headers
+        .iter()
+        .filter(|(name, _)| name == "retry-after")
+        .map(|(_, value)| value.trim());
     let value = values.next()?;
     if values.next().is_some() {
         // Two headers contradict each other: as good as none.

@@ -39,7 +39,10 @@ impl Key {
             sign_in.claims.as_deref().unwrap_or_default().escape_default(),
         );
         let refresh = format!("{cloud}\n{client}");
-        Key { access: access.into(), refresh: refresh.into() }
+        Key {
+            access: access.into(),
+            refresh: refresh.into(),
+        }
     }
 
     /// The access token's part, which also names the flight that fetches it.
@@ -130,8 +133,12 @@ impl Cache {
     /// A token with more than the wished margin left. Several accounts that fit are an error, as with ADAL.
     pub fn find(&self, key: &Key, sign_in: &SignIn, now: i64) -> Result<Option<Arc<Token>>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(tokens) = inner.tokens.get(&key.access) else { return Ok(None) };
-        let mut fitting = tokens.iter().filter(|token| token.is_fresh(now, sign_in.expiry_margin) && fits(sign_in, token.user()));
+        let Some(tokens) = inner.tokens.get(&key.access) else {
+            return Ok(None);
+        };
+        let mut fitting = tokens
+            .iter()
+            .filter(|token| token.is_fresh(now, sign_in.expiry_margin) && fits(sign_in, token.user()));
         match (fitting.next(), fitting.next()) {
             (Some(_), Some(_)) => Err(several()),
             (first, _) => Ok(first.map(Arc::clone)),
@@ -141,16 +148,22 @@ impl Cache {
     /// The refresh token of the one account that fits.
     pub fn find_renewal(&self, key: &Key, sign_in: &SignIn) -> Result<Option<Found>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(renewals) = inner.renewals.get(&key.refresh) else { return Ok(None) };
+        let Some(renewals) = inner.renewals.get(&key.refresh) else {
+            return Ok(None);
+        };
         let tenant = sign_in.authority.tenant();
         let mut fitting = renewals.iter().filter(|renewal| {
             // One sign-in serves a person's other tenants too, but not by surprise: a tenant named by its id is honoured.
-            let same_tenant = !super::authority::is_guid(tenant) || renewal.tenant_id.as_deref().is_none_or(|id| id.eq_ignore_ascii_case(tenant));
+            let same_tenant =
+                !super::authority::is_guid(tenant) || renewal.tenant_id.as_deref().is_none_or(|id| id.eq_ignore_ascii_case(tenant));
             same_tenant && fits(sign_in, Some(&renewal.user))
         });
         match (fitting.next(), fitting.next()) {
             (Some(_), Some(_)) => Err(several()),
-            (first, _) => Ok(first.map(|renewal| Found { account: account_of(&renewal.user), token: renewal.token.clone() })),
+            (first, _) => Ok(first.map(|renewal| Found {
+                account: account_of(&renewal.user),
+                token: renewal.token.clone(),
+            })),
         }
     }
 
@@ -168,7 +181,11 @@ impl Cache {
             let renewals = inner.renewals.entry(Arc::clone(&key.refresh)).or_default();
             let account = account_of(user);
             renewals.retain(|old| account_of(&old.user) != account);
-            renewals.push(Renewal { user: user.clone(), tenant_id: token.tenant_id().map(str::to_owned), token: refresh_token.clone() });
+            renewals.push(Renewal {
+                user: user.clone(),
+                tenant_id: token.tenant_id().map(str::to_owned),
+                token: refresh_token.clone(),
+            });
         }
         inner.stored += 1;
         // What has expired under keys that nobody asks for any more would otherwise stay for ever.
@@ -209,13 +226,20 @@ impl Cache {
 }
 
 fn several() -> Error {
-    Error::new(Code::InteractionRequired, "tokens of several accounts are in the cache and the request fits more than one")
-        .with_oauth("multiple_matching_tokens_detected", None)
-        .with_hint("say whose token is wanted: name the user in the request (-UserId)")
+    Error::new(
+        Code::InteractionRequired,
+        "tokens of several accounts are in the cache and the request fits more than one",
+    )
+    .with_oauth("multiple_matching_tokens_detected", None)
+    .with_hint("say whose token is wanted: name the user in the request (-UserId)")
 }
 
 fn account_of(user: &User) -> String {
-    user.home_account_id.clone().or_else(|| user.unique_id.clone()).or_else(|| user.displayable_id.clone()).unwrap_or_default()
+    user.home_account_id
+        .clone()
+        .or_else(|| user.unique_id.clone())
+        .or_else(|| user.displayable_id.clone())
+        .unwrap_or_default()
 }
 
 /// True if a cached account is the one asked for. A token without a person fits a request that names none.
@@ -227,7 +251,13 @@ fn fits(sign_in: &SignIn, user: Option<&User>) -> bool {
             _ => true,
         },
         (Some(_), None) => false,
-        (Some(UserHint { id, kind: UserIdType::UniqueId }), Some(user)) => user.unique_id.as_deref() == Some(id),
+        (
+            Some(UserHint {
+                id,
+                kind: UserIdType::UniqueId,
+            }),
+            Some(user),
+        ) => user.unique_id.as_deref() == Some(id),
         (Some(UserHint { id, .. }), Some(user)) => same(&user.displayable_id, id) || same(&user.username, id),
     }
 }
@@ -239,7 +269,10 @@ pub fn check_user(sign_in: &SignIn, user: Option<&User>) -> Result<()> {
         return Ok(());
     }
     let who = user.and_then(|user| user.displayable_id.as_deref()).unwrap_or("another account");
-    Err(Error::new(Code::OauthOther, format!("signed in as {who}, but the request insists on {}", hint.id))
-        .with_oauth("user_mismatch", None)
-        .with_hint("sign in with the account asked for, or change the user of the request"))
+    Err(Error::new(
+        Code::OauthOther,
+        format!("signed in as {who}, but the request insists on {}", hint.id),
+    )
+    .with_oauth("user_mismatch", None)
+    .with_hint("sign in with the account asked for, or change the user of the request"))
 }
