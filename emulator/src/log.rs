@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use crate::http::{Asked, Params};
 
+/// At least so many of the last requests are kept.
+const KEEP: usize = 10_000;
+
 /// A request as it came.
 #[derive(Clone, Debug, Serialize)]
 pub struct LoggedRequest {
@@ -70,6 +73,10 @@ impl Log {
                 .collect(),
             status: None,
         });
+        // A long benchmark must not fill the memory.
+        if kept.1.len() >= 2 * KEEP {
+            kept.1.drain(..KEEP);
+        }
         n
     }
 

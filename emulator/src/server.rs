@@ -67,6 +67,10 @@ impl Services {
             .route("/api/v1.0/incidents", get(api::incidents::list))
             .route("/api/incidents/{id}", get(api::incidents::get))
             .route("/api/v1.0/incidents/{id}", get(api::incidents::get));
+        let login = login
+            .fallback(token::not_found)
+            .method_not_allowed_fallback(token::not_allowed)
+            .with_state(app.clone());
         let refusing = |router: Router<App>| {
             router
                 .fallback(api::not_found)
@@ -74,7 +78,7 @@ impl Services {
                 .with_state(app.clone())
         };
         Self {
-            login: refusing(login),
+            login,
             xdr: refusing(xdr),
             endpoint: refusing(Router::new()),
             graph: Router::new().fallback(api::graph_not_found),

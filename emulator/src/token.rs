@@ -28,6 +28,25 @@ pub async fn v2(Shared(app): Shared<App>, Path(tenant): Path<String>, Extension(
     answer(&app, &asked, &tenant, Dialect::V2)
 }
 
+/// A method the endpoint does not take.
+pub async fn not_allowed(Shared(app): Shared<App>, Extension(asked): Extension<Asked>) -> Response {
+    let error = AadError::new(
+        "invalid_request",
+        900_561,
+        format!(
+            "The endpoint only accepts POST, OPTIONS requests. Received a {} request.",
+            asked.method
+        ),
+    );
+    stamp(error.response(&asked, app.now()), &asked)
+}
+
+/// A path sign-in does not know.
+pub async fn not_found(Extension(asked): Extension<Asked>) -> Response {
+    let body = json!({"error": "not_found", "path": asked.path});
+    stamp(http::json(404, &body), &asked)
+}
+
 fn answer(app: &App, asked: &Asked, tenant: &str, dialect: Dialect) -> Response {
     let request = Request {
         app,
