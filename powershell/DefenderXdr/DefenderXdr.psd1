@@ -32,6 +32,7 @@
         'DefenderXdr.psm1'
         'DefenderXdr.Types.ps1xml'
         'DefenderXdr.Format.ps1xml'
+        'Private/Adal.ps1'
         'Private/Connection.ps1'
         'Private/Errors.ps1'
         'Private/Events.ps1'

@@ -6,7 +6,7 @@ $script:ModuleRoot = $PSScriptRoot
 $script:ModuleVersion = '0.1.0'     # a test keeps this equal to the manifest
 
 foreach ($folder in 'Private', 'Public') {
-    foreach ($file in [IO.Directory]::GetFiles([IO.Path]::Combine($PSScriptRoot, $folder), '*.ps1')) { . $file }
+    foreach ($file in [System.IO.Directory]::GetFiles([System.IO.Path]::Combine($PSScriptRoot, $folder), '*.ps1')) { . $file }
 }
 
 $ExecutionContext.SessionState.Module.OnRemove = { Close-DefenderNative }

@@ -23,6 +23,12 @@ function New-AdalRequest {
             -Hint 'Use -ClientSecret for an app without a user, or sign in with -RedirectUri.'
         return
     }
+    $redirect = if ($null -ne $RedirectUri) { $RedirectUri.OriginalString } else { '' }
+    if ($Kind -eq 'Implicit' -and -not $redirect) {
+        $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message '-RedirectUri is empty' `
+            -Hint 'Give a redirect URI that is registered for the app, such as http://localhost.'
+        return
+    }
 
     Initialize-DefenderClient $Failure
     if ($null -ne $Failure.Record) { return }
@@ -36,12 +42,6 @@ function New-AdalRequest {
     else {
         $document.grant = 'authorization_code'
         $document.interactive = Test-DefenderInteractive
-        $redirect = if ($null -ne $RedirectUri) { $RedirectUri.OriginalString } else { '' }
-        if (-not $redirect) {
-            $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message '-RedirectUri is empty' `
-                -Hint 'Give a redirect URI that is registered for the app, such as http://localhost.'
-            return
-        }
         $document.redirect_uri = $redirect
         switch -Regex ($PromptBehavior) {
             '^(Always|1)$' { $document.cache = 'skip'; $document.prompt = 'login'; $readCache = $false; break }
@@ -59,8 +59,8 @@ function New-AdalRequest {
         }
         if ($ExtraQuery) { $document.extra_query = if ($ExtraQuery.StartsWith('&')) { $ExtraQuery.Substring(1) } else { $ExtraQuery } }
     }
-    $json = [Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $document))
-    $handle = [IntPtr]::Zero
+    $json = [System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $document))
+    $handle = [System.IntPtr]::Zero
     if ($Kind -ne 'ClientSecret') {
         $handle = New-DefenderRequest -Json $json -Failure $Failure
         if ($null -ne $Failure.Record) { return }

@@ -19,7 +19,7 @@ function Get-DefenderConnectionToken {
     $connection = Get-DefenderConnection $Failure
     if ($null -ne $Failure.Record) { return }
     if (-not $Force) { return Get-DefenderTokenFor -Entry $connection.Entry -ReadCache $true -Timeout $Timeout -Failure $Failure }
-    if ($connection.Renewal.Handle -eq [IntPtr]::Zero) {
+    if ($connection.Renewal.Handle -eq [System.IntPtr]::Zero) {
         $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message 'this connection was made with an access token, which cannot be renewed' `
             -Hint 'Run Connect-Defender again with a newer token, or sign in with -ClientId.'
         return
@@ -38,7 +38,7 @@ function Get-DefenderContextObject {
     $audience = $null
     if ($null -ne $token) {
         $about = $token.About
-        $reading = Read-DefenderClaims ([Text.Encoding]::UTF8.GetBytes($token.Value)) @{ Record = $null }
+        $reading = Read-DefenderClaims ([System.Text.Encoding]::UTF8.GetBytes($token.Value)) @{ Record = $null }
         $summary = Get-DefenderValue $reading 'summary'
         $permissions = Get-DefenderList $summary 'permissions'
         $audience = (Get-DefenderList $summary 'audience') -join ', '
@@ -96,10 +96,10 @@ function Get-DefenderTokenSecret {
 
 function Invoke-DefenderQuery {
     # One incident call, with the connection or with a token of the caller's.
-    param([string] $Kind, [Collections.IDictionary] $Query, [object] $Secret, [bool] $UseSecret, [int] $Timeout, [string] $ItemConverter, [hashtable] $Failure)
-    $request = [IntPtr]::Zero
+    param([string] $Kind, [System.Collections.IDictionary] $Query, [object] $Secret, [bool] $UseSecret, [int] $Timeout, [string] $ItemConverter, [hashtable] $Failure)
+    $request = [System.IntPtr]::Zero
     if ($UseSecret) {
-        $json = [Text.Encoding]::UTF8.GetBytes('{"grant":"access_token"}')
+        $json = [System.Text.Encoding]::UTF8.GetBytes('{"grant":"access_token"}')
         $request = New-DefenderRequest -Json $json -SecretName 'access_token' -Secret $Secret -Failure $Failure
     }
     else {
@@ -107,6 +107,6 @@ function Invoke-DefenderQuery {
         if ($null -eq $Failure.Record) { $request = $connection.Entry.Handle }
     }
     if ($null -ne $Failure.Record) { return }
-    $bytes = [Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $Query))
+    $bytes = [System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $Query))
     Invoke-DefenderOperation -Kind $Kind -Request $request -Query $bytes -Timeout $Timeout -ItemConverter $ItemConverter -OwnsRequest:$UseSecret -Failure $Failure
 }

@@ -39,35 +39,35 @@ function ConvertTo-DefenderErrorRecord {
         CorrelationId     = Get-DefenderValue $Detail 'correlation_id'
         TraceId           = Get-DefenderValue $Detail 'trace_id'
     }
-    $inner = [Exception]::new($message)
+    $inner = [System.Exception]::new($message)
     $outer = New-DefenderException $category $message $inner
     foreach ($exception in $inner, $outer) {
         $properties = $exception.PSObject.Properties
-        foreach ($member in $members.Keys) { $properties.Add([Management.Automation.PSNoteProperty]::new($member, $members[$member])) }
+        foreach ($member in $members.Keys) { $properties.Add([System.Management.Automation.PSNoteProperty]::new($member, $members[$member])) }
     }
 
-    $record = [Management.Automation.ErrorRecord]::new($outer, "DefenderXdr.$name", $category, $null)
+    $record = [System.Management.Automation.ErrorRecord]::new($outer, "DefenderXdr.$name", $category, $null)
     $shown = $message
     # Windows PowerShell has no place for the recommended action in its error view.
     if ($hint -and $PSVersionTable.PSEdition -eq 'Desktop') { $shown = "$message ($hint)" }
-    $record.ErrorDetails = [Management.Automation.ErrorDetails]::new($shown)
+    $record.ErrorDetails = [System.Management.Automation.ErrorDetails]::new($shown)
     if ($hint) { $record.ErrorDetails.RecommendedAction = $hint }
     $record
 }
 
 function New-DefenderException {
-    param([string] $Category, [string] $Message, [Exception] $Inner)
+    param([string] $Category, [string] $Message, [System.Exception] $Inner)
     switch ($Category) {
-        'InvalidArgument' { [ArgumentException]::new($Message, $Inner); break }
-        'AuthenticationError' { [Security.Authentication.AuthenticationException]::new($Message, $Inner); break }
-        'PermissionDenied' { [UnauthorizedAccessException]::new($Message, $Inner); break }
-        'OperationTimeout' { [TimeoutException]::new($Message, $Inner); break }
-        'OperationStopped' { [OperationCanceledException]::new($Message, $Inner); break }
-        'ConnectionError' { [IO.IOException]::new($Message, $Inner); break }
-        'InvalidData' { [FormatException]::new($Message, $Inner); break }
-        'NotImplemented' { [NotSupportedException]::new($Message, $Inner); break }
-        'NotInstalled' { [DllNotFoundException]::new($Message, $Inner); break }
-        default { [InvalidOperationException]::new($Message, $Inner) }
+        'InvalidArgument' { [System.ArgumentException]::new($Message, $Inner); break }
+        'AuthenticationError' { [System.Security.Authentication.AuthenticationException]::new($Message, $Inner); break }
+        'PermissionDenied' { [System.UnauthorizedAccessException]::new($Message, $Inner); break }
+        'OperationTimeout' { [System.TimeoutException]::new($Message, $Inner); break }
+        'OperationStopped' { [System.OperationCanceledException]::new($Message, $Inner); break }
+        'ConnectionError' { [System.IO.IOException]::new($Message, $Inner); break }
+        'InvalidData' { [System.FormatException]::new($Message, $Inner); break }
+        'NotImplemented' { [System.NotSupportedException]::new($Message, $Inner); break }
+        'NotInstalled' { [System.DllNotFoundException]::new($Message, $Inner); break }
+        default { [System.InvalidOperationException]::new($Message, $Inner) }
     }
 }
 
@@ -147,7 +147,7 @@ function Get-DefenderAdalErrorCode {
 function Stop-DefenderStatement {
     # Ends the drop-in's statement as ADAL.PS does: the error is shown and can be caught, and without a catch the command returns $null,
     # so a variable it is assigned to never keeps an older token. Under $ErrorActionPreference = 'Stop' the caller's statement ends.
-    param([Management.Automation.PSCmdlet] $Caller, [Management.Automation.ErrorRecord] $Record)
+    param([System.Management.Automation.PSCmdlet] $Caller, [System.Management.Automation.ErrorRecord] $Record)
     if ($Caller.SessionState.PSVariable.GetValue('ErrorActionPreference') -eq 'Stop') {
         $Caller.ThrowTerminatingError($Record)
     }
@@ -156,7 +156,7 @@ function Stop-DefenderStatement {
     $position = if ($frames.Count -gt 2) { $frames[2].Position } else { $null }
     # Named as the command, because the error id and the error view carry the name of the function that throws.
     function Get-ADALToken {
-        [CmdletBinding()] param([Management.Automation.ErrorRecord] $Failed, [object] $At)
+        [CmdletBinding()] param([System.Management.Automation.ErrorRecord] $Failed, [object] $At)
         if ($null -ne $At) { $PSCmdlet.MyInvocation.DisplayScriptPosition = $At }
         $PSCmdlet.ThrowTerminatingError($Failed)
     }

@@ -4,7 +4,7 @@ $script:Interactive = $null     # whether this session can ask a person; found o
 
 function Invoke-DefenderEvent {
     # Shows one event where a person or a runbook sees it, and answers those that need an answer.
-    param([IntPtr] $Operation, [string] $Text, [hashtable] $Progress, [hashtable] $Failure)
+    param([System.IntPtr] $Operation, [string] $Text, [hashtable] $Progress, [hashtable] $Failure)
     $notice = ConvertFrom-DefenderJson $Text
     $kind = [string](Get-DefenderValue $notice 'kind')
     switch ($kind) {
@@ -26,9 +26,9 @@ function Invoke-DefenderEvent {
             # Without a reply the library opens the system's browser.
             $site = ''
             $address = $null
-            if ([uri]::TryCreate([string](Get-DefenderValue $notice 'url'), [UriKind]::Absolute, [ref] $address)) { $site = $address.Host }
+            if ([uri]::TryCreate([string](Get-DefenderValue $notice 'url'), [System.UriKind]::Absolute, [ref] $address)) { $site = $address.Host }
             $until = 'the time limit'
-            if ($null -ne $Progress.Deadline) { $until = $Progress.Deadline.ToString('HH:mm:ss', [Globalization.CultureInfo]::InvariantCulture) }
+            if ($null -ne $Progress.Deadline) { $until = $Progress.Deadline.ToString('HH:mm:ss', [System.Globalization.CultureInfo]::InvariantCulture) }
             Write-Verbose "Opening a browser to sign in at $site; waiting until $until"
             Show-DefenderProgress $Progress "A browser window was opened to sign in; waiting until $until, Ctrl+C cancels" -1
             break
@@ -47,7 +47,7 @@ function Show-DefenderProgress {
 function Invoke-DefenderPaste {
     # The redirect URI cannot be caught on this machine: the person signs in somewhere and pastes the address they landed on. It holds a
     # code, so it is read unechoed and stays out of transcripts.
-    param([IntPtr] $Operation, [object] $Notice, [hashtable] $Failure)
+    param([System.IntPtr] $Operation, [object] $Notice, [hashtable] $Failure)
     $message = Format-DefenderText (Get-DefenderValue $Notice 'message')
     $url = Format-DefenderText (Get-DefenderValue $Notice 'url')
     $redirect = Format-DefenderText (Get-DefenderValue $Notice 'redirect_uri')
@@ -56,7 +56,7 @@ function Invoke-DefenderPaste {
         if ($message) { Write-Warning $message }
         if ($url -and -not $message.Contains($url)) { Write-Warning "Open this address in a browser and sign in: $url" }
         try { $asked = Read-Host -Prompt "Paste the full address of the page you land on (it starts with $redirect)" -AsSecureString }
-        catch [Management.Automation.PSInvalidOperationException], [Management.Automation.Host.HostException], [NotImplementedException], [InvalidOperationException] { $global:Error.RemoveAt(0) }
+        catch [System.Management.Automation.PSInvalidOperationException], [System.Management.Automation.Host.HostException], [System.NotImplementedException], [System.InvalidOperationException] { $global:Error.RemoveAt(0) }
     }
     if ($null -eq $asked) {
         $Failure.Record = New-DefenderErrorRecord -Name 'INTERACTION_REQUIRED' -Code 4000 `
@@ -70,24 +70,24 @@ function Invoke-DefenderPaste {
 
 function Test-DefenderInteractive {
     # False where nobody can sign in: a service, -NonInteractive, a remote session, a runbook or a function app.
-    if ($null -eq $script:Interactive) { $script:Interactive = Get-DefenderInteractive ([Environment]::GetCommandLineArgs()) }
+    if ($null -eq $script:Interactive) { $script:Interactive = Get-DefenderInteractive ([System.Environment]::GetCommandLineArgs()) }
     $script:Interactive
 }
 
 function Get-DefenderInteractive {
     param([string[]] $CommandLine)
-    if (-not [Environment]::UserInteractive) { return $false }
+    if (-not [System.Environment]::UserInteractive) { return $false }
     if ($null -ne (Get-Variable -Name 'PSSenderInfo' -Scope Global -ValueOnly -ErrorAction Ignore)) { return $false }
     foreach ($name in 'FUNCTIONS_WORKER_RUNTIME', 'AUTOMATION_ASSET_ACCOUNTID') {
-        if ([Environment]::GetEnvironmentVariable($name)) { return $false }
+        if ([System.Environment]::GetEnvironmentVariable($name)) { return $false }
     }
     # The host's own switches stand before -File, -Command and -EncodedCommand; what follows those is the script's.
     for ($index = 1; $index -lt $CommandLine.Length; $index++) {
         if ($CommandLine[$index] -notmatch '^(?:--|[-/\u2013\u2014\u2015])(?<name>[A-Za-z]+)$') { continue }
         $switch = $Matches['name'].ToLowerInvariant()
-        if ($switch.Length -ge 4 -and 'noninteractive'.StartsWith($switch, [StringComparison]::Ordinal)) { return $false }
+        if ($switch.Length -ge 4 -and 'noninteractive'.StartsWith($switch, [System.StringComparison]::Ordinal)) { return $false }
         foreach ($last in 'file', 'command', 'commandwithargs', 'encodedcommand') {
-            if ($last.StartsWith($switch, [StringComparison]::Ordinal)) { return $true }
+            if ($last.StartsWith($switch, [System.StringComparison]::Ordinal)) { return $true }
         }
         if ($switch -in 'ec', 'cwa') { return $true }
     }
@@ -97,6 +97,6 @@ function Get-DefenderInteractive {
 function Test-DefenderPrompt {
     # Can this host read an answer from a person?
     if (-not (Test-DefenderInteractive)) { return $false }
-    if ($Host.Name -eq 'ConsoleHost' -and [Console]::IsInputRedirected) { return $false }
+    if ($Host.Name -eq 'ConsoleHost' -and [System.Console]::IsInputRedirected) { return $false }
     $true
 }

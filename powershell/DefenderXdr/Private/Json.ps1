@@ -2,7 +2,10 @@
 # are Int64 or BigInteger, keys that differ only in case are both kept, and what is written does not depend on the culture or on
 # properties somebody attached to a string.
 
-$script:JsonToken = $null       # the pattern of one token; made on first need
+$script:JsonMember = $null      # the pattern of one member; made on first need
+$script:JsonTimeName = $null
+# ISO 8601 with up to seven digits of a second; no zone means UTC.
+$script:JsonTimeFormat = "yyyy-MM-dd'T'HH:mm:ss.FFFFFFFK"
 
 function Get-DefenderValue {
     # A property's value, or nothing when the object has no such property: callers run under strict mode.
@@ -21,130 +24,119 @@ function Get-DefenderList {
 }
 
 function ConvertFrom-DefenderJson {
-    # One pass over the tokens with an explicit stack, so deep nesting costs memory and not call depth. With -Times, the members that
-    # hold times by their name become DateTime (UTC) where their text is one.
-    param([string] $Text, [switch] $Times)
+    # One match takes a member or an element: its key, its value or the bracket it opens, and the brackets and comma that follow. The open
+    # containers are on a stack of their own, so deep nesting costs memory and not call depth. With -Times, the members that hold times by
+    # their name become DateTime (UTC) where their text is one. -Shapes completes the document's object (under '') and the objects in its lists
+    # (under the list's name): see Complete-DefenderObject.
+    param([string] $Text, [switch] $Times, [hashtable] $Shapes)
 
-    if ($null -eq $script:JsonToken) {
-        $script:JsonToken = [regex]::new(
-            '\G[ \t\r\n]*([{}\[\],:]|"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)',
-            [Text.RegularExpressions.RegexOptions]::CultureInvariant)
+    if ($null -eq $script:JsonMember) {
+        $string = '"((?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*)"'
+        $script:JsonMember = [regex]::new(
+            '\G[ \t\r\n]*(?:' + $string + '[ \t\r\n]*:[ \t\r\n]*)?(?:' + $string +
+            '|(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)|([{\[]))((?:[ \t\r\n]*[}\]])*)[ \t\r\n]*(,?)',
+            [System.Text.RegularExpressions.RegexOptions]::CultureInvariant)
+        $script:JsonTimeName = [regex]::new('(?:[tT]ime|^(?:first|last)(?:Activity|Seen))$', [System.Text.RegularExpressions.RegexOptions]::CultureInvariant)
     }
-    $invariant = [Globalization.CultureInfo]::InvariantCulture
-    $comparer = [StringComparer]::OrdinalIgnoreCase
-    $ordinal = [StringComparison]::OrdinalIgnoreCase
-    $quote = [char] '"'
+    $timeName = $script:JsonTimeName
+    $timeStyles = [System.Globalization.DateTimeStyles] 'AssumeUniversal, AdjustToUniversal'
+    $time = [DateTime]::MinValue
+    $invariant = [System.Globalization.CultureInfo]::InvariantCulture
+    $comparer = [System.StringComparer]::OrdinalIgnoreCase
     $backslash = [char] '\'
-    $colon = [char] ':'
-    $comma = [char] ','
-    $openBrace = [char] '{'
-    $closeBrace = [char] '}'
-    $openBracket = [char] '['
-    $closeBracket = [char] ']'
     $fraction = [char[]] '.eE'
-    $stack = [Collections.Stack]::new()
+    $stack = [System.Collections.Stack]::new()
     $current = $null            # the open container: an OrderedDictionary, an ArrayList, or nothing at the top
     $inObject = $false
-    $key = $null
     $root = $null
-    $expected = 'value'         # value, element (a value or the end), key, member (a key or the end), colon, next (a comma or the end), nothing
+    $more = $true               # may another value come?
+    $sound = $false
     $position = 0
 
-    :tokens foreach ($match in $script:JsonToken.Matches($Text)) {
-        $token = $match.Groups[1].Value
+    foreach ($match in $script:JsonMember.Matches($Text)) {
+        $groups = $match.Groups
+        $sound = $more -and $groups[1].Success -eq $inObject
+        if (-not $sound) { break }
         $position = $match.Index + $match.Length
-        $first = $token[0]
-        $value = $null
+        $key = $null
+        if ($inObject) {
+            $key = $groups[1].Value
+            if ($key.IndexOf($backslash) -ge 0) { $key = [regex]::Unescape($key) }
+            if ($key.Length -eq 0 -or $current.Contains($key)) { $key = Get-DefenderFreeKey $current $key }
+        }
 
-        if ($expected -eq 'colon') {
-            if ($first -ne $colon) { break tokens }
-            $expected = 'value'
-            continue tokens
-        }
-        if ($expected -eq 'next' -and $first -eq $comma) {
-            $expected = if ($inObject) { 'key' } else { 'value' }
-            continue tokens
-        }
-        if ($first -eq $quote) {
-            $value = $token.Substring(1, $token.Length - 2)
+        $opened = $false
+        if ($groups[2].Success) {
+            $value = $groups[2].Value
             if ($value.IndexOf($backslash) -ge 0) { $value = [regex]::Unescape($value) }
-            if ($expected -eq 'key' -or $expected -eq 'member') {
-                $key = $value
-                if ($key.Length -eq 0 -or $current.Contains($key)) { $key = Get-DefenderFreeKey $current $key }
-                $expected = 'colon'
-                continue tokens
+            if ($Times -and $inObject -and $timeName.IsMatch($key) -and
+                [DateTime]::TryParseExact($value, $script:JsonTimeFormat, $invariant, $timeStyles, [ref] $time)) { $value = $time }
+        }
+        elseif ($groups[3].Success) {
+            $word = $groups[3].Value
+            $value = $null
+            if ($word -ceq 'true') { $value = $true }
+            elseif ($word -ceq 'false') { $value = $false }
+            elseif ($word -cne 'null') {
+                $number = [long] 0
+                if ([long]::TryParse($word, [System.Globalization.NumberStyles]::AllowLeadingSign, $invariant, [ref] $number)) { $value = $number }
+                elseif ($word.IndexOfAny($fraction) -ge 0) { $value = [double]::Parse($word, $invariant) }
+                else { $value = [bigint]::Parse($word, $invariant) }
             }
         }
-        if ($first -eq $closeBrace -or $first -eq $closeBracket) {
-            $closes = if ($first -eq $closeBrace) { $inObject -and ($expected -eq 'next' -or $expected -eq 'member') }
-            else { -not $inObject -and $null -ne $current -and ($expected -eq 'next' -or $expected -eq 'element') }
-            if (-not $closes) { $expected = 'value'; break tokens }
-            $value = if ($inObject) { ConvertTo-DefenderObject $current } else { , $current.ToArray() }
-            $current, $key = $stack.Pop()
-            $inObject = $current -is [Collections.Specialized.OrderedDictionary]
-        }
-        elseif ($expected -ne 'value' -and $expected -ne 'element') { $expected = 'value'; break tokens }
-        elseif ($first -eq $openBrace) {
-            $stack.Push(@($current, $key))
-            $current = [Collections.Specialized.OrderedDictionary]::new($comparer)
-            $inObject = $true
-            $expected = 'member'
-            continue tokens
-        }
-        elseif ($first -eq $openBracket) {
-            $stack.Push(@($current, $key))
-            $current = [Collections.ArrayList]::new()
-            $inObject = $false
-            $expected = 'element'
-            continue tokens
-        }
-        elseif ($first -eq $quote) { }
-        elseif ($token -ceq 'true') { $value = $true }
-        elseif ($token -ceq 'false') { $value = $false }
-        elseif ($token -ceq 'null') { $value = $null }
-        elseif ($first -eq $comma -or $first -eq $colon) { $expected = 'value'; break tokens }
-        elseif ($token.IndexOfAny($fraction) -ge 0) { $value = [double]::Parse($token, $invariant) }
         else {
-            $number = [long] 0
-            $value = if ([long]::TryParse($token, [Globalization.NumberStyles]::AllowLeadingSign, $invariant, [ref] $number)) { $number }
-            else { [bigint]::Parse($token, $invariant) }
+            $opened = $true
+            $stack.Push($current)
+            $stack.Push($key)
+            $inObject = $groups[4].Value -eq '{'
+            if ($inObject) { $current = [System.Collections.Specialized.OrderedDictionary]::new($comparer) }
+            else { $current = [System.Collections.ArrayList]::new() }
+        }
+        if (-not $opened) {
+            if ($inObject) { $current[$key] = $value }
+            elseif ($null -ne $current) { $null = $current.Add($value) }
+            else { $root = $value }
         }
 
-        if ($null -eq $current) {
-            $root = $value
-            $expected = 'nothing'
-        }
-        else {
-            if ($inObject) {
-                if ($Times -and $first -eq $quote -and ($key.EndsWith('Time', $ordinal) -or $key -cmatch '^(?:first|last)(?:Activity|Seen)$')) {
-                    $value = ConvertFrom-DefenderTime $value
+        $comma = $groups[6].Length -gt 0
+        if ($groups[5].Length -gt 0) {
+            foreach ($bracket in $groups[5].Value.ToCharArray()) {
+                if ($bracket -ne '}' -and $bracket -ne ']') { continue }
+                $sound = $null -ne $current -and $inObject -eq ($bracket -eq '}')
+                if (-not $sound) { break }
+                $closed = $current
+                $key = $stack.Pop()
+                $current = $stack.Pop()
+                if (-not $inObject) { $value = $closed.ToArray() }
+                else {
+                    # A key of this name would become the object's type.
+                    if ($closed.Contains('PSTypeName')) { $closed = Rename-DefenderMember $closed 'PSTypeName' }
+                    if ($null -ne $Shapes -and ($stack.Count -eq 0 -or $stack.Count -eq 4)) {
+                        $shape = $Shapes[$(if ($stack.Count -eq 0) { '' } else { [string] $stack.Peek() })]
+                        if ($null -ne $shape) { Complete-DefenderObject $closed $shape }
+                    }
+                    $value = [pscustomobject] $closed
                 }
-                $current[$key] = $value
+                $inObject = $current -is [System.Collections.Specialized.OrderedDictionary]
+                if ($inObject) { $current[$key] = $value }
+                elseif ($null -ne $current) { $null = $current.Add($value) }
+                else { $root = $value }
             }
-            else { $null = $current.Add($value) }
-            $expected = 'next'
+            $opened = $false
         }
+        # A comma follows a value in a container, and nothing else.
+        if (-not $sound -or $comma -and ($opened -or $null -eq $current)) { $sound = $false; break }
+        $more = $comma -or $opened
     }
-    if ($expected -ne 'nothing' -or $Text.Substring($position).Trim([char[]] " `t`r`n") -ne '') {
-        throw [FormatException]::new("the JSON text is malformed near character $position")
+    if (-not $sound -or $more -or $null -ne $current -or $Text.Substring($position).Trim([char[]] " `t`r`n") -ne '') {
+        throw [System.FormatException]::new("the JSON text is malformed near character $position")
     }
     , $root
 }
 
-function ConvertFrom-DefenderTime {
-    # ISO 8601 with up to seven digits of a second (no zone means UTC) as DateTime in UTC; any other text comes back as it is.
-    param([string] $Text)
-    $time = [DateTime]::MinValue
-    $styles = [Globalization.DateTimeStyles] 'AssumeUniversal, AdjustToUniversal'
-    if ([DateTime]::TryParseExact($Text, "yyyy-MM-dd'T'HH:mm:ss.FFFFFFFK", [Globalization.CultureInfo]::InvariantCulture, $styles, [ref] $time)) {
-        return $time
-    }
-    $Text
-}
-
 function Get-DefenderFreeKey {
     # A name for the key that the object can hold: PowerShell's property names ignore case and cannot be empty.
-    param([Collections.Specialized.OrderedDictionary] $Members, [string] $Key)
+    param([System.Collections.Specialized.OrderedDictionary] $Members, [string] $Key)
     if ($Key -eq '') { $Key = '_' }
     if (-not $Members.Contains($Key)) { return $Key }
     foreach ($held in $Members.Keys) { if ($held -ceq $Key) { return $Key } }
@@ -153,13 +145,22 @@ function Get-DefenderFreeKey {
     "${Key}_$number"
 }
 
-function ConvertTo-DefenderObject {
-    param([Collections.Specialized.OrderedDictionary] $Members)
-    if (-not $Members.Contains('PSTypeName')) { return [pscustomobject] $Members }
-    # The cast would take this key for the object's type.
-    $object = [psobject]::new()
-    foreach ($key in $Members.Keys) { $object.PSObject.Properties.Add([Management.Automation.PSNoteProperty]::new($key, $Members[$key])) }
-    $object
+function Rename-DefenderMember {
+    param([System.Collections.Specialized.OrderedDictionary] $Members, [string] $Name)
+    $renamed = [System.Collections.Specialized.OrderedDictionary]::new([System.StringComparer]::OrdinalIgnoreCase)
+    foreach ($key in $Members.Keys) {
+        if ($key -eq $Name) { $renamed[(Get-DefenderFreeKey $Members "${key}_")] = $Members[$key] }
+        else { $renamed[$key] = $Members[$key] }
+    }
+    $renamed
+}
+
+function Complete-DefenderObject {
+    # Names the type of what becomes an object, adds the members that were left out ($null), and makes a missing or null list an empty one.
+    param([System.Collections.Specialized.OrderedDictionary] $Object, [hashtable] $Shape)
+    foreach ($name in $Shape.Members) { if (-not $Object.Contains($name)) { $Object[$name] = $null } }
+    foreach ($name in $Shape.Lists) { if ($null -eq $Object[$name]) { $Object[$name] = [object[]]@() } }
+    $Object['PSTypeName'] = $Shape.TypeName
 }
 
 function ConvertTo-DefenderJson {
@@ -167,12 +168,12 @@ function ConvertTo-DefenderJson {
     param([object] $Value)
     if ($null -eq $Value) { return 'null' }
     if ($Value -is [bool]) { if ($Value) { return 'true' } else { return 'false' } }
-    if ($Value -is [int] -or $Value -is [long] -or $Value -is [uint32]) { return $Value.ToString([Globalization.CultureInfo]::InvariantCulture) }
-    if ($Value -is [Collections.IDictionary]) {
+    if ($Value -is [int] -or $Value -is [long] -or $Value -is [uint32]) { return $Value.ToString([System.Globalization.CultureInfo]::InvariantCulture) }
+    if ($Value -is [System.Collections.IDictionary]) {
         $members = foreach ($key in $Value.Keys) { (ConvertTo-DefenderJson ([string] $key)) + ':' + (ConvertTo-DefenderJson $Value[$key]) }
         return '{' + ($members -join ',') + '}'
     }
-    if ($Value -is [Collections.IEnumerable] -and $Value -isnot [string]) {
+    if ($Value -is [System.Collections.IEnumerable] -and $Value -isnot [string]) {
         $elements = foreach ($element in $Value) { ConvertTo-DefenderJson $element }
         return '[' + ($elements -join ',') + ']'
     }

@@ -7,17 +7,17 @@
 # hashtable, and leaves the error record in its Record entry: a thrown and caught error would stay behind in the user's $Error.
 
 $script:Native = $null          # the emitted type
-$script:Client = [IntPtr]::Zero
+$script:Client = [System.IntPtr]::Zero
 $script:ClientTarget = $null    # DEFENDER_XDR_EMULATOR when the client was made
 $script:Requests = [ordered]@{} # prepared requests by their argument key, oldest first
 $script:Connection = $null      # what Connect-Defender made: @{ Entry; Renewal; ... }, entries as in $script:Requests
 
 function Get-DefenderNativeTable {
     # name = return type, argument types. A test compares this with include/defender_xdr.h.
-    $ptr = [IntPtr]
-    $out = [IntPtr].MakeByRefType()
-    $size = [UIntPtr]
-    $sizeOut = [UIntPtr].MakeByRefType()
+    $ptr = [System.IntPtr]
+    $out = [System.IntPtr].MakeByRefType()
+    $size = [System.UIntPtr]
+    $sizeOut = [System.UIntPtr].MakeByRefType()
     $bytes = [byte[]]
     $int = [int]
     $intOut = [int].MakeByRefType()
@@ -73,17 +73,17 @@ function Get-DefenderLibraryPath {
     param([hashtable] $Failure)
     $windows = Test-DefenderWindows
     $file = if ($windows) { 'defender_xdr.dll' } elseif ($IsMacOS) { 'libdefender_xdr.dylib' } else { 'libdefender_xdr.so' }
-    $packaged = [IO.Path]::Combine($script:ModuleRoot, 'lib')
-    if ([IO.Directory]::Exists($packaged)) {
+    $packaged = [System.IO.Path]::Combine($script:ModuleRoot, 'lib')
+    if ([System.IO.Directory]::Exists($packaged)) {
         $rid = Get-DefenderRuntimeId
-        $path = [IO.Path]::Combine($packaged, $rid, $file)
-        if ([IO.File]::Exists($path)) { return $path }
+        $path = [System.IO.Path]::Combine($packaged, $rid, $file)
+        if ([System.IO.File]::Exists($path)) { return $path }
         $Failure.Record = New-DefenderErrorRecord -Name 'LIBRARY_NOT_FOUND' -Message "this copy of the DefenderXdr module holds no native library for $rid" `
             -Hint "Install a package of the module that supports $rid; the file it looked for is $path"
         return
     }
 
-    $path = [Environment]::GetEnvironmentVariable('DEFENDER_XDR_LIBRARY')
+    $path = [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_LIBRARY')
     if ($path) {
         $absolute = if ($windows) { $path -match '^(?:[A-Za-z]:[\\/]|\\\\)' } else { $path.StartsWith('/') }
         if (-not $absolute) {
@@ -91,23 +91,23 @@ function Get-DefenderLibraryPath {
                 -Hint 'Give the full path of the native library file, or remove the variable.'
             return
         }
-        if ([IO.File]::Exists($path)) { return $path }
+        if ([System.IO.File]::Exists($path)) { return $path }
         $Failure.Record = New-DefenderErrorRecord -Name 'LIBRARY_NOT_FOUND' -Message "DEFENDER_XDR_LIBRARY names a file that does not exist: $path" `
             -Hint 'Correct the path, or remove the variable to use the library that cargo built.'
         return
     }
 
-    $root = [IO.Path]::GetFullPath([IO.Path]::Combine($script:ModuleRoot, '..', '..'))
-    $target = [Environment]::GetEnvironmentVariable('CARGO_TARGET_DIR')
+    $root = [System.IO.Path]::GetFullPath([System.IO.Path]::Combine($script:ModuleRoot, '..', '..'))
+    $target = [System.Environment]::GetEnvironmentVariable('CARGO_TARGET_DIR')
     if (-not $target) { $target = 'target' }
     $newest = $null
     foreach ($build in 'release', 'debug') {
-        $candidate = [IO.FileInfo]::new([IO.Path]::Combine($root, $target, $build, $file))
+        $candidate = [System.IO.FileInfo]::new([System.IO.Path]::Combine($root, $target, $build, $file))
         if ($candidate.Exists -and ($null -eq $newest -or $candidate.LastWriteTimeUtc -gt $newest.LastWriteTimeUtc)) { $newest = $candidate }
     }
     if ($null -ne $newest) { return $newest.FullName }
     $Failure.Record = New-DefenderErrorRecord -Name 'LIBRARY_NOT_FOUND' `
-        -Message "the native library $file was not found below $([IO.Path]::Combine($root, $target))" `
+        -Message "the native library $file was not found below $([System.IO.Path]::Combine($root, $target))" `
         -Hint "Run 'cargo build' in $root, or set DEFENDER_XDR_LIBRARY to the full path of the library."
 }
 
@@ -115,7 +115,7 @@ function Get-DefenderProcessArchitecture {
     # x64, x86, arm64 or arm, of this process.
     $information = 'System.Runtime.InteropServices.RuntimeInformation' -as [type]
     if ($null -ne $information) { return $information::ProcessArchitecture.ToString().ToLowerInvariant() }
-    switch ([Environment]::GetEnvironmentVariable('PROCESSOR_ARCHITECTURE')) {
+    switch ([System.Environment]::GetEnvironmentVariable('PROCESSOR_ARCHITECTURE')) {
         'AMD64' { 'x64'; break }
         'ARM64' { 'arm64'; break }
         default { 'x86' }
@@ -126,7 +126,7 @@ function Get-DefenderRuntimeId {
     $architecture = Get-DefenderProcessArchitecture
     if (Test-DefenderWindows) { return "win-$architecture" }
     if ($IsMacOS) { return "osx-$architecture" }
-    $musl = [Runtime.InteropServices.RuntimeInformation].GetProperty('RuntimeIdentifier')
+    $musl = [System.Runtime.InteropServices.RuntimeInformation].GetProperty('RuntimeIdentifier')
     if ($null -ne $musl -and [string] $musl.GetValue($null) -match 'musl|alpine') { return "linux-musl-$architecture" }
     "linux-$architecture"
 }
@@ -135,22 +135,22 @@ function Get-DefenderLibraryArchitecture {
     # What the file says it is: '<windows|linux|macos> <architecture>', or 'not a library'.
     param([string] $Path)
     $bytes = [byte[]]::new(1024)
-    $stream = [IO.File]::Open($Path, 'Open', 'Read', 'ReadWrite, Delete')
+    $stream = [System.IO.File]::Open($Path, 'Open', 'Read', 'ReadWrite, Delete')
     try { $count = $stream.Read($bytes, 0, $bytes.Length) }
     finally { $stream.Dispose() }
     $machine = 'not a library'
     if ($count -ge 64) {
         if ($bytes[0] -eq 0x7f -and $bytes[1] -eq 0x45 -and $bytes[2] -eq 0x4c -and $bytes[3] -eq 0x46) {
-            $machine = switch ([BitConverter]::ToUInt16($bytes, 18)) { 0x3e { 'linux x64' } 0xb7 { 'linux arm64' } 0x03 { 'linux x86' } 0x28 { 'linux arm' } default { "linux machine $_" } }
+            $machine = switch ([System.BitConverter]::ToUInt16($bytes, 18)) { 0x3e { 'linux x64' } 0xb7 { 'linux arm64' } 0x03 { 'linux x86' } 0x28 { 'linux arm' } default { "linux machine $_" } }
         }
         elseif ($bytes[0] -eq 0x4d -and $bytes[1] -eq 0x5a) {
-            $offset = [BitConverter]::ToInt32($bytes, 60)
+            $offset = [System.BitConverter]::ToInt32($bytes, 60)
             if ($offset -gt 0 -and $offset + 6 -le $count) {
-                $machine = switch ([BitConverter]::ToUInt16($bytes, $offset + 4)) { 0x8664 { 'windows x64' } 0xaa64 { 'windows arm64' } 0x14c { 'windows x86' } default { "windows machine $_" } }
+                $machine = switch ([System.BitConverter]::ToUInt16($bytes, $offset + 4)) { 0x8664 { 'windows x64' } 0xaa64 { 'windows arm64' } 0x14c { 'windows x86' } default { "windows machine $_" } }
             }
         }
         elseif ($bytes[0] -eq 0xcf -and $bytes[1] -eq 0xfa -and $bytes[2] -eq 0xed -and $bytes[3] -eq 0xfe) {
-            $machine = switch ([BitConverter]::ToUInt32($bytes, 4)) { 0x01000007 { 'macos x64' } 0x0100000c { 'macos arm64' } default { "macos machine $_" } }
+            $machine = switch ([System.BitConverter]::ToUInt32($bytes, 4)) { 0x01000007 { 'macos x64' } 0x0100000c { 'macos arm64' } default { "macos machine $_" } }
         }
     }
     $machine
@@ -208,10 +208,10 @@ function Get-DefenderNativeType {
     # One emitted type per library path and process: runspaces share it.
     param([string] $Path)
     $key = 'DefenderXdr.Native 1.0 ' + $Path
-    $type = [AppDomain]::CurrentDomain.GetData($key)
+    $type = [System.AppDomain]::CurrentDomain.GetData($key)
     if ($null -ne $type) { return $type }
-    $name = [Reflection.AssemblyName]::new('DefenderXdr.Native.{0:N}' -f [guid]::NewGuid())
-    $module = [Reflection.Emit.AssemblyBuilder]::DefineDynamicAssembly($name, 'Run').DefineDynamicModule('native')
+    $name = [System.Reflection.AssemblyName]::new('DefenderXdr.Native.{0:N}' -f [guid]::NewGuid())
+    $module = [System.Reflection.Emit.AssemblyBuilder]::DefineDynamicAssembly($name, 'Run').DefineDynamicModule('native')
     $builder = $module.DefineType('DefenderXdr.NativeMethods', 'Public, Abstract, Sealed, Class')
     $table = Get-DefenderNativeTable
     foreach ($function in $table.Keys) {
@@ -219,19 +219,19 @@ function Get-DefenderNativeType {
         Add-DefenderNativeMethod $builder $Path $function $signature
     }
     if (-not (Test-DefenderWindows)) {
-        Add-DefenderNativeMethod $builder 'libc' 'getenv' @([IntPtr], [byte[]])
+        Add-DefenderNativeMethod $builder 'libc' 'getenv' @([System.IntPtr], [byte[]])
         Add-DefenderNativeMethod $builder 'libc' 'setenv' @([int], [byte[]], [byte[]], [int])
         Add-DefenderNativeMethod $builder 'libc' 'unsetenv' @([int], [byte[]])
     }
     $type = $builder.CreateType()
-    [AppDomain]::CurrentDomain.SetData($key, $type)
+    [System.AppDomain]::CurrentDomain.SetData($key, $type)
     $type
 }
 
 function Add-DefenderNativeMethod {
-    param([Reflection.Emit.TypeBuilder] $Builder, [string] $Library, [string] $Name, [type[]] $Signature)
+    param([System.Reflection.Emit.TypeBuilder] $Builder, [string] $Library, [string] $Name, [type[]] $Signature)
     $arguments = [type[]]::new($Signature.Length - 1)
-    [Array]::Copy($Signature, 1, $arguments, 0, $arguments.Length)
+    [System.Array]::Copy($Signature, 1, $arguments, 0, $arguments.Length)
     $method = $Builder.DefinePInvokeMethod($Name, $Library, $Name, 'Public, Static, PinvokeImpl', 'Standard', $Signature[0], $arguments, 'Cdecl', 'Ansi')
     $method.SetImplementationFlags('PreserveSig')
 }
@@ -240,13 +240,13 @@ function Sync-DefenderEnvironment {
     # Outside Windows, .NET keeps its own copy of the environment: what a script sets with $env: never reaches native code. These are
     # the variables the library reads. Nothing is written unless a value differs.
     if (Test-DefenderWindows) { return }
-    $utf8 = [Text.Encoding]::UTF8
+    $utf8 = [System.Text.Encoding]::UTF8
     foreach ($name in 'DEFENDER_XDR_EMULATOR', 'DEFENDER_XDR_LOG', 'BROWSER', 'HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy',
         'ALL_PROXY', 'all_proxy', 'NO_PROXY', 'no_proxy', 'SSL_CERT_FILE', 'SSL_CERT_DIR') {
-        $wanted = [Environment]::GetEnvironmentVariable($name)
+        $wanted = [System.Environment]::GetEnvironmentVariable($name)
         $nameBytes = $utf8.GetBytes($name + "`0")
         $held = $script:Native::getenv($nameBytes)
-        $known = if ($held -eq [IntPtr]::Zero) { $null } else { [Runtime.InteropServices.Marshal]::PtrToStringAnsi($held) }
+        $known = if ($held -eq [System.IntPtr]::Zero) { $null } else { [System.Runtime.InteropServices.Marshal]::PtrToStringAnsi($held) }
         if ($known -ceq $wanted) { continue }
         if ($null -eq $wanted) { $null = $script:Native::unsetenv($nameBytes) }
         else { $null = $script:Native::setenv($nameBytes, $utf8.GetBytes($wanted + "`0"), 1) }
@@ -257,13 +257,13 @@ function Sync-DefenderEnvironment {
 
 function Test-DefenderTarget {
     # True while the client still sends where DEFENDER_XDR_EMULATOR points.
-    [Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR') -ceq $script:ClientTarget
+    [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR') -ceq $script:ClientTarget
 }
 
 function Initialize-DefenderClient {
     # Makes $script:Client ready: one per module import.
     param([hashtable] $Failure)
-    if ($script:Client -ne [IntPtr]::Zero) {
+    if ($script:Client -ne [System.IntPtr]::Zero) {
         if (Test-DefenderTarget) { return }
         if ($null -ne $script:Connection) { Write-Warning 'DEFENDER_XDR_EMULATOR has changed: the connection was dropped. Run Connect-Defender again.' }
         Close-DefenderNative
@@ -271,16 +271,16 @@ function Initialize-DefenderClient {
     Initialize-DefenderNative $Failure
     if ($null -ne $Failure.Record) { return }
     Sync-DefenderEnvironment
-    $config = [Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson ([ordered]@{ application = "DefenderXdr.PowerShell/$script:ModuleVersion" })))
-    $client = [IntPtr]::Zero
-    $detail = [IntPtr]::Zero
-    $status = $script:Native::dxdr_client_new($config, [UIntPtr]::new([uint64] $config.Length), [ref] $client, [ref] $detail)
+    $config = [System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson ([ordered]@{ application = "DefenderXdr.PowerShell/$script:ModuleVersion" })))
+    $client = [System.IntPtr]::Zero
+    $detail = [System.IntPtr]::Zero
+    $status = $script:Native::dxdr_client_new($config, [System.UIntPtr]::new([uint64] $config.Length), [ref] $client, [ref] $detail)
     if ($status -ne 0) {
         $Failure.Record = Read-DefenderFailure $status $detail
         return
     }
     $script:Client = $client
-    $script:ClientTarget = [Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR')
+    $script:ClientTarget = [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR')
     # What was meant for the emulator must never go to Microsoft, whatever became of the environment variable on the way.
     if ($script:ClientTarget -and -not (Get-DefenderValue (Get-DefenderClientDescription) 'emulator')) {
         Close-DefenderNative
@@ -290,8 +290,8 @@ function Initialize-DefenderClient {
 }
 
 function Get-DefenderClientDescription {
-    $buffer = [IntPtr]::Zero
-    $detail = [IntPtr]::Zero
+    $buffer = [System.IntPtr]::Zero
+    $detail = [System.IntPtr]::Zero
     $status = $script:Native::dxdr_client_describe($script:Client, [ref] $buffer, [ref] $detail)
     if ($status -ne 0) { $null = Read-DefenderBuffer $detail; return }
     ConvertFrom-DefenderJson (Read-DefenderBuffer $buffer)
@@ -301,14 +301,14 @@ function Close-DefenderNative {
     # Frees the client, the connection and every prepared request. Also runs when the module is removed.
     if ($null -ne $script:Native) {
         foreach ($entry in $script:Requests.Values) {
-            if ($entry.Handle -ne [IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($entry.Handle) }
+            if ($entry.Handle -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($entry.Handle) }
         }
         if ($null -ne $script:Connection) { Close-DefenderConnection }
-        if ($script:Client -ne [IntPtr]::Zero) { $null = $script:Native::dxdr_client_free($script:Client) }
+        if ($script:Client -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_client_free($script:Client) }
     }
     $script:Requests.Clear()
     $script:Connection = $null
-    $script:Client = [IntPtr]::Zero
+    $script:Client = [System.IntPtr]::Zero
     $script:ClientTarget = $null
 }
 
@@ -317,7 +317,7 @@ function Clear-DefenderCache {
     Initialize-DefenderClient $Failure
     if ($null -ne $Failure.Record) { return }
     foreach ($entry in $script:Requests.Values) { $entry.Value = $null; $entry.About = $null }
-    $detail = [IntPtr]::Zero
+    $detail = [System.IntPtr]::Zero
     $status = $script:Native::dxdr_client_clear_cache($script:Client, [ref] $detail)
     if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail }
 }
@@ -326,11 +326,11 @@ function Clear-DefenderCache {
 
 function Read-DefenderBuffer {
     # The text in a buffer, which is freed.
-    param([IntPtr] $Buffer)
-    if ($Buffer -eq [IntPtr]::Zero) { return }
+    param([System.IntPtr] $Buffer)
+    if ($Buffer -eq [System.IntPtr]::Zero) { return }
     try {
-        $data = [IntPtr]::Zero
-        $length = [UIntPtr]::Zero
+        $data = [System.IntPtr]::Zero
+        $length = [System.UIntPtr]::Zero
         $null = $script:Native::dxdr_buf_get($Buffer, [ref] $data, [ref] $length)
         Read-DefenderText $data $length
     }
@@ -338,75 +338,75 @@ function Read-DefenderBuffer {
 }
 
 function Read-DefenderText {
-    param([IntPtr] $Data, [UIntPtr] $Length)
-    if ($Data -eq [IntPtr]::Zero) { return }
+    param([System.IntPtr] $Data, [System.UIntPtr] $Length)
+    if ($Data -eq [System.IntPtr]::Zero) { return }
     $bytes = [byte[]]::new($Length.ToUInt64())
-    [Runtime.InteropServices.Marshal]::Copy($Data, $bytes, 0, $bytes.Length)
-    [Text.Encoding]::UTF8.GetString($bytes)
+    [System.Runtime.InteropServices.Marshal]::Copy($Data, $bytes, 0, $bytes.Length)
+    [System.Text.Encoding]::UTF8.GetString($bytes)
 }
 
 function Read-DefenderFailure {
     # The error record for a failed call: its error document if it gave one, else its status.
-    param([int] $Status, [IntPtr] $Detail)
+    param([int] $Status, [System.IntPtr] $Detail)
     $text = Read-DefenderBuffer $Detail
     if ($text) { return ConvertTo-DefenderErrorRecord $text }
-    $name = [Runtime.InteropServices.Marshal]::PtrToStringAnsi($script:Native::dxdr_status_name($Status))
+    $name = [System.Runtime.InteropServices.Marshal]::PtrToStringAnsi($script:Native::dxdr_status_name($Status))
     New-DefenderErrorRecord -Name $name -Code $Status -Message "the native library answered with status $Status ($name)" -Hint ''
 }
 
 function Set-DefenderRequestSecret {
     # Gives a request a secret: a SecureString (which never becomes a managed string here) or a string.
-    param([IntPtr] $Request, [string] $Name, [object] $Secret, [hashtable] $Failure)
-    $handle = [IntPtr]::Zero
-    $detail = [IntPtr]::Zero
-    $bstr = [IntPtr]::Zero
+    param([System.IntPtr] $Request, [string] $Name, [object] $Secret, [hashtable] $Failure)
+    $handle = [System.IntPtr]::Zero
+    $detail = [System.IntPtr]::Zero
+    $bstr = [System.IntPtr]::Zero
     $bytes = $null
     try {
         if ($Secret -is [securestring]) {
-            $bstr = [Runtime.InteropServices.Marshal]::SecureStringToBSTR($Secret)
-            $status = $script:Native::dxdr_secret_new_utf16($bstr, [UIntPtr]::new([uint64] $Secret.Length), [ref] $handle, [ref] $detail)
+            $bstr = [System.Runtime.InteropServices.Marshal]::SecureStringToBSTR($Secret)
+            $status = $script:Native::dxdr_secret_new_utf16($bstr, [System.UIntPtr]::new([uint64] $Secret.Length), [ref] $handle, [ref] $detail)
         }
         else {
-            $bytes = [Text.Encoding]::UTF8.GetBytes([string] $Secret)
-            $status = $script:Native::dxdr_secret_new_utf8($bytes, [UIntPtr]::new([uint64] $bytes.Length), [ref] $handle, [ref] $detail)
+            $bytes = [System.Text.Encoding]::UTF8.GetBytes([string] $Secret)
+            $status = $script:Native::dxdr_secret_new_utf8($bytes, [System.UIntPtr]::new([uint64] $bytes.Length), [ref] $handle, [ref] $detail)
         }
         if ($status -eq 0) {
-            $nameBytes = [Text.Encoding]::UTF8.GetBytes($Name)
-            $status = $script:Native::dxdr_request_set_secret($Request, $nameBytes, [UIntPtr]::new([uint64] $nameBytes.Length), $handle, [ref] $detail)
+            $nameBytes = [System.Text.Encoding]::UTF8.GetBytes($Name)
+            $status = $script:Native::dxdr_request_set_secret($Request, $nameBytes, [System.UIntPtr]::new([uint64] $nameBytes.Length), $handle, [ref] $detail)
         }
         if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail }
     }
     finally {
-        if ($bstr -ne [IntPtr]::Zero) { [Runtime.InteropServices.Marshal]::ZeroFreeBSTR($bstr) }
-        if ($null -ne $bytes) { [Array]::Clear($bytes, 0, $bytes.Length) }
-        if ($handle -ne [IntPtr]::Zero) { $null = $script:Native::dxdr_secret_free($handle) }
+        if ($bstr -ne [System.IntPtr]::Zero) { [System.Runtime.InteropServices.Marshal]::ZeroFreeBSTR($bstr) }
+        if ($null -ne $bytes) { [System.Array]::Clear($bytes, 0, $bytes.Length) }
+        if ($handle -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_secret_free($handle) }
     }
 }
 
 function New-DefenderRequest {
     # A prepared request the caller has to free, or zero and a failure.
     param([byte[]] $Json, [string] $SecretName, [object] $Secret, [hashtable] $Failure)
-    $request = [IntPtr]::Zero
-    $detail = [IntPtr]::Zero
-    $status = $script:Native::dxdr_request_new($script:Client, $Json, [UIntPtr]::new([uint64] $Json.Length), [ref] $request, [ref] $detail)
+    $request = [System.IntPtr]::Zero
+    $detail = [System.IntPtr]::Zero
+    $status = $script:Native::dxdr_request_new($script:Client, $Json, [System.UIntPtr]::new([uint64] $Json.Length), [ref] $request, [ref] $detail)
     if ($status -ne 0) {
         $Failure.Record = Read-DefenderFailure $status $detail
-        return [IntPtr]::Zero
+        return [System.IntPtr]::Zero
     }
     if ($SecretName) {
         Set-DefenderRequestSecret $request $SecretName $Secret $Failure
         if ($null -ne $Failure.Record) {
             $null = $script:Native::dxdr_request_free($request)
-            return [IntPtr]::Zero
+            return [System.IntPtr]::Zero
         }
     }
     $request
 }
 
 function Get-DefenderRequestDescription {
-    param([IntPtr] $Request)
-    $buffer = [IntPtr]::Zero
-    $detail = [IntPtr]::Zero
+    param([System.IntPtr] $Request)
+    $buffer = [System.IntPtr]::Zero
+    $detail = [System.IntPtr]::Zero
     $status = $script:Native::dxdr_request_describe($Request, [ref] $buffer, [ref] $detail)
     if ($status -ne 0) { $null = Read-DefenderBuffer $detail; return }
     ConvertFrom-DefenderJson (Read-DefenderBuffer $buffer)
@@ -415,10 +415,10 @@ function Get-DefenderRequestDescription {
 function Add-DefenderRequest {
     # Remembers what was prepared for an argument key. A request with a secret is never kept: only its document is (Handle is zero), so
     # a secret that changes under the same arguments is always looked at. At most 256 are held.
-    param([string] $Key, [IntPtr] $Handle, [byte[]] $Json)
+    param([string] $Key, [System.IntPtr] $Handle, [byte[]] $Json)
     if ($script:Requests.Count -ge 256) {
         $oldest = $script:Requests[0]
-        if ($oldest.Handle -ne [IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($oldest.Handle) }
+        if ($oldest.Handle -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($oldest.Handle) }
         $script:Requests.RemoveAt(0)
     }
     $entry = @{ Handle = $Handle; Json = $Json; Value = $null; About = $null }
@@ -430,33 +430,33 @@ function Add-DefenderRequest {
 
 function Get-DefenderCachedToken {
     # The fresh token the cache holds for a request, as Read-DefenderToken gives it, or nothing. Never blocks, never asks the network.
-    param([IntPtr] $Request, [hashtable] $Entry, [hashtable] $Failure)
-    $token = [IntPtr]::Zero
-    $detail = [IntPtr]::Zero
+    param([System.IntPtr] $Request, [hashtable] $Entry, [hashtable] $Failure)
+    $token = [System.IntPtr]::Zero
+    $detail = [System.IntPtr]::Zero
     try {
         $status = $script:Native::dxdr_cached_token($Request, [ref] $token, [ref] $detail)
         if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail }
-        elseif ($token -ne [IntPtr]::Zero) { Read-DefenderToken $token $Entry }
+        elseif ($token -ne [System.IntPtr]::Zero) { Read-DefenderToken $token $Entry }
     }
-    finally { if ($token -ne [IntPtr]::Zero) { $null = $script:Native::dxdr_token_free($token) } }
+    finally { if ($token -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_token_free($token) } }
 }
 
 function Read-DefenderToken {
     # @{ Value; About }: the token's text, and its description (parsed, with the ID token and expiry added). The description of the token
     # last seen for a request stays in that request's entry, so a cached token is not described again.
-    param([IntPtr] $Token, [hashtable] $Entry)
-    $data = [IntPtr]::Zero
-    $length = [UIntPtr]::Zero
+    param([System.IntPtr] $Token, [hashtable] $Entry)
+    $data = [System.IntPtr]::Zero
+    $length = [System.UIntPtr]::Zero
     $null = $script:Native::dxdr_token_value($Token, [ref] $data, [ref] $length)
     $bytes = [byte[]]::new($length.ToUInt64())
-    [Runtime.InteropServices.Marshal]::Copy($data, $bytes, 0, $bytes.Length)
-    $value = [Text.Encoding]::UTF8.GetString($bytes)
+    [System.Runtime.InteropServices.Marshal]::Copy($data, $bytes, 0, $bytes.Length)
+    $value = [System.Text.Encoding]::UTF8.GetString($bytes)
     if ($null -ne $Entry -and $value -ceq $Entry.Value) { return $Entry }
 
     $null = $script:Native::dxdr_token_id_token($Token, [ref] $data, [ref] $length)
     $idToken = Read-DefenderText $data $length
-    $buffer = [IntPtr]::Zero
-    $detail = [IntPtr]::Zero
+    $buffer = [System.IntPtr]::Zero
+    $detail = [System.IntPtr]::Zero
     $status = $script:Native::dxdr_token_describe($Token, [ref] $buffer, [ref] $detail)
     $about = if ($status -eq 0) { ConvertFrom-DefenderJson (Read-DefenderBuffer $buffer) } else { $null = Read-DefenderBuffer $detail }
     $seconds = [long] 0
@@ -469,9 +469,9 @@ function Read-DefenderToken {
 function Read-DefenderClaims {
     # The library's reading of a token, parsed.
     param([byte[]] $Token, [hashtable] $Failure)
-    $buffer = [IntPtr]::Zero
-    $detail = [IntPtr]::Zero
-    $status = $script:Native::dxdr_decode_claims($Token, [UIntPtr]::new([uint64] $Token.Length), [ref] $buffer, [ref] $detail)
+    $buffer = [System.IntPtr]::Zero
+    $detail = [System.IntPtr]::Zero
+    $status = $script:Native::dxdr_decode_claims($Token, [System.UIntPtr]::new([uint64] $Token.Length), [ref] $buffer, [ref] $detail)
     if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail }
     else { ConvertFrom-DefenderJson (Read-DefenderBuffer $buffer) }
 }
@@ -480,18 +480,18 @@ function Read-DefenderClaims {
 
 function Open-DefenderConnection {
     # Prepares the connection's requests, gets the first token, and only then replaces the connection there was.
-    param([Collections.IDictionary] $Document, [string] $SecretName, [object] $Secret, [switch] $Renew, [int] $Timeout, [hashtable] $Failure)
+    param([System.Collections.IDictionary] $Document, [string] $SecretName, [object] $Secret, [switch] $Renew, [int] $Timeout, [hashtable] $Failure)
     Initialize-DefenderClient $Failure
     if ($null -ne $Failure.Record) { return }
-    $entry = @{ Handle = [IntPtr]::Zero; Json = $null; Value = $null; About = $null }
-    $renewal = @{ Handle = [IntPtr]::Zero; Json = $null; Value = $null; About = $null }
+    $entry = @{ Handle = [System.IntPtr]::Zero; Json = $null; Value = $null; About = $null }
+    $renewal = @{ Handle = [System.IntPtr]::Zero; Json = $null; Value = $null; About = $null }
     $opened = @{ Entry = $entry; Renewal = $renewal }
     try {
-        $json = [Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $Document))
+        $json = [System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $Document))
         $entry.Handle = New-DefenderRequest -Json $json -SecretName $SecretName -Secret $Secret -Failure $Failure
         if ($null -eq $Failure.Record -and $Document.grant -ne 'access_token') {
             $Document.cache = 'skip'
-            $json = [Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $Document))
+            $json = [System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $Document))
             $renewal.Handle = New-DefenderRequest -Json $json -SecretName $SecretName -Secret $Secret -Failure $Failure
         }
         if ($null -ne $Failure.Record) { return }
@@ -504,7 +504,7 @@ function Open-DefenderConnection {
     }
     finally {
         if ($null -ne $opened) {
-            foreach ($held in $opened.Entry, $opened.Renewal) { if ($held.Handle -ne [IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($held.Handle) } }
+            foreach ($held in $opened.Entry, $opened.Renewal) { if ($held.Handle -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($held.Handle) } }
         }
     }
 }
@@ -512,7 +512,7 @@ function Open-DefenderConnection {
 function Close-DefenderConnection {
     $closed = $script:Connection
     $script:Connection = $null
-    foreach ($held in $closed.Entry, $closed.Renewal) { if ($held.Handle -ne [IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($held.Handle) } }
+    foreach ($held in $closed.Entry, $closed.Renewal) { if ($held.Handle -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($held.Handle) } }
 }
 
 # ---- operations ----------------------------------------------------------------------------------------------------------------------
@@ -522,7 +522,7 @@ function Invoke-DefenderOperation {
     # error into $Failure.Record. Ctrl+C and Select-Object -First end it through the finally block.
     param(
         [ValidateSet('acquire_token', 'list_incidents', 'get_incident')] [string] $Kind,
-        [IntPtr] $Request,
+        [System.IntPtr] $Request,
         [byte[]] $Query,
         [int] $Timeout,
         [string] $ItemConverter,
@@ -534,22 +534,22 @@ function Invoke-DefenderOperation {
     Sync-DefenderEnvironment
     $native = $script:Native
     $limit = [uint32] ([long] $Timeout * 1000)
-    $op = [IntPtr]::Zero
-    $detail = [IntPtr]::Zero
-    $taken = [IntPtr]::Zero
+    $op = [System.IntPtr]::Zero
+    $detail = [System.IntPtr]::Zero
+    $taken = [System.IntPtr]::Zero
     $state = 0
     $progress = @{ Shown = $false; Deadline = $(if ($Timeout -gt 0) { [DateTime]::Now.AddSeconds($Timeout) }) }
     try {
         $status = switch ($Kind) {
             'acquire_token' { $native::dxdr_acquire_token_start($Request, $limit, [ref] $op, [ref] $detail); break }
-            'list_incidents' { $native::dxdr_list_incidents_start($Request, $Query, [UIntPtr]::new([uint64] $Query.Length), $limit, [ref] $op, [ref] $detail); break }
-            'get_incident' { $native::dxdr_get_incident_start($Request, $Query, [UIntPtr]::new([uint64] $Query.Length), $limit, [ref] $op, [ref] $detail); break }
+            'list_incidents' { $native::dxdr_list_incidents_start($Request, $Query, [System.UIntPtr]::new([uint64] $Query.Length), $limit, [ref] $op, [ref] $detail); break }
+            'get_incident' { $native::dxdr_get_incident_start($Request, $Query, [System.UIntPtr]::new([uint64] $Query.Length), $limit, [ref] $op, [ref] $detail); break }
         }
         if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail }
         while ($null -eq $Failure.Record -and $state -lt 3) {
             $status = $native::dxdr_op_wait($op, 100, [ref] $state)
             if ($status -ne 0) {
-                $Failure.Record = Read-DefenderFailure $status ([IntPtr]::Zero)
+                $Failure.Record = Read-DefenderFailure $status ([System.IntPtr]::Zero)
                 break
             }
             if ($state -eq 0) { continue }
@@ -577,23 +577,23 @@ function Invoke-DefenderOperation {
             else { $Failure.Record = Read-DefenderFailure $(if ($state -eq 5) { 2000 } else { $status }) $detail }
         }
         elseif ($Kind -eq 'acquire_token') {
-            $taken = [IntPtr]::Zero
+            $taken = [System.IntPtr]::Zero
             try {
                 $status = $native::dxdr_op_take_token($op, [ref] $taken, [ref] $detail)
                 if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail }
                 else { $Result.Token = Read-DefenderToken $taken $TokenEntry }
             }
-            finally { if ($taken -ne [IntPtr]::Zero) { $null = $native::dxdr_token_free($taken) } }
+            finally { if ($taken -ne [System.IntPtr]::Zero) { $null = $native::dxdr_token_free($taken) } }
         }
     }
     finally {
-        if ($op -ne [IntPtr]::Zero) {
+        if ($op -ne [System.IntPtr]::Zero) {
             $null = $native::dxdr_op_cancel($op)
             $null = $native::dxdr_op_free($op)
         }
         # A stop may fall between taking a buffer and reading it; freeing one that is already freed does nothing.
-        if ($taken -ne [IntPtr]::Zero) { $null = $native::dxdr_buf_free($taken) }
-        if ($detail -ne [IntPtr]::Zero) { $null = $native::dxdr_buf_free($detail) }
+        if ($taken -ne [System.IntPtr]::Zero) { $null = $native::dxdr_buf_free($taken) }
+        if ($detail -ne [System.IntPtr]::Zero) { $null = $native::dxdr_buf_free($detail) }
         if ($OwnsRequest) { $null = $native::dxdr_request_free($Request) }
     }
 }
@@ -601,7 +601,7 @@ function Invoke-DefenderOperation {
 function Get-DefenderTokenFor {
     # The token for an entry of Add-DefenderRequest, from the cache or by an operation. With a secret the request lives for this call only.
     param([hashtable] $Entry, [string] $SecretName, [object] $Secret, [bool] $ReadCache, [int] $Timeout, [hashtable] $Failure)
-    $owned = [IntPtr]::Zero
+    $owned = [System.IntPtr]::Zero
     try {
         $request = $Entry.Handle
         if ($SecretName) {
@@ -618,26 +618,26 @@ function Get-DefenderTokenFor {
         Invoke-DefenderOperation -Kind 'acquire_token' -Request $request -Timeout $Timeout -TokenEntry $Entry -Result $result -Failure $Failure
         if ($null -eq $Failure.Record) { $result.Token }
     }
-    finally { if ($owned -ne [IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($owned) } }
+    finally { if ($owned -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($owned) } }
 }
 
 function Send-DefenderReply {
     # Answers an event. The reply may be a secret: a SecureString goes through byte arrays that are wiped.
-    param([IntPtr] $Operation, [uint64] $EventId, [securestring] $Reply, [hashtable] $Failure)
-    $bstr = [IntPtr]::Zero
+    param([System.IntPtr] $Operation, [uint64] $EventId, [securestring] $Reply, [hashtable] $Failure)
+    $bstr = [System.IntPtr]::Zero
     $characters = [char[]]::new($Reply.Length)
     $bytes = $null
-    $detail = [IntPtr]::Zero
+    $detail = [System.IntPtr]::Zero
     try {
-        $bstr = [Runtime.InteropServices.Marshal]::SecureStringToBSTR($Reply)
-        [Runtime.InteropServices.Marshal]::Copy($bstr, $characters, 0, $characters.Length)
-        $bytes = [Text.Encoding]::UTF8.GetBytes($characters)
-        $status = $script:Native::dxdr_op_reply($Operation, $EventId, $bytes, [UIntPtr]::new([uint64] $bytes.Length), [ref] $detail)
+        $bstr = [System.Runtime.InteropServices.Marshal]::SecureStringToBSTR($Reply)
+        [System.Runtime.InteropServices.Marshal]::Copy($bstr, $characters, 0, $characters.Length)
+        $bytes = [System.Text.Encoding]::UTF8.GetBytes($characters)
+        $status = $script:Native::dxdr_op_reply($Operation, $EventId, $bytes, [System.UIntPtr]::new([uint64] $bytes.Length), [ref] $detail)
         if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail }
     }
     finally {
-        if ($bstr -ne [IntPtr]::Zero) { [Runtime.InteropServices.Marshal]::ZeroFreeBSTR($bstr) }
-        [Array]::Clear($characters, 0, $characters.Length)
-        if ($null -ne $bytes) { [Array]::Clear($bytes, 0, $bytes.Length) }
+        if ($bstr -ne [System.IntPtr]::Zero) { [System.Runtime.InteropServices.Marshal]::ZeroFreeBSTR($bstr) }
+        [System.Array]::Clear($characters, 0, $characters.Length)
+        if ($null -ne $bytes) { [System.Array]::Clear($bytes, 0, $bytes.Length) }
     }
 }

@@ -1,4 +1,18 @@
-# Tokens as objects. Views, ToString() and error records never show a token; Types.ps1xml and Format.ps1xml hold that side.
+# Tokens as objects. Views, ToString() and error records never show a token.
+
+# The objects' methods. They are added to each object, because scripts in a types file cost every import more than the calls together.
+$script:TokenMethods = @(
+    [psscriptmethod]::new('CreateAuthorizationHeader', {
+            $token = $this.AccessToken
+            if ($token -is [securestring]) { $token = [System.Net.NetworkCredential]::new('', $token).Password }
+            "$($this.AccessTokenType) $token"
+        })
+    [psscriptmethod]::new('ToString', {
+            $until = if ($this.ExpiresOn -is [System.DateTimeOffset]) { ', until ' + $this.ExpiresOn.ToString('u', [System.Globalization.CultureInfo]::InvariantCulture) }
+            "DefenderXdr.Token (hidden, $($this.AccessToken.Length) characters$until)"
+        })
+)
+$script:UserInfoToString = [psscriptmethod]::new('ToString', { [string] $this.DisplayableId })
 
 function ConvertTo-DefenderTokenAbout {
     # What is known of a token besides its text, ready for New-DefenderTokenObject.
@@ -6,11 +20,11 @@ function ConvertTo-DefenderTokenAbout {
     $user = Get-DefenderValue $Description 'user'
     $passwordExpires = Get-DefenderValue $user 'password_expires_on'
     $passwordUrl = $null
-    $null = [uri]::TryCreate([string](Get-DefenderValue $user 'password_change_url'), [UriKind]::Absolute, [ref] $passwordUrl)
+    $null = [uri]::TryCreate([string](Get-DefenderValue $user 'password_change_url'), [System.UriKind]::Absolute, [ref] $passwordUrl)
     $type = Get-DefenderValue $Description 'token_type'
-    @{
+    $about = @{
         TokenType     = if ($type) { $type } else { 'Bearer' }
-        ExpiresOn     = [DateTimeOffset]::FromUnixTimeSeconds($ExpiresOn)
+        ExpiresOn     = [System.DateTimeOffset]::FromUnixTimeSeconds($ExpiresOn)
         TenantId      = Get-DefenderValue $Description 'tenant_id'
         IdToken       = if ($IdToken) { $IdToken } else { $null }
         Authority     = Get-DefenderValue $Description 'authority'
@@ -28,11 +42,13 @@ function ConvertTo-DefenderTokenAbout {
             DisplayableId     = Get-DefenderValue $user 'displayable_id'
             GivenName         = Get-DefenderValue $user 'given_name'
             FamilyName        = Get-DefenderValue $user 'family_name'
-            PasswordExpiresOn = if ($null -ne $passwordExpires) { [DateTimeOffset]::FromUnixTimeSeconds($passwordExpires) } else { $null }
+            PasswordExpiresOn = if ($null -ne $passwordExpires) { [System.DateTimeOffset]::FromUnixTimeSeconds($passwordExpires) } else { $null }
             PasswordChangeUrl = $passwordUrl
             IdentityProvider  = Get-DefenderValue $user 'identity_provider'
         }
     }
+    $about.UserInfo.PSObject.Methods.Add($script:UserInfoToString)
+    $about
 }
 
 function New-DefenderTokenObject {
@@ -62,6 +78,7 @@ function New-DefenderTokenObject {
     }
     $object = [pscustomobject] $members
     $object.PSObject.TypeNames.Insert(0, 'DefenderXdr.Token')
+    foreach ($method in $script:TokenMethods) { $object.PSObject.Methods.Add($method) }
     $object
 }
 
@@ -81,12 +98,12 @@ function Get-DefenderTokenText {
     $characters = $null
     if ($Token -is [string]) { $characters = $Token.ToCharArray() }
     elseif ($Token -is [securestring]) {
-        $bstr = [Runtime.InteropServices.Marshal]::SecureStringToBSTR($Token)
+        $bstr = [System.Runtime.InteropServices.Marshal]::SecureStringToBSTR($Token)
         try {
             $characters = [char[]]::new($Token.Length)
-            [Runtime.InteropServices.Marshal]::Copy($bstr, $characters, 0, $characters.Length)
+            [System.Runtime.InteropServices.Marshal]::Copy($bstr, $characters, 0, $characters.Length)
         }
-        finally { [Runtime.InteropServices.Marshal]::ZeroFreeBSTR($bstr) }
+        finally { [System.Runtime.InteropServices.Marshal]::ZeroFreeBSTR($bstr) }
     }
     if ($null -eq $characters) { return }
     # A header's value is accepted as well as the bare token.
@@ -95,8 +112,8 @@ function Get-DefenderTokenText {
     while ($start -lt $end -and [char]::IsWhiteSpace($characters[$start])) { $start++ }
     while ($end -gt $start -and [char]::IsWhiteSpace($characters[$end - 1])) { $end-- }
     if ($end - $start -gt 7 -and [string]::new($characters, $start, 7) -eq 'Bearer ') { $start += 7 }
-    $bytes = [Text.Encoding]::UTF8.GetBytes($characters, $start, $end - $start)
-    [Array]::Clear($characters, 0, $characters.Length)
+    $bytes = [System.Text.Encoding]::UTF8.GetBytes($characters, $start, $end - $start)
+    [System.Array]::Clear($characters, 0, $characters.Length)
     , $bytes
 }
 
@@ -139,5 +156,5 @@ function ConvertFrom-DefenderSeconds {
     # Unix seconds as DateTimeOffset; nothing for a number no date can hold.
     param([object] $Seconds)
     if ($Seconds -isnot [long] -or $Seconds -lt -62135596800 -or $Seconds -gt 253402300799) { return }
-    [DateTimeOffset]::FromUnixTimeSeconds($Seconds)
+    [System.DateTimeOffset]::FromUnixTimeSeconds($Seconds)
 }

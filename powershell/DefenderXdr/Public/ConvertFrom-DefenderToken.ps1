@@ -51,7 +51,7 @@ function ConvertFrom-DefenderToken {
         if ($null -eq $failure.Record) {
             Initialize-DefenderNative $failure
             if ($null -eq $failure.Record) { $reading = Read-DefenderClaims $bytes $failure }
-            [Array]::Clear($bytes, 0, $bytes.Length)
+            [System.Array]::Clear($bytes, 0, $bytes.Length)
         }
         if ($null -ne $failure.Record) { $PSCmdlet.WriteError($failure.Record) }
         else { ConvertTo-DefenderTokenClaims $reading }

@@ -107,7 +107,7 @@ function Get-ADALToken {
         [Parameter(Mandatory, ParameterSetName = 'ClientAssertionCertificate')]
         [Parameter(Mandatory, ParameterSetName = 'ClientAssertionCertificate-AuthorizationCode')]
         [Parameter(Mandatory, ParameterSetName = 'ClientAssertionCertificate-OnBehalfOf')]
-        [Security.Cryptography.X509Certificates.X509Certificate2] $ClientAssertionCertificate,
+        [System.Security.Cryptography.X509Certificates.X509Certificate2] $ClientAssertionCertificate,
 
         [Parameter(Mandatory, ParameterSetName = 'ClientSecret-AuthorizationCode')]
         [Parameter(Mandatory, ParameterSetName = 'ClientAssertionCertificate-AuthorizationCode')]
@@ -164,7 +164,7 @@ function Get-ADALToken {
     # The arguments, as the key of what was prepared for them.
     $key = $kind, $TenantId, $Authority, $Resource, $ClientId, $RedirectUri.OriginalString, $PromptBehavior, $UserId, $UserIdType, $extraQueryParameters -join "`0"
     $entry = $null
-    if ($script:Client -ne [IntPtr]::Zero -and (Test-DefenderTarget)) { $entry = $script:Requests[$key] }
+    if ($script:Client -ne [System.IntPtr]::Zero -and (Test-DefenderTarget)) { $entry = $script:Requests[$key] }
     if ($null -eq $entry) {
         $entry = New-AdalRequest -Kind $kind -Key $key -TenantId $TenantId -Authority $Authority -Resource $Resource -ClientId $ClientId -RedirectUri $RedirectUri `
             -PromptBehavior $PromptBehavior -UserId $UserId -UserIdType $UserIdType -ExtraQuery $extraQueryParameters -Failure $failure

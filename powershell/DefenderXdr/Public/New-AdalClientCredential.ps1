@@ -29,7 +29,7 @@ function New-AdalClientCredential {
     .LINK
     Get-ADALToken
     #>
-    [Diagnostics.CodeAnalysis.SuppressMessageAttribute('PSUseShouldProcessForStateChangingFunctions', '', Justification = 'Makes an object in memory.')]
+    [System.Diagnostics.CodeAnalysis.SuppressMessageAttribute('PSUseShouldProcessForStateChangingFunctions', '', Justification = 'Makes an object in memory.')]
     [CmdletBinding(DefaultParameterSetName = 'ClientId')]
     [OutputType('DefenderXdr.ClientCredential')]
     param(
@@ -46,7 +46,7 @@ function New-AdalClientCredential {
         [securestring] $ClientSecret,
 
         [Parameter(Mandatory, ParameterSetName = 'ClientAssertionCertificate', Position = 2)]
-        [Security.Cryptography.X509Certificates.X509Certificate2] $ClientAssertionCertificate
+        [System.Security.Cryptography.X509Certificates.X509Certificate2] $ClientAssertionCertificate
     )
 
     process {
@@ -57,7 +57,7 @@ function New-AdalClientCredential {
                 if (-not $id) { $id = $InputObject.UserName }
                 $secret = $InputObject.Password
             }
-            elseif ($InputObject -is [Net.NetworkCredential]) {
+            elseif ($InputObject -is [System.Net.NetworkCredential]) {
                 if (-not $id) { $id = $InputObject.UserName }
                 $secret = $InputObject.SecurePassword
             }

@@ -22,7 +22,7 @@ function New-AdalUserIdentifier {
     .LINK
     Get-ADALToken
     #>
-    [Diagnostics.CodeAnalysis.SuppressMessageAttribute('PSUseShouldProcessForStateChangingFunctions', '', Justification = 'Makes an object in memory.')]
+    [System.Diagnostics.CodeAnalysis.SuppressMessageAttribute('PSUseShouldProcessForStateChangingFunctions', '', Justification = 'Makes an object in memory.')]
     [CmdletBinding()]
     [OutputType('DefenderXdr.UserIdentifier')]
     param(
@@ -45,5 +45,6 @@ function New-AdalUserIdentifier {
         Type       = $name
     }
     $identifier.PSObject.TypeNames.Insert(0, 'DefenderXdr.UserIdentifier')
+    $identifier.PSObject.Methods.Add([psscriptmethod]::new('ToString', { [string] $this.Id }))
     $identifier
 }
