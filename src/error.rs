@@ -340,9 +340,18 @@ impl Error {
         &self.0.message
     }
 
-    /// What to do next.
+    /// What to do next: said where the error was made, else what helps with all of its kind.
     pub fn hint(&self) -> Option<&str> {
-        self.0.hint.as_deref()
+        self.0.hint.as_deref().or(match self.0.code.value() {
+            1000..2000 => Some("correct the argument; the header describes each"),
+            2003 => Some("please report it with the trace of DEFENDER_XDR_LOG"),
+            3000..4000 => Some("check that no proxy or other machine answers in the service's place, and try again"),
+            4000..6000 => Some("start the sign-in again; for support, give the correlation id"),
+            6000..7000 => Some("try again later"),
+            8000..9000 => Some("acquire a new token"),
+            9000..10000 => Some("for support, give the trace id"),
+            _ => None,
+        })
     }
 
     /// The first AADSTS number of the answer. It refines name and hint; nothing is decided by it.
@@ -506,7 +515,7 @@ impl Error {
         put("code", json!(d.code.value()));
         put("name", json!(d.code.name()));
         put("message", json!(d.message));
-        put("hint", json!(d.hint));
+        put("hint", json!(self.hint()));
         put("aadsts", json!(d.aadsts));
         put("oauth_error", json!(d.oauth_error));
         put("suberror", json!(d.suberror));
@@ -523,7 +532,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.0.code, self.0.message)?;
-        if let Some(hint) = &self.0.hint {
+        if let Some(hint) = self.hint() {
             write!(f, " ({hint})")?;
         }
         Ok(())

@@ -1,0 +1,265 @@
+//! What a token call does when the network or the server misbehaves: the right code, one clear line, a hint, no secret, and the next call works.
+
+mod scripted;
+
+use std::time::{Duration, Instant};
+
+use defender_xdr::client::Cancel;
+use defender_xdr::error::{Code, Error};
+use scripted::{CLIENT, SECRET, Scripted, Step, TENANT, VirtualClock, app_request, virtual_client};
+
+/// One call against a script; the next call on the same request must work.
+fn fail(steps: Vec<Step>) -> (Error, Vec<String>, Vec<Duration>) {
+    let count = steps.len();
+    let server = Scripted::start(steps);
+    let clock = VirtualClock::new();
+    let client = virtual_client(&clock);
+    let request = app_request(&client, &format!("{}/{TENANT}", server.origin), CLIENT, SECRET);
+    let error = request.acquire_now(None, None).map(|_| ()).unwrap_err();
+    let (seen, waits) = (server.seen(), clock.waits());
+    assert_eq!(seen.len(), count, "calls made: {error}");
+    let text = format!("{error} {error:?} {}", error.to_json());
+    assert!(!text.contains(SECRET) && !text.contains("canary"), "{text}");
+    assert!(!error.message().contains('\n') && !error.message().is_empty());
+    assert!(error.hint().is_some(), "{error}");
+    server.add(Step::token());
+    let (token, from_cache) = request.acquire_now(None, None).unwrap();
+    assert_eq!((token.value(), from_cache), ("aaa.bbb.ccc", false));
+    (error, seen, waits)
+}
+
+fn code(steps: Vec<Step>) -> Code {
+    fail(steps).0.code()
+}
+
+#[test]
+fn a_refused_connection_is_tried_once_more() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let clock = VirtualClock::new();
+    let client = virtual_client(&clock);
+    let request = app_request(&client, &format!("{origin}/{TENANT}"), CLIENT, SECRET);
+    let error = request.acquire_now(None, None).map(|_| ()).unwrap_err();
+    assert_eq!(error.code(), Code::Connect);
+    assert!(error.message().contains(origin.trim_start_matches("http://")), "{error}");
+    assert_eq!(clock.waits().len(), 1);
+    assert!(error.is_retryable() && error.is_network());
+}
+
+#[test]
+fn answers_that_are_no_token_answers() {
+    assert_eq!(
+        code(vec![Step::answer(
+            200,
+            &[("Content-Type", "text/html")],
+            b"<html>Welcome to the hotel</html>"
+        )]),
+        Code::CaptivePortal
+    );
+    assert_eq!(code(vec![Step::json(200, "")]), Code::NotJson);
+    assert_eq!(code(vec![Step::json(200, "[]")]), Code::NotJson);
+    assert_eq!(code(vec![Step::json(200, "null")]), Code::NotJson);
+    assert_eq!(code(vec![Step::json(200, "{\"access_token\":\"x\"")]), Code::NotJson);
+    assert_eq!(code(vec![Step::json(200, "{}")]), Code::NotJson);
+    assert_eq!(
+        code(vec![Step::json(200, &format!("{}{}", "[".repeat(20_000), "]".repeat(20_000)))]),
+        Code::NotJson
+    );
+    assert_eq!(
+        code(vec![Step::json(200, r#"{"access_token":"x","token_type":"pop"}"#)]),
+        Code::OauthOther
+    );
+    assert_eq!(
+        code(vec![Step::json(200, "{\"access_token\":\"a\\r\\nX-Evil: 1\"}")]),
+        Code::NotJson
+    );
+    assert_eq!(code(vec![Step::answer(200, &[], &[0xff, 0xfe, b'{', 0])]), Code::NotJson);
+    assert_eq!(code(vec![Step::Raw(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec())]), Code::BadHttp);
+}
+
+#[test]
+fn a_byte_order_mark_is_accepted() {
+    let server = Scripted::start([Step::answer(200, &[], b"\xef\xbb\xbf{\"access_token\":\"abc\",\"expires_in\":60}")]);
+    let client = scripted::client(r#"{"cache":"private"}"#);
+    let request = app_request(&client, &format!("{}/{TENANT}", server.origin), CLIENT, SECRET);
+    assert_eq!(request.acquire_now(None, None).unwrap().0.value(), "abc");
+}
+
+#[test]
+fn redirects_are_refused_and_the_secret_stays() {
+    let target = Scripted::start([]);
+    for status in [301, 302, 307, 308] {
+        let (error, _, _) = fail(vec![Step::answer(
+            status,
+            &[("Location", &format!("{}/steal", target.origin))],
+            b"",
+        )]);
+        assert_eq!((error.code(), error.http_status()), (Code::RedirectRefused, Some(status)));
+    }
+    assert!(target.seen().is_empty());
+}
+
+#[test]
+fn an_answer_beyond_its_limit_is_cut_off() {
+    let huge = vec![b' '; (1 << 20) + 1];
+    assert_eq!(code(vec![Step::answer(200, &[], &huge)]), Code::BodyTooLarge);
+    // Without a length, what counts is what comes.
+    let unannounced = [b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".as_slice(), &huge].concat();
+    assert_eq!(code(vec![Step::Raw(unannounced)]), Code::BodyTooLarge);
+}
+
+#[test]
+fn an_answer_that_ends_early_is_named_and_not_repeated() {
+    assert_eq!(
+        code(vec![Step::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"access".to_vec())]),
+        Code::Truncated
+    );
+    assert_eq!(code(vec![Step::Drop]), Code::Reset);
+}
+
+#[test]
+fn a_server_fault_is_tried_once_more_then_told() {
+    let (error, _, waits) = fail(vec![
+        Step::json(500, "oops"),
+        Step::answer(503, &[("x-ms-request-id", "trace-1")], b""),
+    ]);
+    assert_eq!((error.code(), error.http_status()), (Code::ServerUnavailable, Some(503)));
+    assert!(error.is_retryable());
+    assert_eq!(waits, [Duration::from_millis(500)]);
+    assert!(error.to_json()["trace_id"] == "trace-1" && error.correlation_id().is_some());
+    assert_eq!(code(vec![Step::json(500, "{}"), Step::json(500, "{}")]), Code::ServerError);
+}
+
+#[test]
+fn retry_after_is_waited_for_within_the_limit_and_told_beyond_it() {
+    let server = Scripted::start([Step::answer(429, &[("Retry-After", "3")], b"{}"), Step::token()]);
+    let clock = VirtualClock::new();
+    let client = virtual_client(&clock);
+    let request = app_request(&client, &format!("{}/{TENANT}", server.origin), CLIENT, SECRET);
+    assert!(request.acquire_now(None, None).is_ok());
+    assert_eq!(clock.waits(), [Duration::from_secs(3)]);
+
+    let (error, _, waits) = fail(vec![Step::answer(429, &[("Retry-After", "999999999")], b"{}")]);
+    assert_eq!((error.code(), error.retry_after_ms()), (Code::Throttled, Some(3_600_000)));
+    assert!(waits.is_empty() && error.is_throttled());
+}
+
+#[test]
+fn silence_ends_at_the_limit_and_at_a_cancel() {
+    let server = Scripted::start([Step::Silence, Step::Silence, Step::token()]);
+    let client = scripted::client(r#"{"cache":"private"}"#);
+    let request = app_request(&client, &format!("{}/{TENANT}", server.origin), CLIENT, SECRET);
+    let error = request.acquire_now(Some(Duration::from_millis(50)), None).map(|_| ()).unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+
+    let cancel = Cancel::default();
+    std::thread::scope(|scope| {
+        let call = scope.spawn(|| request.acquire_now(None, Some(&cancel)).map(|_| ()).unwrap_err());
+        // The call is under way once the server has its request.
+        let began = Instant::now();
+        while server.seen().len() < 2 {
+            assert!(began.elapsed() < Duration::from_secs(20));
+            std::thread::yield_now();
+        }
+        cancel.trigger();
+        assert!(call.join().unwrap().is_cancelled());
+    });
+    assert!(
+        request.acquire_now(None, Some(&cancel)).map(|_| ()).unwrap_err().is_cancelled(),
+        "a triggered signal stays so"
+    );
+    assert!(request.acquire_now(None, None).is_ok());
+}
+
+#[test]
+fn error_texts_of_a_server_are_made_safe() {
+    let body = serde_json::json!({
+        "error": "invalid_client",
+        "error_description": format!("AADSTS7000215: wrong: {SECRET}\u{1b}[31m\r\nTrace ID: x {}", "y".repeat(1 << 19)),
+        "error_codes": [7000215],
+        "correlation_id": "corr-1",
+        "trace_id": "trace-1",
+    });
+    let (error, _, _) = fail(vec![Step::json(401, &body.to_string())]);
+    assert_eq!(
+        (error.code(), error.aadsts(), error.oauth_error()),
+        (Code::BadSecret, Some(7_000_215), Some("invalid_client"))
+    );
+    assert!(error.message().len() < 2200 && !error.message().contains('\u{1b}'));
+    assert_eq!(error.correlation_id(), Some("corr-1"));
+    assert!(error.hint().unwrap().contains("not its Secret ID"));
+}
+
+#[test]
+fn what_is_decided_is_decided_by_error_and_suberror() {
+    let with = |error: &str, suberror: &str, number: u32| {
+        let body = serde_json::json!({"error": error, "suberror": suberror, "error_description": "AADSTS: words", "error_codes": [number]});
+        code(vec![Step::json(400, &body.to_string())])
+    };
+    assert_eq!(with("invalid_grant", "", 50076), Code::MfaRequired);
+    assert_eq!(with("invalid_grant", "consent_required", 0), Code::ConsentRequired);
+    assert_eq!(with("invalid_grant", "protection_policy_required", 0), Code::BlockedByPolicy);
+    assert_eq!(with("invalid_grant", "bad_token", 0), Code::InvalidGrant);
+    assert_eq!(with("interaction_required", "", 999_999_999), Code::InteractionRequired);
+    assert_eq!(with("never_seen_before", "nor_this", 999_999_999), Code::OauthOther);
+    assert_eq!(with("invalid_request", "", 90002), Code::TenantNotFound);
+    assert_eq!(with("unauthorized_client", "", 700016), Code::AppNotFound);
+    assert_eq!(with("invalid_client", "", 7000222), Code::SecretExpired);
+    let challenge = serde_json::json!({"error": "interaction_required", "error_description": "x", "error_codes": [50158], "claims": "{\"access_token\":{}}"});
+    let (error, _, _) = fail(vec![Step::json(400, &challenge.to_string())]);
+    assert_eq!(
+        (error.code(), error.claims()),
+        (Code::ClaimsChallenge, Some("{\"access_token\":{}}"))
+    );
+}
+
+#[test]
+fn every_request_carries_its_id_and_the_user_agent() {
+    let server = Scripted::start([Step::token()]);
+    let client = scripted::client(r#"{"cache":"private","application":"Runbook/7"}"#);
+    let request = app_request(&client, &format!("{}/{TENANT}", server.origin), CLIENT, SECRET);
+    let (token, _) = request.acquire_now(None, None).unwrap();
+    let sent = server.seen().remove(0);
+    let header = |name: &str| {
+        sent.lines()
+            .find_map(|line| {
+                line.split_once(": ")
+                    .filter(|(key, _)| key.eq_ignore_ascii_case(name))
+                    .map(|(_, value)| value.to_owned())
+            })
+            .unwrap_or_default()
+    };
+    assert_eq!(header("client-request-id").len(), 36);
+    assert!(header("user-agent").starts_with("Runbook/7 defender-xdr/"));
+    // v1: numbers come as strings, and this one was asked with a resource.
+    let description = serde_json::to_value(token.describe(false)).unwrap();
+    assert_eq!(description["extended_expires_on"], description["expires_on"]);
+    assert_eq!(
+        description["expires_on"].as_i64().unwrap() - description["acquired_on"].as_i64().unwrap(),
+        3599
+    );
+    assert!(sent.starts_with(&format!("POST /{TENANT}/oauth2/token HTTP/1.1")));
+    assert!(sent.contains("resource=https%3A%2F%2Fapi.security.microsoft.com"));
+}
+
+#[test]
+fn plain_http_goes_to_loopback_only_and_bad_settings_are_named() {
+    use defender_xdr::client::Client;
+    for (config, word) in [
+        (r#"{"proxy":"http://user:pw@p.example:1"}"#, "HTTPS_PROXY"),
+        (r#"{"ca_file":"roots.pem"}"#, "absolute"),
+        (r#"{"ca_file":"/nonexistent/roots.pem"}"#, "cannot be read"),
+        (r#"{"timeout_ms":0}"#, "timeout_ms"),
+        (r#"{"tiemout_ms":1}"#, "tiemout_ms"),
+        (r#"{"application":"a\u0007b"}"#, "application"),
+        (r#"{"emulator":"http://192.0.2.1:80/0123456789abcdef"}"#, "EMULATOR"),
+        ("[1]", "configuration"),
+        ("{", "configuration"),
+    ] {
+        let error = Client::new(config.as_bytes()).map(|_| ()).unwrap_err();
+        assert_eq!(error.code(), Code::BadArgument, "{config}");
+        assert!(format!("{error}").contains(word), "{config}: {error}");
+    }
+    assert_eq!(Client::new(&[b'"', 0xff]).map(|_| ()).unwrap_err().code(), Code::BadUtf8);
+}

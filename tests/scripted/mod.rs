@@ -1,0 +1,177 @@
+//! A server that answers from a script and remembers what it was sent, and a clock that moves only when it is waited on.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use defender_xdr::client::{Client, PreparedRequest};
+use defender_xdr::clock::{BoxFuture, Clock, SystemRandom};
+use defender_xdr::secret::Secret;
+
+pub const TENANT: &str = "8e58f0bf-3f7c-4dc0-90c3-f13a92d07897";
+pub const CLIENT: &str = "22869222-3c51-4d11-ad15-99b70e71c548";
+pub const SECRET: &str = "canary-secret-0123456789-!~";
+
+/// What the server does with one request.
+#[derive(Clone)]
+pub enum Step {
+    /// Sends these bytes and closes.
+    Raw(Vec<u8>),
+    /// Accepts, and says nothing until the client goes.
+    Silence,
+    /// Closes at once.
+    Drop,
+}
+
+impl Step {
+    pub fn answer(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Step {
+        let mut head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n", body.len());
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        Step::Raw([head.as_bytes(), body].concat())
+    }
+
+    pub fn json(status: u16, body: &str) -> Step {
+        Step::answer(status, &[("Content-Type", "application/json")], body.as_bytes())
+    }
+
+    pub fn token() -> Step {
+        Step::json(
+            200,
+            r#"{"token_type":"Bearer","expires_in":"3599","ext_expires_in":"3599","access_token":"aaa.bbb.ccc"}"#,
+        )
+    }
+}
+
+pub struct Scripted {
+    pub origin: String,
+    script: Arc<Mutex<VecDeque<Step>>>,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Scripted {
+    pub fn start(steps: impl IntoIterator<Item = Step>) -> Scripted {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let script = Arc::new(Mutex::new(steps.into_iter().collect::<VecDeque<_>>()));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (steps, log) = (Arc::clone(&script), Arc::clone(&seen));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else { return };
+                let (steps, log) = (Arc::clone(&steps), Arc::clone(&log));
+                std::thread::spawn(move || serve(stream, &steps, &log));
+            }
+        });
+        Scripted { origin, script, seen }
+    }
+
+    pub fn add(&self, step: Step) {
+        self.script.lock().unwrap().push_back(step);
+    }
+
+    /// The requests so far, each with head and body.
+    pub fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+fn serve(mut stream: TcpStream, steps: &Mutex<VecDeque<Step>>, log: &Mutex<Vec<String>>) {
+    let mut bytes = Vec::new();
+    let mut chunk = [0u8; 4096];
+    let complete = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let Some(head) = text.find("\r\n\r\n") else { return false };
+        let length = text
+            .lines()
+            .find_map(|line| {
+                line.to_ascii_lowercase()
+                    .strip_prefix("content-length:")
+                    .map(|n| n.trim().parse::<usize>().unwrap())
+            })
+            .unwrap_or(0);
+        bytes.len() >= head + 4 + length
+    };
+    while !complete(&bytes) {
+        match stream.read(&mut chunk) {
+            Ok(0) | Err(_) => return,
+            Ok(n) => bytes.extend_from_slice(&chunk[..n]),
+        }
+    }
+    log.lock().unwrap().push(String::from_utf8_lossy(&bytes).into_owned());
+    let step = steps
+        .lock()
+        .unwrap()
+        .pop_front()
+        .unwrap_or(Step::json(500, r#"{"error":"script_is_over"}"#));
+    match step {
+        Step::Raw(answer) => {
+            let _ = stream.write_all(&answer);
+        }
+        Step::Silence => while matches!(stream.read(&mut chunk), Ok(n) if n > 0) {},
+        Step::Drop => {}
+    }
+}
+
+/// Stands still, except that every wait is over at once and moves it.
+pub struct VirtualClock {
+    now_ms: AtomicI64,
+    waits: Mutex<Vec<Duration>>,
+}
+
+impl VirtualClock {
+    pub fn new() -> Arc<VirtualClock> {
+        Arc::new(VirtualClock {
+            now_ms: AtomicI64::new(1_790_000_000_000),
+            waits: Mutex::default(),
+        })
+    }
+
+    pub fn advance(&self, seconds: i64) {
+        self.now_ms.fetch_add(seconds * 1000, Ordering::SeqCst);
+    }
+
+    pub fn waits(&self) -> Vec<Duration> {
+        self.waits.lock().unwrap().clone()
+    }
+}
+
+impl Clock for VirtualClock {
+    fn unix_ms(&self) -> i64 {
+        self.now_ms.load(Ordering::SeqCst)
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.now_ms
+            .fetch_add(i64::try_from(duration.as_millis()).unwrap(), Ordering::SeqCst);
+        self.waits.lock().unwrap().push(duration);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+pub fn client(config: &str) -> Arc<Client> {
+    Client::new(config.as_bytes()).unwrap()
+}
+
+pub fn virtual_client(clock: &Arc<VirtualClock>) -> Arc<Client> {
+    Client::with(
+        br#"{"cache":"private"}"#,
+        Arc::clone(clock) as Arc<dyn Clock>,
+        Arc::new(SystemRandom),
+    )
+    .unwrap()
+}
+
+/// A request of an app that signs in by itself, at any authority.
+pub fn app_request(client: &Arc<Client>, authority: &str, client_id: &str, secret: &str) -> Arc<PreparedRequest> {
+    let json = serde_json::json!({"grant": "client_credentials", "authority": authority, "client_id": client_id, "resource": "https://api.security.microsoft.com"});
+    let request = PreparedRequest::new(client, json.to_string().as_bytes()).unwrap();
+    request.set_secret("client_secret", &Secret::new(secret.to_owned())).unwrap();
+    request
+}
