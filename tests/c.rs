@@ -1,0 +1,317 @@
+//! The C ABI as C sees it: the programs of `tests/c` and `examples/c`, compiled, run against an emulator, and held against the header.
+
+#![cfg(unix)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test crate")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use support::{cdylib, cdylib_with_hooks, emulator, emulator_program, on_path, root, run, scratch, send_to, skip};
+
+const STRICT: &[&str] = &["-Wall", "-Wextra", "-Werror", "-pedantic", "-pthread", "-g"];
+const LIMIT: Duration = Duration::from_secs(250);
+
+/// A folder to link with: the library under the names that the linker and the loader look for.
+fn link_folder(library: &Path, name: &str) -> PathBuf {
+    let folder = scratch(&format!("c-{name}-{}", if cfg!(debug_assertions) { "debug" } else { "release" }));
+    for file in [
+        "libdefender_xdr.so",
+        "libdefender_xdr.so.1",
+        "libdefender_xdr.dylib",
+        "libdefender_xdr.1.dylib",
+    ] {
+        let link = folder.join(file);
+        let _ = std::fs::remove_file(&link);
+        symlink(library, &link).unwrap();
+    }
+    folder
+}
+
+fn plain() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| link_folder(cdylib(), "plain"))
+}
+
+fn hooked() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| link_folder(cdylib_with_hooks(), "hooks"))
+}
+
+fn compiler(variable: &str, default: &str) -> Option<PathBuf> {
+    let name = std::env::var(variable).unwrap_or_else(|_| default.to_owned());
+    on_path(&name).or_else(|| Some(PathBuf::from(name)).filter(|path| path.is_absolute()))
+}
+
+/// Compiles a program without a warning.
+fn compile(compiler: &Path, standard: &str, source: &Path, link: &Path) -> PathBuf {
+    let program = link.join(source.file_stem().unwrap());
+    let mut command = Command::new(compiler);
+    command
+        .arg(standard)
+        .args(STRICT)
+        .arg(format!("-DPACKAGE_VERSION=\"{}\"", env!("CARGO_PKG_VERSION")));
+    command
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg("-I")
+        .arg(root().join("tests/c"))
+        .arg(source)
+        .arg("-o")
+        .arg(&program);
+    command
+        .arg("-L")
+        .arg(link)
+        .arg("-ldefender_xdr")
+        .arg(format!("-Wl,-rpath,{}", link.display()));
+    let ran = run(&mut command, LIMIT);
+    assert!(ran.status.success() && ran.stderr.is_empty(), "{command:?}: {}", ran.said());
+    program
+}
+
+fn compile_c(source: &str, link: &Path) -> Option<PathBuf> {
+    let Some(cc) = compiler("CC", "cc") else {
+        skip(source, "there is no C compiler (cc) on PATH");
+        return None;
+    };
+    Some(compile(&cc, "-std=c11", &root().join(source), link))
+}
+
+/// Compiles a program of `tests/c`, runs it, and requires that all its checks passed and that it kept standard error clean.
+fn holds(name: &str, link: &Path) {
+    let Some(program) = compile_c(&format!("tests/c/{name}.c"), link) else {
+        return;
+    };
+    let emulator = emulator();
+    let mut command = Command::new(program);
+    send_to(&mut command, &emulator);
+    let ran = run(&mut command, LIMIT);
+    assert!(ran.status.success() && ran.stdout.contains(" 0 failed"), "{name}: {}", ran.said());
+    assert!(ran.stderr.is_empty(), "{name} wrote to standard error: {}", ran.said());
+}
+
+#[test]
+fn conventions() {
+    holds("conventions", plain());
+}
+
+#[test]
+fn handles() {
+    holds("handles", plain());
+}
+
+#[test]
+fn panic() {
+    holds("panic", hooked());
+}
+
+#[test]
+fn sign_in() {
+    holds("sign_in", plain());
+}
+
+#[test]
+fn incidents() {
+    holds("incidents", plain());
+}
+
+#[test]
+fn cancel() {
+    holds("cancel", plain());
+}
+
+#[test]
+fn fork() {
+    holds("fork", plain());
+}
+
+#[test]
+fn signals() {
+    holds("signals", plain());
+}
+
+#[test]
+fn the_header_serves_cpp() {
+    let Some(cxx) = compiler("CXX", "c++") else {
+        skip("the_header_serves_cpp", "there is no C++ compiler (c++) on PATH");
+        return;
+    };
+    for standard in ["-std=c++11", "-std=c++20"] {
+        let program = compile(&cxx, standard, &root().join("tests/c/header.cpp"), plain());
+        let ran = run(&mut Command::new(program), LIMIT);
+        assert!(ran.status.success(), "{standard}: {}", ran.said());
+    }
+}
+
+/// Without comments and preprocessor lines.
+fn code_of(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut code = String::new();
+    let mut rest = text.as_str();
+    while let Some((before, after)) = rest.split_once("/*") {
+        code.push_str(before);
+        rest = after.split_once("*/").map_or("", |(_, rest)| rest);
+    }
+    code.push_str(rest);
+    code
+}
+
+/// Identifiers with a prefix that are called or declared: `name(`.
+fn calls(code: &str, prefix: &str) -> BTreeSet<String> {
+    words(code, prefix)
+        .filter(|(_, behind)| behind.starts_with('('))
+        .map(|(word, _)| word.to_owned())
+        .collect()
+}
+
+fn words<'a>(code: &'a str, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    code.match_indices(prefix).filter_map(move |(at, _)| {
+        let in_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if code[..at].ends_with(in_word) {
+            return None;
+        }
+        let end = code[at..].find(|c| !in_word(c)).map_or(code.len(), |len| at + len);
+        Some((&code[at..end], &code[end..]))
+    })
+}
+
+fn header_functions() -> BTreeSet<String> {
+    calls(&code_of(&root().join("include/defender_xdr.h")), "dxdr_")
+}
+
+#[test]
+fn every_function_is_called_and_every_status_is_named() {
+    let declared = header_functions();
+    assert!(declared.len() > 30, "{declared:?}");
+    let conventions = code_of(&root().join("tests/c/conventions.c"));
+    let here = calls(&conventions, "dxdr_");
+    let missing: Vec<_> = declared.difference(&here).collect();
+    assert!(missing.is_empty(), "conventions.c says nothing of {missing:?}");
+
+    let mut elsewhere = BTreeSet::new();
+    for entry in std::fs::read_dir(root().join("tests/c")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().is_some_and(|name| name != "conventions.c") {
+            elsewhere.extend(calls(&code_of(&path), "dxdr_"));
+        }
+    }
+    let unused: Vec<_> = declared
+        .difference(&elsewhere)
+        .filter(|name| !["dxdr_version", "dxdr_abi_version"].contains(&name.as_str()))
+        .collect();
+    assert!(unused.is_empty(), "no program of tests/c but conventions.c uses {unused:?}");
+
+    let header = code_of(&root().join("include/defender_xdr.h"));
+    for (status, _) in words(&header, "DXDR_STATUS_") {
+        let name = status.trim_start_matches("DXDR_STATUS_");
+        assert!(conventions.contains(&format!("S({name},")), "conventions.c does not name {status}");
+    }
+}
+
+/// The library exports the header's functions and nothing else.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_library_exports_the_header_and_nothing_else() {
+    let Some(nm) = on_path("nm") else {
+        skip("the_library_exports_the_header_and_nothing_else", "there is no nm on PATH");
+        return;
+    };
+    for (library, extra) in [(cdylib(), &[][..]), (cdylib_with_hooks(), &["dxdr_test_panic"][..])] {
+        let ran = run(Command::new(&nm).args(["-D", "--defined-only"]).arg(library), LIMIT);
+        assert!(ran.status.success(), "{}", ran.said());
+        let exported: BTreeSet<String> = ran
+            .stdout
+            .lines()
+            .filter_map(|line| line.split_whitespace().nth(2))
+            .map(str::to_owned)
+            .collect();
+        let mut declared = header_functions();
+        declared.extend(extra.iter().map(|name| (*name).to_owned()));
+        assert_eq!(exported, declared, "{}", library.display());
+    }
+}
+
+/// The example that the guide quotes: with a secret, and with a person at the browser.
+#[test]
+fn the_example_signs_in_and_prints_incidents() {
+    let Some(program) = compile_c("examples/c/incidents.c", plain()) else {
+        return;
+    };
+    let emulator = emulator();
+    let ready = emulator.ready();
+    let example = |client_id: &str, secret: Option<&str>| {
+        let mut command = Command::new(&program);
+        send_to(&mut command, &emulator);
+        command.env_remove("AZURE_CLIENT_SECRET").args([&ready.tenant_id, client_id]);
+        match secret {
+            Some(secret) => command.env("AZURE_CLIENT_SECRET", secret),
+            None => command.env("BROWSER", format!("{} browse", emulator_program().display())),
+        };
+        run(&mut command, LIMIT)
+    };
+
+    let app = example(&ready.confidential_client_id, Some(SECRET));
+    assert!(app.status.success(), "{}", app.said());
+    let lines: Vec<serde_json::Value> = app.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        lines[0]["summary"]["app_id"],
+        ready.confidential_client_id.as_str(),
+        "{}",
+        app.said()
+    );
+    assert_eq!(lines[0]["summary"]["permission_kind"], "application");
+    assert!(
+        lines.len() > 5 && lines[1..].iter().all(|incident| incident["incidentId"].is_number()),
+        "{}",
+        app.said()
+    );
+
+    let person = example(&ready.public_client_id, None);
+    assert!(person.status.success(), "{}", person.said());
+    let first: serde_json::Value = serde_json::from_str(person.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!(first["summary"]["user"], "adele@fabrikam.example", "{}", person.said());
+
+    let wrong = example(&ready.confidential_client_id, Some("not-the-secret"));
+    assert_eq!(wrong.status.code(), Some(1), "{}", wrong.said());
+    assert!(
+        wrong.stderr.contains("BAD_SECRET") && !wrong.said().contains("not-the-secret"),
+        "{}",
+        wrong.said()
+    );
+    let none = run(Command::new(&program).env_remove("AZURE_CLIENT_SECRET"), LIMIT);
+    assert_eq!(none.status.code(), Some(2), "{}", none.said());
+}
+
+const SECRET: &str = "emu8Q~runbook.secret.for.tests.only-1";
+
+/// No invalid access, and no memory that nobody can reach any more.
+#[test]
+fn nothing_is_leaked_and_nothing_invalid_is_touched() {
+    let Some(valgrind) = on_path("valgrind") else {
+        skip("nothing_is_leaked_and_nothing_invalid_is_touched", "there is no valgrind on PATH");
+        return;
+    };
+    for name in ["sign_in", "incidents", "handles"] {
+        let Some(program) = compile_c(&format!("tests/c/{name}.c"), plain()) else {
+            return;
+        };
+        let emulator = emulator();
+        let mut command = Command::new(&valgrind);
+        command.args([
+            "--quiet",
+            "--error-exitcode=99",
+            "--leak-check=full",
+            "--show-leak-kinds=definite,indirect",
+            "--errors-for-leak-kinds=definite,indirect",
+        ]);
+        command.arg(program);
+        send_to(&mut command, &emulator);
+        let ran = run(&mut command, LIMIT);
+        assert!(ran.status.success() && ran.stdout.contains(" 0 failed"), "{name}: {}", ran.said());
+    }
+}
