@@ -1,4 +1,5 @@
 //! Signing in, against the emulator: every grant of this version, the cache's rules, and each refusal with its fix.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod scripted;
 

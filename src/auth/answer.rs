@@ -7,6 +7,7 @@ use super::aadsts;
 use super::authority::Dialect;
 use super::{Env, SignIn, Target};
 use crate::claims::{self, Members};
+use crate::document;
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
 use crate::transport::{Call, Request, Response, Retry, TOKEN_BODY_LIMIT};
@@ -137,12 +138,11 @@ fn read(response: &Response, now: i64, sign_in: &SignIn, call: &Call) -> Result<
                 .with_hint("this network wants a sign-in of its own first: open a browser and complete it"),
         );
     }
-    let body = response.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&response.body);
     if response.status == 200 {
-        let raw: RawAnswer = serde_json::from_slice(body).map_err(|_| not_json(response))?;
+        let raw: RawAnswer = document::from_server(&response.body).ok_or_else(|| not_json(response))?;
         return success(raw, now, sign_in, call, host);
     }
-    if let Ok(raw) = serde_json::from_slice::<RawError>(body) {
+    if let Some(raw) = document::from_server::<RawError>(&response.body) {
         return Err(refusal(&raw, response.status, sign_in, now, response));
     }
     Err(match response.status {

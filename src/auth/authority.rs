@@ -86,8 +86,8 @@ impl Authority {
             return Err(bad("holds more than host and tenant"));
         }
         // The parser has already folded `..` away; a tenant that tried to climb is refused by the raw text.
-        if text.contains("/../") || text.ends_with("/..") || text.contains("/./") || text.contains('\\') {
-            return Err(bad("holds a relative path"));
+        if text.contains("/../") || text.ends_with("/..") || text.contains("/./") || text.contains(['\\', '%']) {
+            return Err(bad("holds a relative path or an escape"));
         }
         let segments: Vec<&str> = url.path().split('/').filter(|segment| !segment.is_empty()).collect();
         let tenant = match segments.as_slice() {

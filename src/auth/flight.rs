@@ -43,11 +43,12 @@ impl Flights {
 /// Joins the flight for `key`, or starts it.
 ///
 /// `check` looks into the cache once more, under the lock that starting takes: a flight stores before it is taken off the list, so no caller
-/// can slip between the two and start a second call. `spends` says that the flight must not be aborted.
+/// can slip between the two and start a second call. `spends` says that the flight must not be aborted; `joining` is called when one is joined.
 pub async fn joined<F>(
     flights: &Arc<Flights>,
     key: &str,
     spends: bool,
+    joining: impl FnOnce(),
     check: impl FnOnce() -> Option<Arc<Token>>,
     start: impl FnOnce() -> F,
 ) -> Result<Arc<Token>>
@@ -58,7 +59,10 @@ where
         let mut map = flights.lock();
         let under_way = map.get(key).and_then(Weak::upgrade);
         match under_way {
-            Some(flight) => flight,
+            Some(flight) => {
+                joining();
+                flight
+            }
             None => {
                 if let Some(token) = check() {
                     return Ok(token);

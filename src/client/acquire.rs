@@ -103,10 +103,10 @@ impl PreparedRequest {
         let credential = self
             .credential()
             .ok_or_else(|| Error::argument("the grant client_credentials needs a client_secret", "set it"))?;
-        let (request, call) = (Arc::clone(self), call.clone());
-        self.share("app", false, move || async move {
+        let (request, inner_call) = (Arc::clone(self), call.clone());
+        self.share(call, "app", false, move || async move {
             let epoch = request.client().cache.epoch();
-            let answer = auth::client_credentials(&request.client().env, &call, request.sign_in(), &credential).await?;
+            let answer = auth::client_credentials(&request.client().env, &inner_call, request.sign_in(), &credential).await?;
             request.keep(&answer, Source::Network, epoch)
         })
         .await
@@ -117,13 +117,13 @@ impl PreparedRequest {
             return Err(nothing_cached());
         }
         let given = self.needed_secret()?;
-        let (request, call) = (Arc::clone(self), call.clone());
+        let (request, inner_call) = (Arc::clone(self), call.clone());
         // The token sent is part of the name: two different ones are two calls.
         let name = self.client().cache.credential_id(&given);
-        self.share(&name, true, move || async move {
+        self.share(call, &name, true, move || async move {
             let epoch = request.client().cache.epoch();
             let credential = request.credential();
-            let answer = auth::refresh(&request.client().env, &call, request.sign_in(), &given, credential.as_ref()).await?;
+            let answer = auth::refresh(&request.client().env, &inner_call, request.sign_in(), &given, credential.as_ref()).await?;
             request.keep(&answer, Source::Network, epoch)
         })
         .await
@@ -136,7 +136,7 @@ impl PreparedRequest {
         };
         let (request, inner_call) = (Arc::clone(self), call.clone());
         let result = self
-            .share(&account, true, move || async move {
+            .share(call, &account, true, move || async move {
                 let epoch = request.client().cache.epoch();
                 let result = auth::refresh(&request.client().env, &inner_call, request.sign_in(), &renewal, None).await;
                 if let Err(error) = &result
@@ -211,14 +211,15 @@ impl PreparedRequest {
     }
 
     /// Joins or starts the one network call for this token.
-    async fn share<F>(self: &Arc<Self>, who: &str, spends: bool, start: impl FnOnce() -> F) -> Result<Arc<Token>>
+    async fn share<F>(self: &Arc<Self>, call: &Call, who: &str, spends: bool, start: impl FnOnce() -> F) -> Result<Arc<Token>>
     where
         F: Future<Output = Result<Arc<Token>>> + Send + 'static,
     {
         let skips = self.sign_in().cache == CacheUse::Skip;
         let name = format!("{}\n{who}\n{skips}", self.key().access());
         let check = || if skips { None } else { self.cached().ok().flatten() };
-        auth::joined(&self.client().cache.flights, &name, spends, check, start).await
+        let joining = || call.verbose("another caller asks for the same token; waiting with it");
+        auth::joined(&self.client().cache.flights, &name, spends, joining, check, start).await
     }
 
     /// Makes a token of an answer and stores it.

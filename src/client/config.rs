@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::error::{Code, Error, Result};
+use crate::document;
+use crate::error::{Error, Result};
 use crate::transport::{Emulator, Proxy, Settings};
 
 #[derive(Deserialize, Default)]
@@ -30,27 +31,10 @@ pub struct Config {
     pub emulator: Option<Emulator>,
 }
 
-/// Reads a JSON document of ours; an empty one is `{}`. What is wrong with it is told by the parser, which names the key.
-pub fn parse_document<'a, T: Deserialize<'a> + Default>(json: &'a [u8], what: &str) -> Result<T> {
-    if json.is_empty() {
-        return Ok(T::default());
-    }
-    if json.len() > 1 << 20 {
-        return Err(Error::new(Code::TooLarge, format!("the {what} is larger than 1 MiB")));
-    }
-    let text = std::str::from_utf8(json).map_err(|_| Error::new(Code::BadUtf8, format!("the {what} is not valid UTF-8")))?;
-    serde_json::from_str(text).map_err(|error| {
-        Error::argument(
-            format!("the {what} is not right: {error}"),
-            "see the header's description of the document for its keys; unknown keys are errors so that a typo is not silent",
-        )
-    })
-}
-
 impl Config {
     /// Reads and checks the document.
     pub fn parse(json: &[u8]) -> Result<Config> {
-        let document: Document = parse_document(json, "client configuration")?;
+        let document: Document = document::from_caller(json, "client configuration")?;
         let proxy = Proxy::parse(document.proxy.as_deref().unwrap_or("system"))?;
         let roots = document.ca_file.map(|path| read_roots(&path)).transpose()?;
         let application = document.application.unwrap_or_default();

@@ -6,11 +6,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Client;
-use super::config::parse_document;
 use crate::auth::authority::{Authority, is_guid};
 use crate::auth::cache::Key;
 use crate::auth::token::Token;
 use crate::auth::{CacheUse, Credential, Grant, SignIn, Target, UserHint, UserIdType, parse_extra_query};
+use crate::document;
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
 use crate::transport::loopback::is_loopback_redirect;
@@ -71,7 +71,7 @@ pub struct PreparedRequest {
 impl PreparedRequest {
     /// Reads and checks the document; see `dxdr_request_new` for its keys.
     pub fn new(client: &Arc<Client>, json: &[u8]) -> Result<Arc<PreparedRequest>> {
-        let document: Document = parse_document(json, "request")?;
+        let document: Document = document::from_caller(json, "request")?;
         let sign_in = check(document)?;
         let key = Key::new(&sign_in, client.http_emulator(), None);
         Ok(Arc::new(PreparedRequest {

@@ -7,6 +7,7 @@ use url::Url;
 use super::paging::{self, EMPTY_PAGES, Seen};
 use super::services::XDR;
 use super::{Bearer, Need, Sink, get as get_with_bearer};
+use crate::document;
 use crate::error::{Code, Error, Result};
 use crate::transport::{Call, Notice, Transport};
 
@@ -58,7 +59,7 @@ pub struct List {
 impl List {
     /// Reads and checks the query document; see `dxdr_list_incidents_start` for its keys.
     pub fn parse(json: &[u8]) -> Result<List> {
-        let document: ListDocument = parse(json)?;
+        let document: ListDocument = document::from_caller(json, "query")?;
         let top = match document.top {
             None => MAX_PAGE,
             Some(top) => u32::try_from(top).ok().filter(|top| (1..=MAX_PAGE).contains(top)).ok_or_else(|| {
@@ -231,7 +232,7 @@ pub struct Get {
 impl Get {
     /// Reads and checks the query document; see `dxdr_get_incident_start` for its keys.
     pub fn parse(json: &[u8]) -> Result<Get> {
-        let document: GetDocument = parse(json)?;
+        let document: GetDocument = document::from_caller(json, "query")?;
         let id = document
             .id
             .ok_or_else(|| Error::argument("the query names no id", "set id to the incident's number"))?;
@@ -269,19 +270,6 @@ pub async fn get(transport: &dyn Transport, call: &Call, bearer: &dyn Bearer, ge
             format!("the answer for incident {} is not an incident", get.id),
         )),
     }
-}
-
-fn parse<'a, T: Deserialize<'a> + Default>(json: &'a [u8]) -> Result<T> {
-    if json.is_empty() {
-        return Ok(T::default());
-    }
-    let text = std::str::from_utf8(json).map_err(|_| Error::new(Code::BadUtf8, "the query is not valid UTF-8"))?;
-    serde_json::from_str(text).map_err(|error| {
-        Error::argument(
-            format!("the query is not right: {error}"),
-            "see the header's description of the document for its keys",
-        )
-    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::connector::{Emulator, is_loopback};
+use super::retry::Trouble;
 use super::{Call, Notice, Proxy, Request, Response, Transport, retry, trace};
 use crate::clock::{BoxFuture, Clock, Random};
 use crate::error::{Code, Error, Result};
@@ -334,27 +335,29 @@ impl HttpTransport {
 impl Transport for HttpTransport {
     fn send<'a>(&'a self, call: &'a Call, request: Request) -> BoxFuture<'a, Result<Response>> {
         Box::pin(async move {
-            let mut attempt = 0;
+            let mut tally = retry::Tally::default();
             loop {
                 let result = self.exchange(call, &request).await;
-                let (allowed, asked, reason, status) = match &result {
+                let (trouble, asked, reason, status) = match &result {
                     Ok(response) if response.status == 429 || response.status >= 500 => {
-                        let allowed = retry::allowed_after_status(request.retry, response.status);
-                        (allowed, Some(response), format!("HTTP {}", response.status), Some(response.status))
+                        let trouble = if response.status == 429 {
+                            Trouble::Throttled
+                        } else {
+                            Trouble::Server
+                        };
+                        (trouble, Some(response), format!("HTTP {}", response.status), Some(response.status))
                     }
                     Ok(_) => return result,
-                    Err(error) => (
-                        retry::allowed_after_failure(request.retry, error),
-                        None,
-                        error.code().name().to_owned(),
-                        None,
-                    ),
+                    Err(error) => match retry::trouble_of(error) {
+                        Some(trouble) => (trouble, None, error.code().name().to_owned(), None),
+                        None => return result,
+                    },
                 };
-                attempt += 1;
+                let (attempt, allowed) = tally.count(request.retry, trouble);
                 let wait = retry::wait(asked, attempt, self.clock.unix());
                 let remaining = call.deadline.saturating_duration_since(Instant::now());
                 // A wait that outlasts the caller's limit is better told at once than slept through.
-                if attempt > allowed || wait >= remaining {
+                if !allowed || wait >= remaining {
                     return result;
                 }
                 call.notices.tell(Notice::Retry {

@@ -3,30 +3,60 @@
 use std::time::Duration;
 
 use super::{Response, Retry};
-use crate::error::Error;
+use crate::error::{Code, Error};
 
 /// The longest wait that is believed, whatever a server asks for.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
-/// How many times the request may be sent again after this status.
-pub fn allowed_after_status(retry: Retry, status: u16) -> u32 {
-    match (retry, status) {
-        (Retry::Never, _) => 0,
-        // A 429 was refused before anything was done, so any request but one that may have been spent can be repeated.
-        (Retry::Once | Retry::Safe, 429) => 10,
-        (Retry::Once, 500..=599) => 1,
-        (Retry::Safe, 500..=599) => 3,
-        _ => 0,
+/// What kind of trouble a request met. Each kind has a count of its own: being asked to slow down says nothing about the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// 429: refused before anything was done.
+    Throttled,
+    /// 5xx.
+    Server,
+    /// No connection was made, so nothing was sent.
+    Unsent,
+    /// The connection broke while in use.
+    Broken,
+}
+
+/// The trouble behind an error, if sending again can help.
+pub fn trouble_of(error: &Error) -> Option<Trouble> {
+    match error.code() {
+        Code::Connect => Some(Trouble::Unsent),
+        Code::Reset | Code::Truncated => Some(Trouble::Broken),
+        _ => None,
     }
 }
 
-/// How many times the request may be sent again after a failure of the network.
-pub fn allowed_after_failure(retry: Retry, error: &Error) -> u32 {
-    use crate::error::Code;
-    match error.code() {
-        Code::Connect => u32::from(retry != Retry::Never),
-        Code::Reset | Code::Truncated => u32::from(retry == Retry::Safe),
-        _ => 0,
+/// How often a request met trouble.
+#[derive(Default)]
+pub struct Tally {
+    throttled: u32,
+    server: u32,
+    network: u32,
+}
+
+impl Tally {
+    /// Counts one more. Returns which retry would follow, from 1, and whether it is allowed.
+    pub fn count(&mut self, retry: Retry, trouble: Trouble) -> (u32, bool) {
+        let (count, limit) = match trouble {
+            Trouble::Throttled => (&mut self.throttled, if retry == Retry::Never { 0 } else { 10 }),
+            Trouble::Server => (
+                &mut self.server,
+                match retry {
+                    Retry::Never => 0,
+                    Retry::Once => 1,
+                    Retry::Safe => 3,
+                },
+            ),
+            Trouble::Unsent => (&mut self.network, u32::from(retry != Retry::Never)),
+            Trouble::Broken => (&mut self.network, u32::from(retry == Retry::Safe)),
+        };
+        *count += 1;
+        let allowed = *count <= limit;
+        (self.throttled + self.server + self.network, allowed)
     }
 }
 
