@@ -5,7 +5,7 @@ $script:AdalBeside = $null      # whether the real ADAL.PS is loaded too; looked
 function New-AdalRequest {
     # Checks the arguments, prepares the request and remembers it under its key.
     param(
-        [string] $Kind, [string] $Key, [string] $TenantId, [string] $Authority, [string] $Resource, [string] $ClientId, [uri] $RedirectUri,
+        [string] $Kind, [string] $Key, [string] $TenantId, [object] $Authority, [string] $Resource, [string] $ClientId, [uri] $RedirectUri,
         [string] $PromptBehavior, [string] $UserId, [string] $UserIdType, [string] $ExtraQuery, [hashtable] $Failure
     )
     if ([string]::IsNullOrWhiteSpace($ClientId)) {
@@ -33,7 +33,7 @@ function New-AdalRequest {
     Initialize-DefenderClient $Failure
     if ($null -ne $Failure.Record) { return }
     $document = [ordered]@{}
-    if ($Authority) { $document.authority = $Authority }
+    if ($null -ne $Authority) { $document.authority = $Authority }
     else { $document.tenant_id = $TenantId }
     $document.client_id = $ClientId
     $document.resource = $Resource

@@ -30,41 +30,37 @@ function Get-DefenderConnectionToken {
 function Get-DefenderContextObject {
     # What the connection is, without any token.
     $connection = $script:Connection
-    $failure = @{ Record = $null }
-    $token = Get-DefenderCachedToken $connection.Entry.Handle $connection.Entry $failure
+    $token = Get-DefenderCachedToken $connection.Entry.Handle $connection.Entry @{ Record = $null }
     if ($null -eq $token -and $null -ne $connection.Entry.Value) { $token = $connection.Entry }
-    $about = $null
-    $permissions = [string[]]@()
-    $audience = $null
+    $about = @{ TenantId = $null; Authority = $null; ExpiresOn = $null; Account = $null; Scopes = [string[]]@() }
+    $summary = $null
     if ($null -ne $token) {
         $about = $token.About
-        $reading = Read-DefenderClaims ([System.Text.Encoding]::UTF8.GetBytes($token.Value)) @{ Record = $null }
-        $summary = Get-DefenderValue $reading 'summary'
-        $permissions = Get-DefenderList $summary 'permissions'
-        $audience = (Get-DefenderList $summary 'audience') -join ', '
-        if ($permissions.Length -eq 0) { $permissions = $about.Scopes }
+        $summary = Get-DefenderValue (Read-DefenderClaims ([System.Text.Encoding]::UTF8.GetBytes($token.Value)) @{ Record = $null }) 'summary'
     }
     $request = Get-DefenderRequestDescription $connection.Entry.Handle
-    if (-not $audience) {
-        $audience = Get-DefenderValue $request 'resource'
-        if (-not $audience) { $audience = (Get-DefenderList $request 'scopes') -join ' ' }
-    }
-    $tenant = if ($null -ne $about -and $about.TenantId) { $about.TenantId } else { Get-DefenderValue $request 'tenant_id' }
-    $user = if ($null -ne $about) { if ($about.UserInfo.DisplayableId) { $about.UserInfo.DisplayableId } else { $about.Account } }
+    $permissions = Get-DefenderList $summary 'permissions'
+    if ($permissions.Length -eq 0) { $permissions = $about.Scopes }
+    $audience = Get-DefenderFirst ((Get-DefenderList $summary 'audience') -join ', ') (Get-DefenderValue $request 'resource') ((Get-DefenderList $request 'scopes') -join ' ')
     [pscustomobject]@{
         PSTypeName      = 'DefenderXdr.Context'
-        TenantId        = $tenant
-        ClientId        = Get-DefenderValue $request 'client_id'
-        User            = $user
+        TenantId        = Get-DefenderFirst $about.TenantId (Get-DefenderValue $summary 'tenant_id') (Get-DefenderValue $request 'tenant_id')
+        ClientId        = Get-DefenderFirst (Get-DefenderValue $request 'client_id') (Get-DefenderValue $summary 'app_id')
+        User            = Get-DefenderFirst $about.Account (Get-DefenderValue $summary 'user')
         Audience        = $audience
         Permissions     = $permissions
-        ExpiresOn       = if ($null -ne $about) { $about.ExpiresOn } else { $null }
+        ExpiresOn       = $about.ExpiresOn
         Grant           = Get-DefenderValue $request 'grant'
-        Authority       = if ($null -ne $about -and $about.Authority) { $about.Authority } else { Get-DefenderValue $request 'authority' }
+        Authority       = Get-DefenderFirst $about.Authority (Get-DefenderValue $request 'authority')
         RedirectUri     = Get-DefenderValue $request 'redirect_uri'
         AdminConsentUri = Get-DefenderValue $request 'admin_consent_uri'
         Emulator        = Get-DefenderValue (Get-DefenderClientDescription) 'emulator'
     }
+}
+
+function Get-DefenderFirst {
+    # The first of the values that is not empty.
+    foreach ($value in $args) { if ($value) { return $value } }
 }
 
 function Get-DefenderScope {

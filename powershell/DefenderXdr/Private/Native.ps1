@@ -483,21 +483,31 @@ function Open-DefenderConnection {
     param([System.Collections.IDictionary] $Document, [string] $SecretName, [object] $Secret, [switch] $Renew, [int] $Timeout, [hashtable] $Failure)
     Initialize-DefenderClient $Failure
     if ($null -ne $Failure.Record) { return }
-    $entry = @{ Handle = [System.IntPtr]::Zero; Json = $null; Value = $null; About = $null }
-    $renewal = @{ Handle = [System.IntPtr]::Zero; Json = $null; Value = $null; About = $null }
+    $entry = @{ Handle = [System.IntPtr]::Zero; Value = $null; About = $null }
+    $renewal = @{ Handle = [System.IntPtr]::Zero; Value = $null; About = $null }
     $opened = @{ Entry = $entry; Renewal = $renewal }
     try {
-        $json = [System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $Document))
-        $entry.Handle = New-DefenderRequest -Json $json -SecretName $SecretName -Secret $Secret -Failure $Failure
+        Set-DefenderEntryRequest $entry $Document $SecretName $Secret $Failure
         if ($null -eq $Failure.Record -and $Document.grant -ne 'access_token') {
-            $Document.cache = 'skip'
-            $json = [System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $Document))
-            $renewal.Handle = New-DefenderRequest -Json $json -SecretName $SecretName -Secret $Secret -Failure $Failure
+            $again = [ordered]@{ cache = 'skip' }
+            foreach ($name in $Document.Keys) { $again[$name] = $Document[$name] }
+            Set-DefenderEntryRequest $renewal $again $SecretName $Secret $Failure
         }
         if ($null -ne $Failure.Record) { return }
         $used = if ($Renew) { $renewal } else { $entry }
         $token = Get-DefenderTokenFor -Entry $used -ReadCache (-not $Renew) -Timeout $Timeout -Failure $Failure
         if ($null -ne $Failure.Record) { return }
+        $user = $token.About.UserInfo.UniqueId
+        if ($Document.grant -eq 'authorization_code' -and $user) {
+            # The connection is this user's from now on, whoever else signs in with the same app.
+            $Document.user = [ordered]@{ id = $user; type = 'unique_id' }
+            $hint = $token.About.UserInfo.DisplayableId
+            if ($hint) { $Document.login_hint = $hint; $again.login_hint = $hint }
+            $again.user = $Document.user
+            Set-DefenderEntryRequest $entry $Document $SecretName $Secret $Failure
+            if ($null -eq $Failure.Record) { Set-DefenderEntryRequest $renewal $again $SecretName $Secret $Failure }
+            if ($null -ne $Failure.Record) { return }
+        }
         $entry.Value = $token.Value
         $entry.About = $token.About
         $opened, $script:Connection = $script:Connection, $opened
@@ -507,6 +517,17 @@ function Open-DefenderConnection {
             foreach ($held in $opened.Entry, $opened.Renewal) { if ($held.Handle -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($held.Handle) } }
         }
     }
+}
+
+function Set-DefenderEntryRequest {
+    # Prepares a request from a document and puts it into the entry, in place of the one that was there.
+    param([hashtable] $Entry, [System.Collections.IDictionary] $Document, [string] $SecretName, [object] $Secret, [hashtable] $Failure)
+    $json = [System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $Document))
+    $handle = New-DefenderRequest -Json $json -SecretName $SecretName -Secret $Secret -Failure $Failure
+    if ($null -ne $Failure.Record) { return }
+    $replaced = $Entry.Handle
+    $Entry.Handle = $handle
+    if ($replaced -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($replaced) }
 }
 
 function Close-DefenderConnection {

@@ -155,15 +155,15 @@ function Connect-Defender {
         }
     }
     else {
-        if ($Authority) { $document.authority = $Authority }
-        elseif ($TenantId) { $document.tenant_id = $TenantId }
+        if ($PSBoundParameters.ContainsKey('Authority')) { $document.authority = $Authority }
+        elseif ($PSBoundParameters.ContainsKey('TenantId')) { $document.tenant_id = $TenantId }
         $document.client_id = if ($kind -eq 'Credential') { $Credential.UserName } else { $ClientId }
         $document.scopes = Get-DefenderScope -Service $Service -Resource $Resource -Scopes $Scopes
         if ($kind -eq 'User') {
             $document.grant = 'authorization_code'
             $document.redirect_uri = $RedirectUri.OriginalString
             $document.interactive = Test-DefenderInteractive
-            if ($LoginHint) { $document.login_hint = $LoginHint }
+            if ($LoginHint) { $document.user = [ordered]@{ id = $LoginHint; type = 'optional_displayable_id' } }
         }
         else {
             $document.grant = 'client_credentials'

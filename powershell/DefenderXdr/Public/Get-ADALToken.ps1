@@ -162,11 +162,12 @@ function Get-ADALToken {
     }
 
     # The arguments, as the key of what was prepared for them.
-    $key = $kind, $TenantId, $Authority, $Resource, $ClientId, $RedirectUri.OriginalString, $PromptBehavior, $UserId, $UserIdType, $extraQueryParameters -join "`0"
+    $authorityGiven = $PSBoundParameters.ContainsKey('Authority')
+    $key = $kind, $TenantId, $authorityGiven, $Authority, $Resource, $ClientId, $RedirectUri.OriginalString, $PromptBehavior, $UserId, $UserIdType, $extraQueryParameters -join "`0"
     $entry = $null
     if ($script:Client -ne [System.IntPtr]::Zero -and (Test-DefenderTarget)) { $entry = $script:Requests[$key] }
     if ($null -eq $entry) {
-        $entry = New-AdalRequest -Kind $kind -Key $key -TenantId $TenantId -Authority $Authority -Resource $Resource -ClientId $ClientId -RedirectUri $RedirectUri `
+        $entry = New-AdalRequest -Kind $kind -Key $key -TenantId $TenantId -Authority $(if ($authorityGiven) { $Authority } else { $null }) -Resource $Resource -ClientId $ClientId -RedirectUri $RedirectUri `
             -PromptBehavior $PromptBehavior -UserId $UserId -UserIdType $UserIdType -ExtraQuery $extraQueryParameters -Failure $failure
     }
     if ($null -eq $failure.Record) {
