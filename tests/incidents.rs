@@ -143,7 +143,7 @@ fn filters_reach_the_service_and_its_refusal_names_them() {
 #[test]
 fn one_incident_by_its_id() {
     let bench = bench();
-    let get = |id: i64| finish(&*bench.request.get_incident(json!({"id": id}).to_string().as_bytes(), None).unwrap());
+    let get = |id: i64| finish(&bench.request.get_incident(json!({"id": id}).to_string().as_bytes(), None).unwrap());
     assert_eq!(ids(&get(3_000_000_417).unwrap()), [3_000_000_417]);
     let error = get(1).unwrap_err();
     assert_eq!(error.code(), Code::NotFound);
@@ -178,7 +178,7 @@ fn a_token_that_lacks_something_is_told_what() {
     graph
         .set_secret("client_secret", &Secret::new(app.secrets[0].value.clone()))
         .unwrap();
-    let error = finish(&*graph.list_incidents(b"", None).unwrap()).unwrap_err();
+    let error = finish(&graph.list_incidents(b"", None).unwrap()).unwrap_err();
     assert_eq!(error.code(), Code::Unauthorized);
     assert!(
         error.hint().unwrap().contains("https://graph.microsoft.com")
@@ -201,10 +201,10 @@ fn a_token_that_lacks_something_is_told_what() {
             &Secret::new(bench.request.acquire_now(None, None).unwrap().0.value().to_owned()),
         )
         .unwrap();
-    assert_eq!(finish(&*given.list_incidents(br#"{"first":1}"#, None).unwrap()).unwrap().len(), 1);
+    assert_eq!(finish(&given.list_incidents(br#"{"first":1}"#, None).unwrap()).unwrap().len(), 1);
     given.set_secret("access_token", &Secret::new("not-a-token".to_owned())).unwrap();
     assert_eq!(
-        finish(&*given.list_incidents(b"", None).unwrap()).unwrap_err().code(),
+        finish(&given.list_incidents(b"", None).unwrap()).unwrap_err().code(),
         Code::Unauthorized
     );
 }
@@ -238,7 +238,7 @@ fn paging_that_does_not_end_is_ended() {
     request.set_secret("access_token", &Secret::new("abc".to_owned())).unwrap();
     let query = json!({"base_url": server.origin}).to_string();
     assert_eq!(
-        finish(&*request.list_incidents(query.as_bytes(), None).unwrap())
+        finish(&request.list_incidents(query.as_bytes(), None).unwrap())
             .unwrap_err()
             .code(),
         Code::PagingLoop
@@ -258,7 +258,7 @@ fn a_list_that_moves_while_it_is_paged_repeats_nobody() {
     let request = PreparedRequest::new(&client, br#"{"grant":"access_token"}"#).unwrap();
     request.set_secret("access_token", &Secret::new("abc".to_owned())).unwrap();
     let items = finish(
-        &*request
+        &request
             .list_incidents(json!({"base_url": server.origin}).to_string().as_bytes(), None)
             .unwrap(),
     )
@@ -276,7 +276,7 @@ fn the_service_may_ask_to_slow_down_or_fail_for_a_while() {
     let request = PreparedRequest::new(&client, br#"{"grant":"access_token"}"#).unwrap();
     request.set_secret("access_token", &Secret::new("abc".to_owned())).unwrap();
     let query = json!({"base_url": server.origin}).to_string();
-    assert_eq!(finish(&*request.list_incidents(query.as_bytes(), None).unwrap()).unwrap().len(), 1);
+    assert_eq!(finish(&request.list_incidents(query.as_bytes(), None).unwrap()).unwrap().len(), 1);
     assert_eq!(
         clock.waits(),
         [Duration::from_secs(8), Duration::from_secs(1), Duration::from_secs(2)]
@@ -293,7 +293,7 @@ fn the_service_may_ask_to_slow_down_or_fail_for_a_while() {
         (Step::json(418, ""), Code::BadPayload),
     ] {
         server.add(step);
-        let error = finish(&*request.list_incidents(query.as_bytes(), None).unwrap()).unwrap_err();
+        let error = finish(&request.list_incidents(query.as_bytes(), None).unwrap()).unwrap_err();
         assert_eq!(error.code(), code, "{error}");
         assert!(!format!("{error:?}").contains("abc"));
     }
