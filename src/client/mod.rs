@@ -24,6 +24,7 @@ use crate::transport::{HttpTransport, Transport};
 pub use cancel::Cancel;
 pub use operation::{Event, Operation, State};
 pub use request::PreparedRequest;
+pub(crate) use runtime::on_thread_start;
 
 /// Settings, connections and the cache behind them. Shared by many threads.
 pub struct Client {

@@ -7,6 +7,13 @@ use crate::error::{Code, Error, Result};
 
 static RUNTIME: OnceCell<Runtime> = OnceCell::new();
 
+static ON_THREAD_START: OnceCell<fn()> = OnceCell::new();
+
+/// Names what each thread of the runtime does first. Only the first name given, before the runtime is made, counts.
+pub fn on_thread_start(hook: fn()) {
+    let _ = ON_THREAD_START.set(hook);
+}
+
 /// The runtime's handle. Making it starts one worker thread; name lookups and browsers use a few more when needed.
 pub fn handle() -> Result<Handle> {
     RUNTIME
@@ -15,6 +22,11 @@ pub fn handle() -> Result<Handle> {
                 .worker_threads(1)
                 .max_blocking_threads(8)
                 .thread_name("defender-xdr")
+                .on_thread_start(|| {
+                    if let Some(hook) = ON_THREAD_START.get() {
+                        hook();
+                    }
+                })
                 .enable_all()
                 .build()
         })
