@@ -135,7 +135,7 @@ static int free_while_another_thread_waits(void)
     dxdr_client *client = private_client();
     dxdr_request *request = silent_request(client, port);
     REQUIRE(listener >= 0 && request != NULL);
-    for (int round = 0; round < 60; round++) {
+    for (int round = 0; round < 40; round++) {
         struct task task;
         int32_t state = DXDR_OP_STATE_EVENT;
         memset(&task, 0, sizeof task);
@@ -253,7 +253,7 @@ static void *churn(void *pointer)
     static const char *const payloads[] = {"eyJuIjowfQ", "eyJuIjoxfQ", "eyJuIjoyfQ", "eyJuIjozfQ", "eyJuIjo0fQ", "eyJuIjo1fQ", "eyJuIjo2fQ", "eyJuIjo3fQ"};
     snprintf(token, sizeof token, "e30.%s.", payloads[task->state % 8]);
     snprintf(text, sizeof text, "\"claims\":{\"n\":%d}", (int)(task->state % 8));
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < 100; round++) {
         dxdr_buf *claims = NULL;
         const uint8_t *data = NULL;
         size_t len = 0;
