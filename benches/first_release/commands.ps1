@@ -23,7 +23,7 @@ function Assert-That {
 
 function Write-Samples {
     param([string] $Id, [System.Collections.Generic.List[double]] $Samples)
-    $values = $Samples.ForEach({ $_.ToString('R', [cultureinfo]::InvariantCulture) }) -join ','
+    $values = @(foreach ($sample in $Samples) { $sample.ToString('R', [cultureinfo]::InvariantCulture) }) -join ','
     "{`"id`":`"$Id`",`"samples`":[$values]}"
 }
 
