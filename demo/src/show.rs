@@ -95,7 +95,9 @@ impl Show {
 
     /// Runs a step and shows it. None if it failed.
     pub fn step<T>(&mut self, id: &str, title: &str, work: impl FnOnce(&mut Notes) -> Result<T, Problem>) -> Option<T> {
-        if !self.json && self.screen.terminal {
+        // While a step runs its title stands there; cargo, which speaks while it builds, gets the line for itself.
+        let waiting = !self.json && self.screen.terminal && id != "build";
+        if waiting {
             screen::say_part(&self.head(title));
         }
         let mut notes = Notes {
@@ -106,7 +108,7 @@ impl Show {
         let started = Instant::now();
         let result = work(&mut notes);
         let took = started.elapsed();
-        if !self.json && self.screen.terminal {
+        if waiting {
             screen::say_part("\r");
         }
         match result {
