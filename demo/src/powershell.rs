@@ -101,8 +101,7 @@ pub fn run(notes: &mut Notes, pwsh: &Path, root: &Path, library: &Path, emulator
         .chain(err.lines())
         .map(|line| screen::shorten_tokens(&screen::clean(line)))
         .collect();
-    let room = notes.screen.room();
-    notes.lines(trimmed(&lines).iter().map(|line| screen::fit(line, room)));
+    notes.lines(trimmed(&lines).iter().cloned());
     notes.detail("exit_status", status);
     notes.detail("output", lines);
     notes.lines([String::new()]);

@@ -15,6 +15,8 @@ use crate::show::{Notes, Problem, Show, milliseconds};
 pub const RESOURCE: &str = "https://api.security.microsoft.com";
 const WANTED: &str = "Incident.Read";
 const SHOWN: usize = 10;
+/// Terminals with fewer columns get no number of alerts.
+const NARROW: usize = 100;
 const LIMIT_MS: u32 = 60_000;
 
 /// Builds the library.
@@ -266,19 +268,21 @@ fn incidents(notes: &mut Notes, client: &Client<'_>, emulator: &BlockingEmulator
             State::Running => {}
         }
     }
-    let rows: Vec<Vec<String>> = all.iter().take(SHOWN).map(row).collect();
-    let lines = screen::table(
-        &notes.screen,
-        &["id", "severity", "status", "alerts", "updated (UTC)", "name"],
-        &rows,
-        |column, cell| {
-            (column == 1).then_some(match cell.to_ascii_lowercase().as_str() {
-                "high" => Ink::Bad,
-                "medium" => Ink::Careful,
-                _ => Ink::Faint,
-            })
-        },
-    );
+    let mut heads = vec!["id", "severity", "status", "alerts", "updated (UTC)", "name"];
+    let mut rows: Vec<Vec<String>> = all.iter().take(SHOWN).map(row).collect();
+    if notes.screen.width < NARROW {
+        heads.remove(3);
+        for row in &mut rows {
+            row.remove(3);
+        }
+    }
+    let lines = screen::table(&notes.screen, &heads, &rows, |column, cell| {
+        (column == 1).then_some(match cell.to_ascii_lowercase().as_str() {
+            "high" => Ink::Bad,
+            "medium" => Ink::Careful,
+            _ => Ink::Faint,
+        })
+    });
     notes.lines(lines);
     notes.lines([format!("... {} incidents in all", all.len())]);
     let mut ids: Vec<i64> = all.iter().filter_map(|incident| incident["incidentId"].as_i64()).collect();
