@@ -178,20 +178,22 @@ impl Authority {
         // The endpoint takes no `common`: which tenant consents is decided by who signs in.
         let tenant = if self.is_multi_tenant() { "organizations" } else { &self.tenant };
         let mut url = self.base.clone();
-        match target {
-            Target::Resource(_) => {
-                url.set_path(&format!("{tenant}/adminconsent"));
-                url.query_pairs_mut().append_pair("client_id", client_id);
-            }
-            Target::Scopes(scopes) => {
+        match (target, redirect_uri) {
+            // The v2 page does not work without a place to go back to.
+            (Target::Scopes(scopes), Some(redirect_uri)) => {
                 url.set_path(&format!("{tenant}/v2.0/adminconsent"));
                 url.query_pairs_mut()
                     .append_pair("client_id", client_id)
-                    .append_pair("scope", &scopes.join(" "));
+                    .append_pair("scope", &scopes.join(" "))
+                    .append_pair("redirect_uri", redirect_uri);
             }
-        }
-        if let Some(redirect_uri) = redirect_uri {
-            url.query_pairs_mut().append_pair("redirect_uri", redirect_uri);
+            _ => {
+                url.set_path(&format!("{tenant}/adminconsent"));
+                url.query_pairs_mut().append_pair("client_id", client_id);
+                if let Some(redirect_uri) = redirect_uri {
+                    url.query_pairs_mut().append_pair("redirect_uri", redirect_uri);
+                }
+            }
         }
         Some(url)
     }

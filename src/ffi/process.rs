@@ -20,6 +20,7 @@ pub fn forked() -> bool {
 /// Called before the first client is made.
 pub fn arm() {
     ARMED.call_once(|| {
+        crate::client::on_thread_start(prepare_thread);
         #[cfg(unix)]
         {
             unsafe extern "C" fn in_child() {
@@ -27,24 +28,27 @@ pub fn arm() {
             }
             // SAFETY: the handler only stores to an atomic, which is allowed between fork and exec, and the library is never unloaded.
             unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-            crate::client::on_thread_start(block_sigpipe);
         }
         #[cfg(windows)]
         pin();
     });
 }
 
-/// A connection that the other side has closed must not end the host, whose signal dispositions are its own: the signal is blocked in the
-/// library's threads, where all writing happens. (A browser started from them inherits that, which browsers do not mind.)
-#[cfg(unix)]
-fn block_sigpipe() {
-    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: `set` is writable memory for a signal set.
-    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
-    // SAFETY: `set` was initialized by sigemptyset, and SIGPIPE is a valid signal.
-    unsafe { libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE) };
-    // SAFETY: `set` is initialized; no old mask is asked for.
-    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut()) };
+/// What each thread of the library does first.
+///
+/// A connection that the other side has closed must not end the host, whose signal dispositions are its own: SIGPIPE is blocked in the library's
+/// threads, where all writing happens. (A browser started from them inherits that, which browsers do not mind.)
+fn prepare_thread() {
+    #[cfg(unix)]
+    {
+        let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: `set` is writable memory for a signal set.
+        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+        // SAFETY: `set` was initialized by sigemptyset, and SIGPIPE is a valid signal.
+        unsafe { libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE) };
+        // SAFETY: `set` is initialized; no old mask is asked for.
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut()) };
+    }
 }
 
 /// Threads outlive an unload of their code, so there is none.
