@@ -6,81 +6,14 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use support::{cdylib, cdylib_with_hooks, emulator, emulator_program, on_path, root, run, scratch, send_to, skip};
+use support::c::{compile, compile_c, compiler, hooked, plain};
+use support::{cdylib, cdylib_with_hooks, emulator, emulator_program, on_path, root, run, send_to, skip};
 
-const STRICT: &[&str] = &["-Wall", "-Wextra", "-Werror", "-pedantic", "-pthread", "-g"];
 const LIMIT: Duration = Duration::from_secs(250);
-
-/// A folder to link with: the library under the names that the linker and the loader look for.
-fn link_folder(library: &Path, name: &str) -> PathBuf {
-    let folder = scratch(&format!("c-{name}-{}", if cfg!(debug_assertions) { "debug" } else { "release" }));
-    for file in [
-        "libdefender_xdr.so",
-        "libdefender_xdr.so.1",
-        "libdefender_xdr.dylib",
-        "libdefender_xdr.1.dylib",
-    ] {
-        let link = folder.join(file);
-        let _ = std::fs::remove_file(&link);
-        symlink(library, &link).unwrap();
-    }
-    folder
-}
-
-fn plain() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| link_folder(cdylib(), "plain"))
-}
-
-fn hooked() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| link_folder(cdylib_with_hooks(), "hooks"))
-}
-
-fn compiler(variable: &str, default: &str) -> Option<PathBuf> {
-    let name = std::env::var(variable).unwrap_or_else(|_| default.to_owned());
-    on_path(&name).or_else(|| Some(PathBuf::from(name)).filter(|path| path.is_absolute()))
-}
-
-/// Compiles a program without a warning.
-fn compile(compiler: &Path, standard: &str, source: &Path, link: &Path) -> PathBuf {
-    let program = link.join(source.file_stem().unwrap());
-    let mut command = Command::new(compiler);
-    command
-        .arg(standard)
-        .args(STRICT)
-        .arg(format!("-DPACKAGE_VERSION=\"{}\"", env!("CARGO_PKG_VERSION")));
-    command
-        .arg("-I")
-        .arg(root().join("include"))
-        .arg("-I")
-        .arg(root().join("tests/c"))
-        .arg(source)
-        .arg("-o")
-        .arg(&program);
-    command
-        .arg("-L")
-        .arg(link)
-        .arg("-ldefender_xdr")
-        .arg(format!("-Wl,-rpath,{}", link.display()));
-    let ran = run(&mut command, LIMIT);
-    assert!(ran.status.success() && ran.stderr.is_empty(), "{command:?}: {}", ran.said());
-    program
-}
-
-fn compile_c(source: &str, link: &Path) -> Option<PathBuf> {
-    let Some(cc) = compiler("CC", "cc") else {
-        skip(source, "there is no C compiler (cc) on PATH");
-        return None;
-    };
-    Some(compile(&cc, "-std=c11", &root().join(source), link))
-}
 
 /// Compiles a program of `tests/c`, runs it, and requires that all its checks passed and that it kept standard error clean.
 fn holds(name: &str, link: &Path) {
@@ -289,17 +222,14 @@ fn the_example_signs_in_and_prints_incidents() {
 
 const SECRET: &str = "emu8Q~runbook.secret.for.tests.only-1";
 
-/// No invalid access, and no memory that nobody can reach any more.
+/// No invalid access, and no memory that nobody can reach any more. No suppressions.
 #[test]
 fn nothing_is_leaked_and_nothing_invalid_is_touched() {
     let Some(valgrind) = on_path("valgrind") else {
         skip("nothing_is_leaked_and_nothing_invalid_is_touched", "there is no valgrind on PATH");
         return;
     };
-    for name in ["sign_in", "incidents", "handles"] {
-        let Some(program) = compile_c(&format!("tests/c/{name}.c"), plain()) else {
-            return;
-        };
+    let watch = |program: &Path, argument: Option<&str>| {
         let emulator = emulator();
         let mut command = Command::new(&valgrind);
         command.args([
@@ -309,9 +239,21 @@ fn nothing_is_leaked_and_nothing_invalid_is_touched() {
             "--show-leak-kinds=definite,indirect",
             "--errors-for-leak-kinds=definite,indirect",
         ]);
-        command.arg(program);
+        command.arg(program).args(argument);
         send_to(&mut command, &emulator);
-        let ran = run(&mut command, LIMIT);
+        run(&mut command, LIMIT)
+    };
+    // First that it sees anything at all: a program that leaks a block, and one that reads behind it.
+    let Some(faulty) = compile_c("tests/c/faulty.c", plain()) else {
+        return;
+    };
+    assert_eq!(watch(&faulty, None).status.code(), Some(0));
+    assert_eq!(watch(&faulty, Some("leak")).status.code(), Some(99));
+    assert_eq!(watch(&faulty, Some("overrun")).status.code(), Some(99));
+
+    for name in ["sign_in", "incidents", "handles"] {
+        let program = compile_c(&format!("tests/c/{name}.c"), plain()).unwrap();
+        let ran = watch(&program, None);
         assert!(ran.status.success() && ran.stdout.contains(" 0 failed"), "{name}: {}", ran.said());
     }
 }

@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "each test crate uses its part of it")]
 #![allow(clippy::print_stderr, reason = "what is skipped is said aloud")]
 
+#[cfg(unix)]
+pub mod c;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};

@@ -1,0 +1,124 @@
+using System.Runtime.InteropServices;
+
+namespace DefenderXdr.Tests;
+
+/// <summary>The marshalling is written at build time (.NET 7 and newer).</summary>
+internal sealed partial class Modern : INative
+{
+    [LibraryImport(Program.Library)]
+    public static partial uint dxdr_abi_version();
+
+    [LibraryImport(Program.Library)]
+    public static partial nint dxdr_version();
+
+    [LibraryImport(Program.Library)]
+    public static partial nint dxdr_status_name(int status);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_buf_get(nint buf, out nint data, out nuint len);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_buf_free(nint buf);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_secret_new_utf8(byte[]? value, nuint len, out nint secret, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_secret_new_utf16(nint value, nuint units, out nint secret, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_secret_free(nint secret);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_cancel_new(out nint cancel, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_cancel_trigger(nint cancel);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_cancel_free(nint cancel);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_client_new(byte[]? config, nuint len, out nint client, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_client_describe(nint client, out nint json, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_client_clear_cache(nint client, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_client_free(nint client);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_request_new(nint client, byte[]? json, nuint len, out nint request, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_request_set_secret(nint request, byte[]? name, nuint nameLen, nint secret, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_request_describe(nint request, out nint json, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_request_free(nint request);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_acquire_token(nint request, uint timeoutMs, nint cancel, out nint token, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_cached_token(nint request, out nint token, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_token_value(nint token, out nint data, out nuint len);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_token_id_token(nint token, out nint data, out nuint len);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_token_expires_on(nint token, out long unixSeconds);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_token_describe(nint token, out nint json, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_token_free(nint token);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_decode_claims(byte[]? token, nuint len, out nint claims, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_get_incidents(nint request, byte[]? query, nuint queryLen, uint timeoutMs, nint cancel, out nint page, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_acquire_token_start(nint request, uint timeoutMs, out nint op, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_list_incidents_start(nint request, byte[]? query, nuint queryLen, uint timeoutMs, out nint op, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_get_incident_start(nint request, byte[]? query, nuint queryLen, uint timeoutMs, out nint op, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_op_wait(nint op, uint waitMs, out int state);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_op_take_event(nint op, out nint @event, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_op_reply(nint op, ulong eventId, byte[]? reply, nuint len, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_op_take_item(nint op, out nint item, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_op_take_token(nint op, out nint token, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_op_take_error(nint op, out nint detail, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_op_cancel(nint op);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_op_free(nint op);
+}
