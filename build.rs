@@ -13,13 +13,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml"))?;
     let mut builder = cbindgen::Builder::new().with_config(config);
     // In the order in which a reader needs them.
-    for noun in ["version", "status", "buf", "secret", "cancel", "client", "request", "token", "claims", "incidents", "op"] {
+    for noun in [
+        "version",
+        "status",
+        "buf",
+        "secret",
+        "cancel",
+        "client",
+        "request",
+        "token",
+        "claims",
+        "incidents",
+        "op",
+    ] {
         builder = builder.with_src(root.join(format!("src/ffi/{noun}.rs")));
     }
     let mut header = Vec::new();
     builder.generate()?.write(&mut header);
     std::fs::write(out.join("defender_xdr.h"), for_c(&String::from_utf8(header)?))?;
-    println!("cargo:rustc-env=DEFENDER_XDR_GENERATED_HEADER={}", out.join("defender_xdr.h").display());
+    println!(
+        "cargo:rustc-env=DEFENDER_XDR_GENERATED_HEADER={}",
+        out.join("defender_xdr.h").display()
+    );
 
     let target = env::var("CARGO_CFG_TARGET_OS")?;
     match target.as_str() {

@@ -52,7 +52,7 @@ pub struct SystemRandom;
 
 impl Random for SystemRandom {
     fn fill(&self, buffer: &mut [u8]) -> Result<()> {
-        aws_lc_rs::rand::fill(buffer).map_err(|_| Error::new(Code::Unsupported, "the operating system gave no random bytes"))
+        getrandom::getrandom(buffer).map_err(|_| Error::new(Code::Unsupported, "the operating system gave no random bytes"))
     }
 }
 

@@ -238,9 +238,7 @@ fn paging_that_does_not_end_is_ended() {
     request.set_secret("access_token", &Secret::new("abc".to_owned())).unwrap();
     let query = json!({"base_url": server.origin}).to_string();
     assert_eq!(
-        finish(&request.list_incidents(query.as_bytes(), None).unwrap())
-            .unwrap_err()
-            .code(),
+        finish(&request.list_incidents(query.as_bytes(), None).unwrap()).unwrap_err().code(),
         Code::PagingLoop
     );
     assert_eq!(server.seen().len(), 100);

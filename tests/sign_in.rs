@@ -86,9 +86,10 @@ fn drive(operation: &Arc<Operation>, play: &Play<'_>) -> Vec<String> {
                 let event = event.to_json();
                 let kind = event["kind"].as_str().unwrap().to_owned();
                 if (kind == "open_browser" || kind == "paste_redirect")
-                    && let Some(reply) = play(event["url"].as_str().unwrap()) {
-                        operation.reply(event["id"].as_u64().unwrap(), Zeroizing::new(reply)).unwrap();
-                    }
+                    && let Some(reply) = play(event["url"].as_str().unwrap())
+                {
+                    operation.reply(event["id"].as_u64().unwrap(), Zeroizing::new(reply)).unwrap();
+                }
                 kinds.push(kind);
             }
             State::Running => panic!("nothing happens: {kinds:?}"),

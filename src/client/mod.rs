@@ -85,7 +85,7 @@ impl Client {
     fn announcement(&self) -> Option<String> {
         let origin = self.http.emulator_origin()?;
         let first = !self.announced.swap(true, std::sync::atomic::Ordering::AcqRel);
-        first.then(|| format!("DEFENDER_XDR_EMULATOR is set: requests go to the emulator at {origin}, not to Microsoft"))
+        first.then(|| format!("an emulator is set (DEFENDER_XDR_EMULATOR): requests go to {origin}, not to Microsoft"))
     }
 }
 
