@@ -57,7 +57,14 @@ function New-AdalRequest {
             }
             $document.user = [ordered]@{ id = $UserId; type = $type }
         }
-        if ($ExtraQuery) { $document.extra_query = if ($ExtraQuery.StartsWith('&')) { $ExtraQuery.Substring(1) } else { $ExtraQuery } }
+        # ADAL dropped a leading ampersand, and its scripts give the domain hint here; the library has a key of its own for it.
+        $pairs = [string[]]@($ExtraQuery.TrimStart('&').Split('&'))
+        $hints = [string[]]@($pairs -match '^domain_hint=.')
+        if ($hints.Length -eq 1) {
+            $document.domain_hint = [uri]::UnescapeDataString($hints[0].Substring(12).Replace('+', ' '))
+            $pairs = [string[]]@($pairs -notmatch '^domain_hint=.')
+        }
+        if ($pairs.Length -gt 0 -and $pairs[0]) { $document.extra_query = $pairs -join '&' }
     }
     $json = [System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $document))
     $handle = [System.IntPtr]::Zero

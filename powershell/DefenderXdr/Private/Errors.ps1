@@ -20,6 +20,7 @@ function ConvertTo-DefenderErrorRecord {
     $message = Format-DefenderText (Get-DefenderValue $Detail 'message')
     if (-not $message) { $message = "the library reported $name without a message" }
     $hint = Format-DefenderText (Get-DefenderValue $Detail 'hint')
+    if (-not $hint) { $hint = 'Run the command again with -Verbose to see more; Get-Help about_DefenderXdr explains the errors.' }
     $aadsts = Get-DefenderValue $Detail 'aadsts'
     $status = Get-DefenderValue $Detail 'http_status'
     $category = Get-DefenderErrorCategory $name $code
@@ -49,9 +50,9 @@ function ConvertTo-DefenderErrorRecord {
     $record = [System.Management.Automation.ErrorRecord]::new($outer, "DefenderXdr.$name", $category, $null)
     $shown = $message
     # Windows PowerShell has no place for the recommended action in its error view.
-    if ($hint -and $PSVersionTable.PSEdition -eq 'Desktop') { $shown = "$message ($hint)" }
+    if ($PSVersionTable.PSEdition -eq 'Desktop') { $shown = "$message ($hint)" }
     $record.ErrorDetails = [System.Management.Automation.ErrorDetails]::new($shown)
-    if ($hint) { $record.ErrorDetails.RecommendedAction = $hint }
+    $record.ErrorDetails.RecommendedAction = $hint
     $record
 }
 
@@ -100,7 +101,6 @@ function Get-DefenderErrorCategory {
         'LIBRARY_ARCHITECTURE' { 'NotInstalled'; return }
         'LIBRARY_NOT_LOADED' { 'NotInstalled'; return }
         'ABI_VERSION' { 'NotInstalled'; return }
-        'CONSTRAINED_LANGUAGE' { 'PermissionDenied'; return }
     }
     switch ([math]::Floor($Code / 1000)) {
         1 { 'InvalidArgument'; return }
@@ -119,7 +119,7 @@ function Get-DefenderErrorCategory {
 function Get-DefenderAdalErrorCode {
     # The ErrorCode an ADAL.PS script expects: the service's own word when there is one.
     param([string] $Name, [string] $OAuthError)
-    if ($OAuthError) { return $OAuthError }
+    if ($OAuthError -and $OAuthError -cne 'failed_to_acquire_token_silently') { return $OAuthError }
     switch -CaseSensitive ($Name) {
         'INTERACTION_REQUIRED' { 'user_interaction_required'; break }
         'DECLINED' { 'authentication_canceled'; break }

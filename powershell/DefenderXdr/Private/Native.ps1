@@ -160,12 +160,6 @@ function Initialize-DefenderNative {
     # Makes $script:Native ready, or leaves an error record that says what to do.
     param([hashtable] $Failure)
     if ($null -ne $script:Native) { return }
-    if ($ExecutionContext.SessionState.LanguageMode -ne 'FullLanguage') {
-        $Failure.Record = New-DefenderErrorRecord -Name 'CONSTRAINED_LANGUAGE' `
-            -Message "this session runs in $($ExecutionContext.SessionState.LanguageMode) mode, which does not let a script call a native library" `
-            -Hint 'Ask an administrator to allow the signed DefenderXdr module in the application control policy, or use a session in FullLanguage mode.'
-        return
-    }
     $path = Get-DefenderLibraryPath $Failure
     if ($null -ne $Failure.Record) { return }
     Write-Verbose "Native library: $path"

@@ -1,0 +1,162 @@
+# The module as a package: manifest, exports, help, sources, and what an import does.
+
+$sources = @(Get-ChildItem -LiteralPath $ModulePath -Recurse -File)
+$scripts = @($sources | Where-Object { $_.Extension -in '.ps1', '.psm1', '.psd1' })
+$inModule = Get-Module -Name DefenderXdr
+$manifest = Import-PowerShellDataFile -LiteralPath ([IO.Path]::Combine($ModulePath, 'DefenderXdr.psd1'))
+
+Describe 'manifest' {
+    It 'is valid' { $null = Test-ModuleManifest -Path ([IO.Path]::Combine($ModulePath, 'DefenderXdr.psd1')) }
+    It 'exports exactly the public functions, and nothing else' {
+        Assert-Equal (@($inModule.ExportedFunctions.Keys) | Sort-Object) ($Public | Sort-Object)
+        Assert-Equal (@($manifest.FunctionsToExport) | Sort-Object) ($Public | Sort-Object)
+        Assert-Equal ($inModule.ExportedAliases.Count + $inModule.ExportedCmdlets.Count + $inModule.ExportedVariables.Count) 0
+        foreach ($kind in 'AliasesToExport', 'CmdletsToExport', 'VariablesToExport') { Assert-Equal @($manifest[$kind]).Count 0 $kind }
+    }
+    It 'has a file for each exported function' {
+        Assert-Equal (@($sources | Where-Object { $_.Directory.Name -eq 'Public' } | ForEach-Object { $_.BaseName }) | Sort-Object) ($Public | Sort-Object)
+    }
+    It 'lists the files there are' {
+        $listed = @($manifest.FileList | ForEach-Object { $_.Replace('\', '/') } | Sort-Object)
+        $there = @($sources | ForEach-Object { $_.FullName.Substring($ModulePath.Length + 1).Replace('\', '/') } | Where-Object { $_ -notlike 'lib/*' } | Sort-Object)
+        Assert-Equal $listed $there
+    }
+    It 'has the version of the Rust package and of the module file' {
+        $cargo = [IO.File]::ReadAllText([IO.Path]::Combine($RepositoryRoot, 'Cargo.toml'))
+        Assert-True ($cargo -match '(?m)^version = "(?<version>[0-9.]+)"') 'Cargo.toml has no version'
+        Assert-Equal $manifest.ModuleVersion $Matches['version']
+        Assert-Equal (& $inModule { $script:ModuleVersion }) $manifest.ModuleVersion
+    }
+    It 'names both editions and the oldest versions' {
+        Assert-Equal $manifest.CompatiblePSEditions 'Desktop', 'Core'
+        Assert-Equal $manifest.PowerShellVersion '5.1'
+        Assert-Equal $manifest.DotNetFrameworkVersion '4.7.2'
+    }
+}
+
+Describe 'sources' {
+    It 'are pure ASCII, without a byte order mark, with plain line ends' {
+        foreach ($source in $sources) {
+            $bytes = [IO.File]::ReadAllBytes($source.FullName)
+            foreach ($byte in $bytes) { if ($byte -gt 126 -or ($byte -lt 32 -and $byte -ne 10)) { throw "$($source.Name) holds byte $byte" } }
+        }
+    }
+    It 'parse, and use nothing Windows PowerShell 5.1 lacks' {
+        foreach ($source in $scripts) {
+            $tokens = $null
+            $errors = $null
+            $tree = [Management.Automation.Language.Parser]::ParseFile($source.FullName, [ref] $tokens, [ref] $errors)
+            Assert-Equal $errors.Count 0 "$($source.Name) does not parse: $errors"
+            $newer = @('QuestionQuestion', 'QuestionQuestionEquals', 'QuestionMark', 'QuestionDot', 'QuestionLBracket', 'AndAnd', 'OrOr', 'Clean')
+            foreach ($token in $tokens) { if ("$($token.Kind)" -in $newer) { throw "$($source.Name):$($token.Extent.StartLineNumber) uses $($token.Text)" } }
+            $found = $tree.FindAll({ param($node) $node.GetType().Name -in 'TernaryExpressionAst', 'PipelineChainAst' -or ($node -is [Management.Automation.Language.PipelineAst] -and
+                        $null -ne $node.PSObject.Properties['Background'] -and $node.Background) }, $true)
+            Assert-Equal @($found).Count 0 "$($source.Name) uses newer syntax"
+        }
+    }
+    It 'read the variables 5.1 lacks only behind a check of the edition' {
+        foreach ($source in $scripts) {
+            foreach ($line in [IO.File]::ReadAllLines($source.FullName)) {
+                if ($line -match '\$IsWindows\b|\$IsCoreCLR\b|\$IsLinux\b' -and $line -notmatch "PSEdition -eq 'Desktop' -or ") { throw "$($source.Name): $line" }
+                if ($line -match '\$IsMacOS\b' -and $line -notmatch 'Test-DefenderWindows|if \(\$windows\)|^\s*if \(\$IsMacOS\) \{ return') { throw "$($source.Name): $line" }
+            }
+        }
+    }
+    It 'name the library in one file only' {
+        foreach ($source in $scripts) {
+            if ($source.Name -eq 'Native.ps1') { continue }
+            Assert-NotMatch ([IO.File]::ReadAllText($source.FullName)) 'dxdr_|DllImport|Reflection\.Emit' $source.Name
+        }
+    }
+    It 'compile nothing' {
+        foreach ($source in $scripts) { Assert-NotMatch ([IO.File]::ReadAllText($source.FullName)) 'Add-Type|Invoke-Expression|\biex\b' $source.Name }
+    }
+}
+
+Describe 'native table' {
+    It 'has the functions of the header with their argument counts, both ways' {
+        $header = [IO.File]::ReadAllText([IO.Path]::Combine($RepositoryRoot, 'include', 'defender_xdr.h'))
+        $header = [regex]::Replace($header, '(?s)/\*.*?\*/|//[^\n]*', ' ')
+        $declared = @{}
+        foreach ($match in [regex]::Matches($header, '(?s)\b(dxdr_[a-z0-9_]+)\s*\(([^()]*)\)\s*;')) {
+            $arguments = $match.Groups[2].Value.Trim()
+            $declared[$match.Groups[1].Value] = if ($arguments -eq 'void' -or $arguments -eq '') { 0 } else { $arguments.Split(',').Length }
+        }
+        $table = & $inModule { Get-DefenderNativeTable }
+        Assert-True ($declared.Count -gt 30) "the header declares $($declared.Count) functions"
+        Assert-Equal (@($table.Keys) | Sort-Object) (@($declared.Keys) | Sort-Object)
+        foreach ($name in $table.Keys) { Assert-Equal (@($table[$name]).Length - 1) $declared[$name] $name }
+    }
+}
+
+Describe 'help' {
+    foreach ($name in $Public) {
+        It "of $name describes it, each parameter, and has examples that parse" {
+            $help = Get-Help -Name $name -Full
+            Assert-True ($help.Synopsis.Trim() -and $help.Synopsis -notmatch [regex]::Escape($name)) 'no synopsis'
+            Assert-True ("$($help.Description.Text)".Trim()) 'no description'
+            $common = [Management.Automation.PSCmdlet]::CommonParameters + [Management.Automation.PSCmdlet]::OptionalCommonParameters
+            $described = @{}
+            if ($null -ne $help.PSObject.Properties['parameters'] -and $null -ne $help.parameters -and $null -ne $help.parameters.PSObject.Properties['parameter']) {
+                foreach ($parameter in @($help.parameters.parameter)) {
+                    $described[$parameter.name] = if ($null -ne $parameter.PSObject.Properties['description']) { "$($parameter.description.Text)".Trim() } else { '' }
+                }
+            }
+            foreach ($parameter in (Get-Command -Name $name).Parameters.Keys) {
+                if ($parameter -in $common) { continue }
+                Assert-True ($described[$parameter]) "-$parameter is not described"
+            }
+            $examples = @($help.examples.example)
+            Assert-True ($examples.Count -gt 0) 'no example'
+            foreach ($example in $examples) {
+                $errors = $null
+                $null = [Management.Automation.Language.Parser]::ParseInput("$($example.code)", [ref] $null, [ref] $errors)
+                Assert-Equal $errors.Count 0 "an example does not parse: $($example.code)"
+                Assert-True ("$($example.remarks.Text)".Trim()) 'an example is not explained'
+            }
+        }
+    }
+    It 'has an about page that names every command' {
+        $about = [IO.File]::ReadAllText([IO.Path]::Combine($ModulePath, 'en-US', 'about_DefenderXdr.help.txt'))
+        foreach ($name in $Public) { Assert-Match $about ([regex]::Escape($name)) "about_DefenderXdr lacks $name" }
+        foreach ($line in $about -split "`n") { Assert-True ($line.Length -le 80) "a line of about_DefenderXdr is longer than 80: $line" }
+    }
+}
+
+Describe 'import' {
+    It 'loads no library and makes no client' {
+        $shell = New-TestShell
+        try {
+            $state = $shell.AddScript('& (Get-Module DefenderXdr) { ($null -eq $script:Native); ($script:Client -eq [IntPtr]::Zero) }').Invoke()
+            Assert-Equal $state 'True', 'True'
+        }
+        finally { $shell.Dispose() }
+    }
+    It 'says nothing and leaves no error' {
+        $result = Invoke-PowerShell '"errors: $($Error.Count)"'
+        Assert-Equal $result.Out.Trim() 'errors: 0'
+        Assert-Equal $result.Err.Trim() ''
+    }
+    It 'works from a folder whose name has spaces, brackets and letters beyond ASCII' {
+        $folder = [IO.Path]::Combine([IO.Path]::GetTempPath(), "dxdr [test] K$([char] 0xf6)ln $([guid]::NewGuid().ToString('N'))")
+        $copy = [IO.Path]::Combine($folder, 'DefenderXdr')
+        try {
+            $null = [IO.Directory]::CreateDirectory($folder)
+            Copy-Item -LiteralPath $ModulePath -Destination $copy -Recurse
+            $escaped = [Management.Automation.WildcardPattern]::Escape([IO.Path]::Combine($copy, 'DefenderXdr.psd1'))
+            $result = Invoke-Process $PowerShellProgram @('-NoProfile', '-EncodedCommand', [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes(
+                        "Import-Module '$($escaped.Replace("'", "''"))'; (Get-Command -Module DefenderXdr).Count")))
+            Assert-Equal $result.Out.Trim() "$($Public.Count)"
+        }
+        finally { if ([IO.Directory]::Exists($folder)) { [IO.Directory]::Delete($folder, $true) } }
+    }
+    It 'can be removed and imported again' {
+        $shell = New-TestShell
+        try {
+            $left = $shell.AddScript('$p = (Get-Module DefenderXdr).Path; New-AdalUserIdentifier x | Out-Null; try { ConvertFrom-DefenderToken a.b.c -ErrorAction SilentlyContinue } catch { }
+                Remove-Module DefenderXdr; Import-Module $p; (Get-Command Get-ADALToken).Module.Name').Invoke()
+            Assert-Equal $left 'DefenderXdr'
+        }
+        finally { $shell.Dispose() }
+    }
+}

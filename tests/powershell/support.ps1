@@ -1,0 +1,118 @@
+# What the tests share: where things are, the emulator, and other runspaces and processes.
+
+$RepositoryRoot = [IO.Path]::GetFullPath([IO.Path]::Combine($PSScriptRoot, '..', '..'))
+$ModulePath = [IO.Path]::Combine($RepositoryRoot, 'powershell', 'DefenderXdr')
+$PowerShellProgram = (Get-Process -Id $PID).Path
+$Public = @('Clear-AdalTokenCache', 'Connect-Defender', 'ConvertFrom-DefenderToken', 'Disconnect-Defender', 'Get-AdalAuthenticationContext', 'Get-ADALToken',
+    'Get-DefenderContext', 'Get-DefenderIncident', 'Get-DefenderToken', 'New-AdalClientCredential', 'New-AdalUserIdentifier')
+
+$Emulator = $null
+if ([Environment]::GetEnvironmentVariable('DXDR_TEST_EMULATOR_JSON')) {
+    $Emulator = [Environment]::GetEnvironmentVariable('DXDR_TEST_EMULATOR_JSON') | ConvertFrom-Json
+    [Environment]::SetEnvironmentVariable('DEFENDER_XDR_EMULATOR', $Emulator.emulator)
+    [Environment]::SetEnvironmentVariable('BROWSER', '{0} browse' -f [Environment]::GetEnvironmentVariable('DXDR_TEST_EMULATOR_PROGRAM'))
+}
+else { Write-Host 'DXDR_TEST_EMULATOR_JSON is not set: the tests that need the emulator do not run' }
+
+$Resource = 'https://api.security.microsoft.com'
+$RunbookSecretText = 'emu8Q~runbook.secret.for.tests.only-1'
+$ExpiredSecretText = 'emu8Q~runbook.secret.that.has.expired'
+$UnknownTenant = '11111111-2222-4333-8444-555555555555'
+
+function New-Secret {
+    param([string] $Text)
+    $secret = [securestring]::new()
+    foreach ($character in $Text.ToCharArray()) { $secret.AppendChar($character) }
+    $secret
+}
+
+function Invoke-Emulator {
+    param([string] $Method, [string] $Path, [object] $Body)
+    $call = @{ Method = $Method; Uri = "$($Emulator.origin)/.emulator/$Path"; Headers = @{ 'x-emulator-key' = $Emulator.key }; UseBasicParsing = $true }
+    if ($PSBoundParameters.ContainsKey('Body')) {
+        $call.Body = if ($Body -is [string]) { $Body } else { ConvertTo-Json -InputObject $Body -Depth 10 }
+        $call.ContentType = 'application/json'
+    }
+    Invoke-RestMethod @call
+}
+
+function Reset-Emulator {
+    # Back to the start: faults, data and log, and no token in the cache.
+    $null = Invoke-Emulator POST reset ''
+    $null = Invoke-Emulator DELETE requests
+    $null = Invoke-Emulator DELETE faults
+    Clear-AdalTokenCache -Confirm:$false
+}
+
+function Get-EmulatorRequest {
+    # The requests the emulator has seen whose path holds the text.
+    param([string] $Path)
+    @(Invoke-Emulator GET requests | ForEach-Object { $_ } | Where-Object { $_.path -like "*$Path*" })
+}
+
+function Set-EmulatorFault {
+    param([hashtable[]] $Fault)
+    $null = Invoke-Emulator POST faults (ConvertTo-Json -InputObject @($Fault) -Depth 10)
+}
+
+function Wait-Until {
+    # Looks until the condition holds; gives up after the limit.
+    param([scriptblock] $Condition, [int] $Seconds = 20)
+    $watch = [Diagnostics.Stopwatch]::StartNew()
+    while (-not (& $Condition)) {
+        if ($watch.Elapsed.TotalSeconds -gt $Seconds) { throw "waited $Seconds s in vain for {$Condition}" }
+        [Threading.Thread]::Yield() | Out-Null
+    }
+}
+
+$UserArguments = @{}
+$AppArguments = @{}
+if ($null -ne $Emulator) {
+    $UserArguments = @{ Resource = $Resource; ClientId = $Emulator.public_client_id; TenantId = $Emulator.tenant_id; RedirectUri = 'http://localhost'; Timeout = 30 }
+    $AppArguments = @{ Resource = $Resource; ClientId = $Emulator.confidential_client_id; TenantId = $Emulator.tenant_id; ClientSecret = (New-Secret $RunbookSecretText); Timeout = 60 }
+}
+
+function New-TestShell {
+    # A PowerShell with a runspace of its own and the module imported; $Shared is a hashtable both sides see.
+    param([hashtable] $Shared = @{})
+    $shell = [powershell]::Create()
+    $shell.Runspace.SessionStateProxy.SetVariable('Shared', [hashtable]::Synchronized($Shared))
+    $shell.Runspace.SessionStateProxy.SetVariable('User', $UserArguments)
+    $shell.Runspace.SessionStateProxy.SetVariable('App', $AppArguments)
+    $null = $shell.AddScript("Set-StrictMode -Version Latest; `$ProgressPreference = 'SilentlyContinue'; Import-Module '$($ModulePath.Replace("'", "''"))'").Invoke()
+    if ($shell.HadErrors) { throw "the module could not be imported in another runspace: $($shell.Streams.Error)" }
+    $shell.Commands.Clear()
+    $shell
+}
+
+function Invoke-Process {
+    # Runs a program and returns @{ Out; Err; Code }; input is closed at once unless text is given.
+    param([string] $Program, [string[]] $Arguments, [hashtable] $Environment = @{}, [string] $InputText)
+    $start = [Diagnostics.ProcessStartInfo]::new($Program)
+    $start.UseShellExecute = $false
+    $start.RedirectStandardOutput = $true
+    $start.RedirectStandardError = $true
+    $start.RedirectStandardInput = $true
+    if ($null -ne $start.PSObject.Properties['ArgumentList']) { foreach ($argument in $Arguments) { $start.ArgumentList.Add($argument) } }
+    else { $start.Arguments = @($Arguments | ForEach-Object { '"' + $_.Replace('"', '\"') + '"' }) -join ' ' }
+    foreach ($name in $Environment.Keys) { $start.EnvironmentVariables[$name] = $Environment[$name] }
+    $start.EnvironmentVariables['NO_COLOR'] = '1'
+    $process = [Diagnostics.Process]::Start($start)
+    try {
+        $outText = $process.StandardOutput.ReadToEndAsync()
+        $errText = $process.StandardError.ReadToEndAsync()
+        if ($InputText) { $process.StandardInput.Write($InputText) }
+        $process.StandardInput.Close()
+        if (-not $process.WaitForExit(120000)) { $process.Kill(); throw "$Program did not end" }
+        @{ Out = $outText.Result; Err = $errText.Result; Code = $process.ExitCode }
+    }
+    finally { $process.Dispose() }
+}
+
+function Invoke-PowerShell {
+    # Runs a script text in a new PowerShell process with the module imported.
+    param([string] $Script, [string[]] $Switches = @('-NoProfile'), [hashtable] $Environment = @{})
+    $text = "Import-Module '$($ModulePath.Replace("'", "''"))'`n$Script"
+    $encoded = [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($text))
+    Invoke-Process $PowerShellProgram ($Switches + @('-EncodedCommand', $encoded)) $Environment
+}
