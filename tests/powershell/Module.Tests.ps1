@@ -93,7 +93,7 @@ Describe 'help' {
     foreach ($name in $Public) {
         It "of $name describes it, each parameter, and has examples that parse" {
             $help = Get-Help -Name $name -Full
-            Assert-True ($help.Synopsis.Trim() -and $help.Synopsis -notmatch [regex]::Escape($name)) 'no synopsis'
+            Assert-True ($help.Synopsis.Trim() -and $help.Synopsis -notmatch ('^\s*' + [regex]::Escape($name))) 'no synopsis'
             Assert-True ("$($help.Description.Text)".Trim()) 'no description'
             $common = [Management.Automation.PSCmdlet]::CommonParameters + [Management.Automation.PSCmdlet]::OptionalCommonParameters
             $described = @{}
