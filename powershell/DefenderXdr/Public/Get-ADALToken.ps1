@@ -1,7 +1,7 @@
 function Get-ADALToken {
     <#
     .SYNOPSIS
-    Gets an access token from Microsoft Entra ID, called as the Get-AdalToken of ADAL.PS was.
+    Gets an access token from Microsoft Entra ID, as a drop-in for the command of ADAL.PS.
 
     .DESCRIPTION
     Takes the parameters, defaults and parameter sets of ADAL.PS, and returns an object with the same members, so scripts written for that
