@@ -77,8 +77,8 @@ function New-TestShell {
     param([hashtable] $Shared = @{})
     $shell = [powershell]::Create()
     $shell.Runspace.SessionStateProxy.SetVariable('Shared', [hashtable]::Synchronized($Shared))
-    $shell.Runspace.SessionStateProxy.SetVariable('User', $UserArguments)
-    $shell.Runspace.SessionStateProxy.SetVariable('App', $AppArguments)
+    $shell.Runspace.SessionStateProxy.SetVariable('User', $UserArguments.Clone())
+    $shell.Runspace.SessionStateProxy.SetVariable('App', $AppArguments.Clone())
     $null = $shell.AddScript("Set-StrictMode -Version Latest; `$ProgressPreference = 'SilentlyContinue'; Import-Module '$($ModulePath.Replace("'", "''"))'").Invoke()
     if ($shell.HadErrors) { throw "the module could not be imported in another runspace: $($shell.Streams.Error)" }
     $shell.Commands.Clear()
@@ -114,5 +114,5 @@ function Invoke-PowerShell {
     param([string] $Script, [string[]] $Switches = @('-NoProfile'), [hashtable] $Environment = @{})
     $text = "Import-Module '$($ModulePath.Replace("'", "''"))'`n$Script"
     $encoded = [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($text))
-    Invoke-Process $PowerShellProgram ($Switches + @('-EncodedCommand', $encoded)) $Environment
+    Invoke-Process $PowerShellProgram ($Switches + @('-OutputFormat', 'Text', '-EncodedCommand', $encoded)) $Environment
 }

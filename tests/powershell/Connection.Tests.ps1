@@ -1,0 +1,183 @@
+# Connect-Defender, Disconnect-Defender, Get-DefenderContext and Get-DefenderToken.
+
+Describe 'without a connection' {
+    It 'commands name Connect-Defender' {
+        Disconnect-Defender
+        foreach ($call in { Get-DefenderToken }, { Get-DefenderIncident }, { Get-DefenderIncident -Id 1 }, { Get-DefenderToken -Force }) {
+            $record = Assert-Fails $call NOT_CONNECTED ConnectionError
+            Assert-Match $record.ErrorDetails.RecommendedAction 'Connect-Defender'
+        }
+    }
+    It 'Get-DefenderContext returns nothing, and Disconnect-Defender does nothing' {
+        Assert-Equal @(Get-DefenderContext).Count 0
+        Disconnect-Defender
+    }
+}
+
+Describe 'Connect-Defender arguments' {
+    It 'takes one of -Service, -Resource and -Scopes' {
+        $record = Assert-Fails { Connect-Defender -ClientId '22869222-3c51-4d11-ad15-99b70e71c548' -Service XDR -Resource $Resource } BAD_ARGUMENT InvalidArgument
+        Assert-Match "$record" '-Service and -Resource'
+    }
+    It 'refuses an empty token, and what is none' {
+        foreach ($value in '', ' ', 5, [securestring]::new()) { $null = Assert-Fails { Connect-Defender -AccessToken $value } BAD_ARGUMENT InvalidArgument }
+    }
+    It 'refuses a bad client ID, tenant, authority and redirect URI' {
+        $id = '22869222-3c51-4d11-ad15-99b70e71c548'
+        foreach ($arguments in @{ ClientId = 'my app' }, @{ ClientId = $id; TenantId = '' }, @{ ClientId = $id; TenantId = 'a b' }, @{ ClientId = $id; Authority = '' }, @{ ClientId = $id; RedirectUri = '' }) {
+            $record = Assert-Fails { Connect-Defender @arguments } BAD_ARGUMENT InvalidArgument
+            Assert-True $record.ErrorDetails.RecommendedAction
+        }
+    }
+    It 'asks for the default scope of each service, and keeps a resource''s slash' {
+        $inModule = Get-Module -Name DefenderXdr
+        $scope = { param($service, $resource, $scopes) & $inModule { param($a, $b, $c) Get-DefenderScope -Service $a -Resource $b -Scopes $c } $service $resource $scopes }
+        Assert-Equal (& $scope 'XDR') 'https://api.security.microsoft.com/.default'
+        Assert-Equal (& $scope 'Endpoint') 'https://api.securitycenter.microsoft.com/.default'
+        Assert-Equal (& $scope 'Graph') 'https://graph.microsoft.com/.default'
+        Assert-Equal (& $scope 'XDR' 'https://x.example/mtp/') 'https://x.example/mtp//.default'
+        Assert-Equal (& $scope 'XDR' '' @('a', 'b')) 'a', 'b'
+    }
+}
+
+if ($null -eq $Emulator) { return }
+
+$app = @{ TenantId = $Emulator.tenant_id; ClientId = $Emulator.confidential_client_id; ClientSecret = (New-Secret $RunbookSecretText) }
+$user = @{ TenantId = $Emulator.tenant_id; ClientId = $Emulator.public_client_id; Timeout = 30 }
+
+Describe 'Connect-Defender' {
+    It 'connects an app, says nothing, and shows the connection when asked' {
+        Reset-Emulator
+        Assert-Equal @(Connect-Defender @app).Count 0
+        $context = Get-DefenderContext
+        Assert-Equal $context.PSTypeNames[0] 'DefenderXdr.Context'
+        Assert-Equal $context.TenantId $Emulator.tenant_id
+        Assert-Equal $context.ClientId $Emulator.confidential_client_id
+        Assert-True (-not $context.User)
+        Assert-Equal $context.Audience $Resource
+        Assert-True ($context.Permissions -contains 'Incident.Read.All')
+        Assert-True ($context.ExpiresOn -gt [DateTimeOffset]::UtcNow)
+        Assert-Match $context.AdminConsentUri "^https://login\.microsoftonline\.com/.*adminconsent\?client_id=$($Emulator.confidential_client_id)"
+        Assert-Equal $context.Emulator $Emulator.origin
+        $sent = @(Get-EmulatorRequest '/oauth2/v2.0/token')
+        Assert-Equal $sent.Count 1
+        Assert-Equal $sent[0].form.scope 'https://api.security.microsoft.com/.default'
+        Assert-Equal (Connect-Defender @app -PassThru).ClientId $Emulator.confidential_client_id
+        Assert-Equal @(Get-EmulatorRequest '/oauth2/v2.0/token').Count 1 'connecting again asked for another token'
+    }
+    It 'connects with a credential' {
+        $credential = [pscredential]::new($app.ClientId, $app.ClientSecret)
+        Assert-Equal (Connect-Defender -TenantId $Emulator.tenant_id -Credential $credential -PassThru).Grant 'client_credentials'
+    }
+    It 'signs in a user, by v2' {
+        Reset-Emulator
+        $context = Connect-Defender @user -PassThru
+        Assert-Equal $context.User 'adele@fabrikam.example'
+        Assert-Equal $context.RedirectUri 'http://localhost'
+        Assert-Equal @(Get-EmulatorRequest '/oauth2/v2.0/authorize').Count 1
+        $token = Get-DefenderToken
+        Assert-Equal $token.Account 'adele@fabrikam.example'
+        Assert-True ($token.Scopes.Count -gt 0)
+        Assert-Equal $token.UserInfo.DisplayableId 'adele@fabrikam.example'
+    }
+    It 'stays with its user when another one signs in with the same app' {
+        Reset-Emulator
+        Connect-Defender @user -LoginHint 'diego@fabrikam.example'
+        Assert-Equal @(Get-EmulatorRequest '/oauth2/v2.0/authorize')[0].query.login_hint 'diego@fabrikam.example'
+        $before = (Get-DefenderToken).AccessToken
+        $null = Get-ADALToken @UserArguments -PromptBehavior Always -UserId 'adele@fabrikam.example' -UserIdType RequiredDisplayableId
+        Assert-Equal (Get-DefenderToken).AccessToken $before
+        Assert-Equal (Get-DefenderToken -Force -Timeout 30).Account 'diego@fabrikam.example'
+    }
+    It 'takes a token from elsewhere, as text, SecureString or object, and cannot renew it' {
+        Reset-Emulator
+        $token = Get-ADALToken @AppArguments
+        foreach ($given in $token, $token.AccessToken, (Get-ADALToken @AppArguments -AsSecureString), "Bearer $($token.AccessToken)") {
+            Assert-Equal (Connect-Defender -AccessToken $given -PassThru).ClientId $Emulator.confidential_client_id
+            Assert-Equal (Get-DefenderToken).AccessToken $token.AccessToken
+        }
+        Assert-Equal @(Get-DefenderIncident -First 1).Count 1
+        $null = Assert-Fails { Get-DefenderToken -Force } BAD_ARGUMENT InvalidArgument
+    }
+    It 'keeps the connection there was when the new one fails' {
+        Connect-Defender @app
+        $wrong = $app.Clone()
+        $wrong.ClientSecret = New-Secret 'canary-wrong-secret-0123456789'
+        $null = Assert-Fails { Connect-Defender @wrong } BAD_SECRET AuthenticationError
+        Assert-Equal (Get-DefenderContext).ClientId $Emulator.confidential_client_id
+        Assert-True (Get-DefenderToken).AccessToken
+    }
+    It '-Force gets a new token' {
+        Reset-Emulator
+        Connect-Defender @app
+        $first = (Get-DefenderToken).AccessToken
+        Connect-Defender @app -Force
+        Assert-True ((Get-DefenderToken).AccessToken -cne $first)
+        Assert-Equal @(Get-EmulatorRequest '/oauth2/v2.0/token').Count 2
+    }
+    It 'does not sign in with -NonInteractive' {
+        $result = Invoke-PowerShell "try { Connect-Defender -ClientId '$($Emulator.public_client_id)' -TenantId '$($Emulator.tenant_id)' } catch { `$_.FullyQualifiedErrorId }" @('-NoProfile', '-NonInteractive')
+        Assert-Match $result.Out 'DefenderXdr\.INTERACTION_REQUIRED,Connect-Defender'
+    }
+}
+
+Describe 'Get-DefenderToken' {
+    It 'returns the cached token, a new one with -Force, and a SecureString when asked' {
+        Reset-Emulator
+        Connect-Defender @app
+        $first = Get-DefenderToken
+        Assert-Equal $first.PSTypeNames[0] 'DefenderXdr.Token'
+        Assert-Equal $first.PSObject.Properties.Name[0..7] 'AccessTokenType', 'AccessToken', 'ExpiresOn', 'ExtendedLifeTimeToken', 'TenantId', 'UserInfo', 'IdToken', 'Authority'
+        Assert-Equal (Get-DefenderToken).AccessToken $first.AccessToken
+        Assert-True ((Get-DefenderToken -Force).AccessToken -cne $first.AccessToken)
+        Assert-True ((Get-DefenderToken -AsSecureString).AccessToken -is [securestring])
+    }
+    It 'renews the token when it runs out' {
+        Reset-Emulator
+        Connect-Defender @app
+        Clear-AdalTokenCache -Confirm:$false
+        $null = Get-DefenderToken
+        Assert-Equal @(Get-EmulatorRequest '/oauth2/v2.0/token').Count 2
+    }
+}
+
+Describe 'Disconnect-Defender' {
+    It 'forgets the connection, and not with -WhatIf' {
+        Connect-Defender @app
+        Disconnect-Defender -WhatIf
+        Assert-True (Get-DefenderContext)
+        Disconnect-Defender
+        Assert-Equal @(Get-DefenderContext).Count 0
+        $null = Assert-Fails { Get-DefenderToken } NOT_CONNECTED
+    }
+}
+
+Describe 'DEFENDER_XDR_EMULATOR' {
+    It 'that changes drops the connection, with a warning' {
+        $shell = New-TestShell
+        try {
+            $out = $shell.AddScript('$null = Connect-Defender -TenantId $App.TenantId -ClientId $App.ClientId -ClientSecret $App.ClientSecret
+                $before = $env:DEFENDER_XDR_EMULATOR
+                try {
+                    $env:DEFENDER_XDR_EMULATOR = "http://127.0.0.1:9/not-this-one"
+                    @(Get-DefenderContext).Count
+                    try { Get-DefenderToken } catch { $_.FullyQualifiedErrorId }
+                }
+                finally { $env:DEFENDER_XDR_EMULATOR = $before }
+                try { Get-DefenderToken } catch { $_.FullyQualifiedErrorId }
+                (Get-ADALToken @App).AccessTokenType').Invoke()
+            # The value is no emulator's, so no client can be made for it either.
+            Assert-Equal $out '0', 'DefenderXdr.BAD_ARGUMENT,Get-DefenderToken', 'DefenderXdr.NOT_CONNECTED,Get-DefenderToken', 'Bearer'
+            Assert-Match ($shell.Streams.Warning -join "`n") 'the connection was dropped'
+        }
+        finally { $shell.Dispose() }
+    }
+    It 'is announced by a warning' {
+        $shell = New-TestShell
+        try {
+            $null = $shell.AddScript('Clear-AdalTokenCache -Confirm:$false; Get-ADALToken @App').Invoke()
+            Assert-Match ($shell.Streams.Warning -join "`n") ([regex]::Escape($Emulator.origin))
+        }
+        finally { $shell.Dispose() }
+    }
+}

@@ -1,0 +1,183 @@
+# Get-DefenderIncident and the incident objects.
+
+$inModule = Get-Module -Name DefenderXdr
+function ConvertTo-Incident { param([string] $Text) & $inModule { param($t) ConvertTo-DefenderIncident $t } $Text }
+
+Describe 'incident objects' {
+    It 'have every documented member, also when the service left it out' {
+        Set-StrictMode -Version Latest
+        $incident = ConvertTo-Incident '{"incidentId":5,"comments":null,"alerts":[{"alertId":"a","devices":null}]}'
+        Assert-Equal $incident.PSTypeNames[0] 'DefenderXdr.Incident'
+        foreach ($name in 'redirectIncidentId', 'incidentName', 'createdTime', 'lastUpdateTime', 'assignedTo', 'classification', 'determination', 'detectionSource', 'status', 'severity') {
+            Assert-True ($null -eq $incident.$name) $name
+        }
+        foreach ($list in $incident.tags, $incident.comments, $incident.alerts[0].devices, $incident.alerts[0].entities, $incident.alerts[0].mitreTechniques) {
+            Assert-True ($null -ne $list -and $list -is [object[]] -and $list.Length -eq 0) 'a list that is missing or null is not an empty list'
+        }
+        Assert-Equal $incident.alerts[0].PSTypeNames[0] 'DefenderXdr.Alert'
+        Assert-True ($null -eq $incident.alerts[0].actorName)
+    }
+    It 'keep unknown members, exact numbers, and text that looks like a time' {
+        $incident = ConvertTo-Incident '{"incidentId":3000000417,"incidentName":"2026-01-01T00:00:00Z","newThing":{"a":[1]},"createdTime":"2026-09-14T06:52:01.8366667Z","lastUpdateTime":"later","alerts":[]}'
+        Assert-True ($incident.incidentId -is [long])
+        Assert-True ($incident.incidentName -is [string])
+        Assert-Equal $incident.newThing.a[0] 1
+        Assert-Equal $incident.createdTime.ToString('o') '2026-09-14T06:52:01.8366667Z'
+        Assert-Equal "$($incident.createdTime.Kind)" 'Utc'
+        Assert-Equal $incident.lastUpdateTime 'later'
+    }
+    It 'show as a table without control characters, escape sequences and changes of direction' {
+        $incident = ConvertTo-Incident '{"incidentId":7,"severity":"High","status":"Active","incidentName":"a\u001b[31mb\r\nc\u202ed\u0007","assignedTo":"x\u009by","lastUpdateTime":"2026-09-14T07:31:02.41Z","alerts":[{"alertId":"1","title":"t\u001b]0;x\u0007"}]}'
+        foreach ($view in ($incident | Out-String -Width 200), ($incident | Format-List | Out-String -Width 200), ($incident.alerts | Out-String -Width 200)) {
+            foreach ($character in $view.ToCharArray()) {
+                if ([int] $character -in 27, 7, 0x9b, 0x202e) { throw "character $([int] $character) reached the view" }
+            }
+        }
+        $table = ($incident | Out-String -Width 200) -split "`n" | Where-Object { $_.Trim() }
+        Assert-Match $table[0] '^\s*Id\s+Severity\s+Status\s+Name\s+AssignedTo\s+LastUpdate'
+        Assert-Match $table[2] '^\s*7\s+High\s+Active\s+a \[31mb c d\s+x y\s+2026-09-14 07:31:02Z'
+        Assert-Equal @($table).Count 3
+    }
+}
+
+Describe 'Get-DefenderIncident arguments' {
+    It 'are checked when they are bound' {
+        foreach ($arguments in @{ First = 0 }, @{ First = -1 }, @{ PageSize = 0 }, @{ PageSize = 101 }, @{ Top = 101 }, @{ Skip = -1 }, @{ Timeout = 0 }, @{ Id = 'x' }, @{ Id = -1 }, @{ Id = $null }, @{ AccessToken = $null }) {
+            $record = Assert-Fails { Get-DefenderIncident @arguments }
+            Assert-Match $record.FullyQualifiedErrorId '^(ParameterArgumentValidationError|ParameterArgumentTransformationError|ParameterArgumentValidationErrorNullNotAllowed)'
+            Assert-Match "$record" ($(if ($arguments.ContainsKey('Top')) { 'PageSize' } else { @($arguments.Keys)[0] }))
+        }
+    }
+}
+
+if ($null -eq $Emulator) { return }
+
+function Connect-Test { Reset-Emulator; Connect-Defender -TenantId $Emulator.tenant_id -ClientId $Emulator.confidential_client_id -ClientSecret (New-Secret $RunbookSecretText) }
+
+Describe 'Get-DefenderIncident' {
+    It 'lists every incident of every page, once' {
+        Connect-Test
+        $all = @(Get-DefenderIncident)
+        Assert-Equal $all.Count 120
+        Assert-Equal @($all.incidentId | Sort-Object -Unique).Count 120
+        Assert-True (@(Get-EmulatorRequest '/api/incidents').Count -ge 2)
+        Assert-Equal $all[0].PSTypeNames[0] 'DefenderXdr.Incident'
+    }
+    It 'stops after -First, and asks for no more than it needs' {
+        Connect-Test
+        Assert-Equal @(Get-DefenderIncident -First 3).Count 3
+        $sent = @(Get-EmulatorRequest '/api/incidents')
+        Assert-Equal $sent.Count 1
+        Assert-True ([int] $sent[0].query.'$top' -le 100)
+    }
+    It 'passes -Filter, -PageSize and -Skip on' {
+        Connect-Test
+        $some = @(Get-DefenderIncident -Filter "status eq 'Active'" -Top 7 -Skip 2 -First 7)
+        Assert-True ($some.Count -gt 0)
+        foreach ($incident in $some) { Assert-Equal $incident.status 'Active' }
+        $query = @(Get-EmulatorRequest '/api/incidents')[0].query
+        Assert-Equal $query.'$filter' "status eq 'Active'"
+        Assert-Equal $query.'$top' '7'
+        Assert-Equal $query.'$skip' '2'
+    }
+    It 'gets incidents by id, also from the pipeline, goes on after one that is not there' {
+        Connect-Test
+        Assert-Equal (Get-DefenderIncident -Id 811203).incidentName 'Mail with script attachment delivered'
+        Assert-Equal @(811203, 3000000417 | Get-DefenderIncident).incidentId 811203, 3000000417
+        Assert-Equal @(Get-DefenderIncident -First 2 | Get-DefenderIncident).Count 2
+        Assert-Equal ([pscustomobject]@{ incidentId = 811203 } | Get-DefenderIncident).incidentId 811203
+        $got = @(1, 811203 | Get-DefenderIncident -ErrorAction SilentlyContinue -ErrorVariable missing)
+        Assert-Equal $got.incidentId 811203
+        Assert-Equal $missing.Count 1
+        Assert-Equal $missing[0].FullyQualifiedErrorId 'DefenderXdr.NOT_FOUND,Get-DefenderIncident'
+        Assert-Equal "$($missing[0].CategoryInfo.Category)" 'ObjectNotFound'
+    }
+    It '-Raw gives the JSON the service sent' {
+        Connect-Test
+        $raw = @(Get-DefenderIncident -First 2 -Raw)
+        Assert-True ($raw[0] -is [string] -and $raw[0].TrimStart().StartsWith('{'))
+        Assert-Equal (ConvertTo-Incident $raw[0]).incidentId 3000000417
+        Assert-Match (Get-DefenderIncident -Id 811203 -Raw) '"incidentId"\s*:\s*811203'
+    }
+    It 'works with a token in place of a connection' {
+        Reset-Emulator
+        Disconnect-Defender
+        $token = Get-ADALToken @AppArguments
+        foreach ($given in $token, $token.AccessToken, (Get-ADALToken @AppArguments -AsSecureString)) {
+            Assert-Equal @(Get-DefenderIncident -AccessToken $given -First 1).Count 1
+            Assert-Equal (811203 | Get-DefenderIncident -AccessToken $given).incidentId 811203
+        }
+    }
+    It 'streams: what follows sees the first record before the second page is read' {
+        Connect-Test
+        $seen = Get-DefenderIncident -PageSize 10 | ForEach-Object { @(Get-EmulatorRequest '/api/incidents').Count } | Select-Object -First 1
+        Assert-True ($seen -le 2) "$seen pages were read before the first record came"
+    }
+    It 'ends with Select-Object -First, and leaves no operation behind' {
+        Connect-Test
+        $handle = & $inModule {
+            $script:TestHandles = [Collections.ArrayList]::new()
+            function script:ConvertTo-TestItem { param($Text) if ($script:TestHandles -notcontains $op) { $null = $script:TestHandles.Add($op) }; $Text }
+            $failure = @{ Record = $null }
+            $query = [Text.Encoding]::UTF8.GetBytes('{"top":10}')
+            $null = Invoke-DefenderOperation -Kind list_incidents -Request $script:Connection.Entry.Handle -Query $query -ItemConverter ConvertTo-TestItem -Failure $failure | Select-Object -First 2
+            $script:TestHandles[0]
+        }
+        Assert-True ($handle -ne [IntPtr]::Zero)
+        Assert-Equal (& $inModule { param($h) $script:Native::dxdr_op_cancel($h) } $handle) 1002 'the operation is still there'
+        Assert-True (@(Get-EmulatorRequest '/api/incidents').Count -le 3) 'pages were read on'
+        Assert-Equal @(Get-DefenderIncident -PageSize 10 | Select-Object -First 3).Count 3
+    }
+    It 'names a filter the service refuses, and what it may use' {
+        Connect-Test
+        $record = Assert-Fails { Get-DefenderIncident -Filter "severity eq 'High'" } BAD_FILTER InvalidArgument
+        Assert-Match $record.ErrorDetails.RecommendedAction 'severity'
+    }
+    It 'turns the service''s answers into names and categories' {
+        foreach ($case in @(
+                @(@{ do = @{ status = 403; json = @{ error = @{ code = 'Forbidden'; message = 'no' } } } }, 'FORBIDDEN', 'PermissionDenied'),
+                @(@{ do = @{ status = 401; json = @{ error = @{ code = 'Unauthorized'; message = 'no' } } }; times = 0 }, 'UNAUTHORIZED', 'AuthenticationError'),
+                @(@{ do = @{ body = 'nonsense' } }, 'NOT_JSON|BAD_PAYLOAD', '(ConnectionError|InvalidData)'),
+                @(@{ do = @{ next_link = 'https://evil.example/api/incidents' } }, 'NEXTLINK_HOST', 'SecurityError'))) {
+            Connect-Test
+            Set-EmulatorFault (@{ match = @{ path_contains = '/api/incidents' } } + $case[0])
+            $record = Assert-Fails { Get-DefenderIncident }
+            Assert-Match $record.FullyQualifiedErrorId "^DefenderXdr\.($($case[1])),Get-DefenderIncident$"
+            Assert-Match "$($record.CategoryInfo.Category)" "^$($case[2])$"
+            Assert-True $record.ErrorDetails.RecommendedAction
+        }
+        $null = Invoke-Emulator DELETE faults
+    }
+    It 'waits when the service asks for it, and says so under -Verbose' {
+        Connect-Test
+        Set-EmulatorFault @{ match = @{ path_contains = '/api/incidents' }; times = 1; do = @{ status = 429; headers = @{ 'retry-after' = '1' } } }
+        $out = Get-DefenderIncident -First 1 -Verbose 4>&1
+        Assert-Equal @($out | Where-Object { $_ -isnot [Management.Automation.VerboseRecord] }).Count 1
+        Assert-Match (@($out | Where-Object { $_ -is [Management.Automation.VerboseRecord] }) -join "`n") 'waiting 1 s'
+    }
+    It 'gives up at -Timeout' {
+        Connect-Test
+        Set-EmulatorFault @{ match = @{ path_contains = '/api/incidents' }; times = 0; do = @{ hang = $true } }
+        $watch = [Diagnostics.Stopwatch]::StartNew()
+        $null = Assert-Fails { Get-DefenderIncident -Timeout 1 } TIMEOUT OperationTimeout
+        Assert-True ($watch.Elapsed.TotalSeconds -lt 10)
+        $null = Invoke-Emulator DELETE faults
+    }
+    It 'lets an error of the next command in the pipeline pass' {
+        Connect-Test
+        $record = Assert-Fails { Get-DefenderIncident -First 2 | ForEach-Object { throw 'mine' } }
+        Assert-Equal "$record" 'mine'
+    }
+    It 'serves strict callers' {
+        Connect-Test
+        $shell = New-TestShell
+        try {
+            $out = $shell.AddScript('Connect-Defender -TenantId $App.TenantId -ClientId $App.ClientId -ClientSecret $App.ClientSecret
+                foreach ($i in Get-DefenderIncident -First 4) { $null = "$($i.redirectIncidentId)$($i.assignedTo)$($i.tags.Count)$($i.detectionSource)"; foreach ($a in $i.alerts) { $null = "$($a.lastActivity)$($a.devices.Count)" } }
+                $t = Get-DefenderToken; $null = "$($t.TenantId)$($t.UserInfo.UniqueId)$($t.IdToken)$($t.Account)"; $c = $t | ConvertFrom-DefenderToken; $null = "$($c.User)$($c.Mfa)"; "done"').Invoke()
+            Assert-Equal $out 'done'
+            Assert-Equal $shell.Streams.Error.Count 0 "$($shell.Streams.Error)"
+        }
+        finally { $shell.Dispose() }
+    }
+}

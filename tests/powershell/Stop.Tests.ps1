@@ -1,0 +1,71 @@
+# Ctrl+C: a stop ends a command at once and leaves nothing behind.
+
+if ($null -eq $Emulator) { return }
+
+# Remembers the operation that runs, by the first event or by the wait itself.
+$remember = '& (Get-Module DefenderXdr) {
+        param($Shared)
+        $script:TestShared = $Shared
+        function script:Sync-DefenderEnvironment { $script:TestShared.module = $ExecutionContext.SessionState.Module }
+    } $Shared
+'
+
+function Test-Stop {
+    param([string] $Script, [hashtable] $Fault, [string] $Path, [scriptblock] $Reached)
+    $shared = [hashtable]::Synchronized(@{})
+    $shell = New-TestShell
+    try {
+        $shell.Runspace.SessionStateProxy.SetVariable('Shared', $shared)
+        # The handle is read from the running function's own variable, by a converter, an event, or a breakpoint's action on the wait.
+        $null = $shell.AddScript("$remember`n$Script`n`$Shared.after = `$true")
+        $running = $shell.BeginInvoke()
+        Wait-Until $Reached
+        $watch = [Diagnostics.Stopwatch]::StartNew()
+        $shell.Stop()
+        $took = $watch.ElapsedMilliseconds
+        Assert-True $running.IsCompleted
+        Assert-True (-not $shared.ContainsKey('after')) 'the script went on'
+        Assert-Equal "$($shell.InvocationStateInfo.State)" 'Stopped'
+        Assert-Equal $shell.Streams.Error.Count 0 "an error was written: $($shell.Streams.Error)"
+        Assert-True ($took -lt 2000) "stopping took $took ms"
+        $shared
+    }
+    finally { $shell.Dispose() }
+}
+
+Describe 'a stop' {
+    It 'ends a wait for the token endpoint' {
+        Reset-Emulator
+        Set-EmulatorFault @{ match = @{ path_contains = '/oauth2/token' }; times = 0; do = @{ hang = $true } }
+        $null = Test-Stop 'Get-ADALToken @App' -Reached { @(Get-EmulatorRequest '/oauth2/token').Count -gt 0 }
+        $null = Invoke-Emulator DELETE faults
+        Assert-True (Get-ADALToken @AppArguments).AccessToken 'the next call does not work'
+    }
+    It 'ends a wait for the browser, and frees the operation' {
+        Reset-Emulator
+        Set-EmulatorFault @{ match = @{ path_contains = '/oauth2/authorize' }; times = 0; do = @{ hang = $true } }
+        $shared = Test-Stop '& (Get-Module DefenderXdr) { function script:Invoke-DefenderEvent { param($Operation, $Text, $Progress, $Failure) $script:TestShared.op = $Operation; $script:TestShared.native = $script:Native } }
+            Get-ADALToken @User' -Reached { @(Get-EmulatorRequest '/oauth2/authorize').Count -gt 0 }
+        $null = Invoke-Emulator DELETE faults
+        Assert-True ($shared.op -ne [IntPtr]::Zero)
+        Assert-Equal ($shared.native::dxdr_op_cancel($shared.op)) 1002 'the operation is still there'
+    }
+    It 'ends a wait for the incidents service' {
+        Reset-Emulator
+        Set-EmulatorFault @{ match = @{ path_contains = '/api/incidents' }; times = 0; do = @{ hang = $true } }
+        $null = Test-Stop 'Get-DefenderIncident -AccessToken (Get-ADALToken @App)' -Reached { @(Get-EmulatorRequest '/api/incidents').Count -gt 0 }
+        $null = Invoke-Emulator DELETE faults
+    }
+    It 'ends a wait the service asked for' {
+        Reset-Emulator
+        Set-EmulatorFault @{ match = @{ path_contains = '/api/incidents' }; times = 0; do = @{ status = 429; headers = @{ 'retry-after' = '30' } } }
+        $null = Test-Stop 'Get-DefenderIncident -AccessToken (Get-ADALToken @App)' -Reached { @(Get-EmulatorRequest '/api/incidents').Count -gt 0 }
+        $null = Invoke-Emulator DELETE faults
+    }
+    It 'between pages frees the operation' {
+        Reset-Emulator
+        $shared = Test-Stop '& (Get-Module DefenderXdr) { function script:ConvertTo-DefenderIncident { param($Text) $script:TestShared.op = $op; $script:TestShared.native = $script:Native; $Text } }
+            $token = Get-ADALToken @App; while ($true) { Get-DefenderIncident -AccessToken $token -PageSize 5 | Out-Null }' -Reached { @(Get-EmulatorRequest '/api/incidents').Count -gt 2 }
+        Assert-Equal ($shared.native::dxdr_op_cancel($shared.op)) 1002 'the operation is still there'
+    }
+}
