@@ -65,7 +65,7 @@ pub fn size(report: &mut Report, library: &Path) -> Result<(), String> {
     let bytes = library.metadata().map_err(|e| e.to_string())?.len() as f64;
     report.section("Library");
     let megabytes = Figure::new("size", "size of the release build, stripped", "MB", vec![bytes / 1e6]);
-    report.figure(&megabytes.goal(Goal::AtMost(4.0)));
+    report.figure(&megabytes.goal(Goal::aim_at_most(4.0)));
     Ok(())
 }
 
@@ -117,10 +117,10 @@ pub fn cached(report: &mut Report, library: &Library, emulator: &Process) -> Res
         }
     }
     report.section("A token from the cache, through C: the call, its value, the free (20,000 calls a round)");
-    report.figure(&Figure::new("cached_c", "dxdr_cached_token, 1 thread", "ns", cached).goal(Goal::AtMost(250.0)));
+    report.figure(&Figure::new("cached_c", "dxdr_cached_token, 1 thread", "ns", cached).goal(Goal::aim_at_most(250.0)));
     report.figure(&Figure::new("cached_c_2", "dxdr_cached_token, each of 2 threads", "ns", both));
     report.figure(
-        &Figure::new("acquire_c", "dxdr_acquire_token with a token in the cache, 1 thread", "ns", acquire).goal(Goal::AtMost(250.0)),
+        &Figure::new("acquire_c", "dxdr_acquire_token with a token in the cache, 1 thread", "ns", acquire).goal(Goal::aim_at_most(250.0)),
     );
     Ok(())
 }
@@ -150,7 +150,7 @@ pub fn decode(report: &mut Report, library: &Library, emulator: &Process) -> Res
     }
     report.section("A token decoded and explained, through C (5,000 calls a round)");
     let what = format!("dxdr_decode_claims, a token of {} bytes", token.value().len());
-    report.figure(&Figure::new("decode_c", what, "us", samples).goal(Goal::AtMost(2.5)));
+    report.figure(&Figure::new("decode_c", what, "us", samples).goal(Goal::aim_at_most(2.5)));
     Ok(())
 }
 
@@ -213,7 +213,7 @@ pub fn flight(report: &mut Report, library: &Library, emulator: &mut Process) ->
         if calls.iter().any(|count| (count - 1.0).abs() > 0.1) {
             report.skipped(id, "more than one call was made in a round");
         }
-        report.figure(&Figure::new(id, format!("{threads} threads{ending}: calls"), "calls", calls).goal(Goal::AtMost(1.0)));
+        report.figure(&Figure::new(id, format!("{threads} threads{ending}: calls"), "calls", calls).goal(Goal::at_most(1.0)));
         report.figure(&Figure::new(
             id,
             format!("{threads} threads{ending}: until the last has its answer"),
@@ -308,7 +308,7 @@ pub fn cold(report: &mut Report, library: &Path, emulator: &Process) -> Result<(
                 "first-use setup: client + first - again",
                 setup,
                 "ms",
-                Some(Goal::AtMost(15.0)),
+                Some(Goal::aim_at_most(15.0)),
             );
         }
     }

@@ -97,24 +97,24 @@ pub fn import(report: &mut Report, pwsh: &Path, root: &Path, library: &Path, emu
     }
     report.derived(
         "import",
-        "import, over bare (goal of the release)",
+        "import, over bare",
         import.median() - bare.median(),
         "ms",
-        Some(Goal::AtMost(100.0)),
+        Some(Goal::at_most(100.0)),
     );
     report.derived(
         "import_aim",
-        "import, over bare (the aim)",
+        "import, over bare",
         import.median() - bare.median(),
         "ms",
-        Some(Goal::AtMost(30.0)),
+        Some(Goal::aim_at_most(30.0)),
     );
     report.derived(
         "first_token",
         "import and first token, over bare",
         token.median() - bare.median(),
         "ms",
-        Some(Goal::AtMost(150.0)),
+        Some(Goal::aim_at_most(150.0)),
     );
     Ok(())
 }
@@ -144,8 +144,8 @@ pub fn commands(report: &mut Report, pwsh: &Path, root: &Path, library: &Path, e
     let make = |id: &'static str, what: &str, unit| Figure::new(id, what, unit, samples(id));
 
     report.section("A token from the cache, in PowerShell: single calls, in interleaved blocks");
-    let user = make("ps_cached_user", "Get-ADALToken, a user's token", "us").goal(Goal::AtMost(1_000.0));
-    let app = make("ps_cached_app", "Get-ADALToken -ClientSecret, an app's token", "us").goal(Goal::AtMost(1_000.0));
+    let user = make("ps_cached_user", "Get-ADALToken, a user's token", "us").goal(Goal::at_most(1_000.0));
+    let app = make("ps_cached_app", "Get-ADALToken -ClientSecret, an app's token", "us").goal(Goal::at_most(1_000.0));
     let defender = make("ps_cached_defender", "Get-DefenderToken, of the connection", "us");
     let empty = make("ps_empty", "an advanced function that does nothing", "us");
     for figure in [&user, &app, &defender, &empty] {
@@ -153,10 +153,10 @@ pub fn commands(report: &mut Report, pwsh: &Path, root: &Path, library: &Path, e
     }
     report.derived(
         "ps_cached_aim",
-        "Get-ADALToken, a user's token (the aim)",
+        "Get-ADALToken, a user's token",
         user.median(),
         "us",
-        Some(Goal::AtMost(15.0)),
+        Some(Goal::aim_at_most(15.0)),
     );
     report.derived(
         "ps_cached_over_empty",
@@ -167,10 +167,10 @@ pub fn commands(report: &mut Report, pwsh: &Path, root: &Path, library: &Path, e
     );
 
     report.section("A new token, PowerShell warm, the service answers after 100 ms");
-    report.figure(&make("ps_fresh", "Get-ADALToken -ClientSecret, cache emptied", "ms").goal(Goal::AtMost(106.0)));
+    report.figure(&make("ps_fresh", "Get-ADALToken -ClientSecret, cache emptied", "ms").goal(Goal::aim_at_most(106.0)));
 
     report.section("Reading a token's claims: single calls, in interleaved blocks");
-    let ours = make("ps_decode", "ConvertFrom-DefenderToken, permissions read", "us").goal(Goal::AtMost(24.0));
+    let ours = make("ps_decode", "ConvertFrom-DefenderToken, permissions read", "us").goal(Goal::aim_at_most(24.0));
     let idiom = make("ps_decode_idiom", "split, FromBase64String, ConvertFrom-Json, scp read", "us");
     for figure in [&ours, &idiom] {
         report.figure(figure);
@@ -180,7 +180,7 @@ pub fn commands(report: &mut Report, pwsh: &Path, root: &Path, library: &Path, e
         "the idiom over ConvertFrom-DefenderToken",
         idiom.median() / ours.median(),
         "x",
-        Some(Goal::AtLeast(3.0)),
+        Some(Goal::aim_at_least(3.0)),
     );
 
     report.section(&format!(
@@ -199,7 +199,7 @@ pub fn commands(report: &mut Report, pwsh: &Path, root: &Path, library: &Path, e
         report.figure(figure);
     }
     let [ours, rest, ours_read, rest_read, _] = &figures;
-    let eight = Some(Goal::AtLeast(8.0));
+    let eight = Some(Goal::aim_at_least(8.0));
     report.derived(
         "ps_incidents_ratio",
         "Invoke-RestMethod over ours, nothing read",

@@ -2,11 +2,53 @@
 
 use serde_json::{Value, json};
 
-/// A goal for a median, in the figure's own unit.
+/// What a median, a difference or a ratio should be, in its own unit.
 #[derive(Clone, Copy)]
-pub enum Goal {
-    AtMost(f64),
-    AtLeast(f64),
+pub struct Goal {
+    limit: f64,
+    least: bool,
+    aim: bool,
+}
+
+impl Goal {
+    /// A goal of the first release.
+    pub const fn at_most(limit: f64) -> Self {
+        Self {
+            limit,
+            least: false,
+            aim: false,
+        }
+    }
+
+    /// What is aimed at beyond the first release.
+    pub const fn aim_at_most(limit: f64) -> Self {
+        Self {
+            limit,
+            least: false,
+            aim: true,
+        }
+    }
+
+    /// The same for what should be large.
+    pub const fn aim_at_least(limit: f64) -> Self {
+        Self {
+            limit,
+            least: true,
+            aim: true,
+        }
+    }
+
+    fn met_by(self, value: f64) -> bool {
+        if self.least { value >= self.limit } else { value <= self.limit }
+    }
+
+    const fn kind(self) -> &'static str {
+        if self.aim { "aim" } else { "goal" }
+    }
+
+    fn text(self) -> String {
+        format!("{} {}", if self.least { ">=" } else { "<=" }, self.limit)
+    }
 }
 
 /// Measured values of one thing.
@@ -56,12 +98,17 @@ impl Figure {
 /// Where figures go.
 pub struct Report {
     json: bool,
-    missed: usize,
+    missed_goals: usize,
+    missed_aims: usize,
 }
 
 impl Report {
     pub const fn new(json: bool) -> Self {
-        Self { json, missed: 0 }
+        Self {
+            json,
+            missed_goals: 0,
+            missed_aims: 0,
+        }
     }
 
     pub fn head(&self, machine: &[(&str, String)]) {
@@ -97,7 +144,7 @@ impl Report {
                 json!({
                     "figure": figure.id, "what": figure.what, "unit": figure.unit, "rounds": figure.samples.len(),
                     "min": round(figure.quantile(0.0)), "median": round(median), "p95": round(figure.quantile(0.95)),
-                    "goal": figure.goal.map(goal_text), "met": met,
+                    "judged_by": figure.goal.map(Goal::kind), "limit": figure.goal.map(Goal::text), "met": met,
                 })
             );
         } else {
@@ -120,7 +167,7 @@ impl Report {
         if self.json {
             println!(
                 "{}",
-                json!({ "derived": id, "what": what, "value": round(value), "unit": unit, "goal": goal.map(goal_text), "met": met })
+                json!({ "derived": id, "what": what, "value": round(value), "unit": unit, "judged_by": goal.map(Goal::kind), "limit": goal.map(Goal::text), "met": met })
             );
         } else {
             println!(
@@ -145,35 +192,37 @@ impl Report {
 
     pub fn end(&self, seconds: f64) {
         if self.json {
-            println!("{}", json!({ "seconds": round(seconds), "goals_missed": self.missed }));
+            println!(
+                "{}",
+                json!({ "seconds": round(seconds), "goals_missed": self.missed_goals, "aims_missed": self.missed_aims })
+            );
         } else {
-            println!("\n{} goals missed; took {seconds:.0} s", self.missed);
+            println!(
+                "\nmissed: {} goals of the release, {} aims; took {seconds:.0} s",
+                self.missed_goals, self.missed_aims
+            );
         }
     }
 
     fn judge(&mut self, goal: Goal, value: f64) -> bool {
-        let met = match goal {
-            Goal::AtMost(limit) => value <= limit,
-            Goal::AtLeast(limit) => value >= limit,
-        };
-        self.missed += usize::from(!met);
+        let met = goal.met_by(value);
+        if goal.aim {
+            self.missed_aims += usize::from(!met);
+        } else {
+            self.missed_goals += usize::from(!met);
+        }
         met
     }
 }
 
-fn goal_text(goal: Goal) -> String {
-    match goal {
-        Goal::AtMost(limit) => format!("<= {limit}"),
-        Goal::AtLeast(limit) => format!(">= {limit}"),
-    }
-}
-
 fn verdict(goal: Option<Goal>, met: Option<bool>) -> String {
-    match (goal, met) {
-        (Some(goal), Some(true)) => format!("{} met", goal_text(goal)),
-        (Some(goal), _) => format!("{} MISSED", goal_text(goal)),
-        _ => String::new(),
-    }
+    let Some(goal) = goal else { return String::new() };
+    format!(
+        "{} {} {}",
+        goal.kind(),
+        goal.text(),
+        if met == Some(true) { "met" } else { "MISSED" }
+    )
 }
 
 fn round(value: f64) -> f64 {
