@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test's helpers")]
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -116,7 +117,10 @@ fn assert_walked(document: &Value) {
 #[test]
 fn with_powershell_every_step_does_its_job() {
     if !folders().iter().any(|folder| has_pwsh(folder)) {
-        eprintln!("SKIPPED: there is no pwsh on the PATH");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: cargo demo with PowerShell: there is no pwsh on the PATH"
+        );
         return;
     }
     let (output, text) = run(&mut cargo_demo(&["--", "--json"]));

@@ -8,7 +8,7 @@ use std::net::{Ipv6Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use defender_xdr::client::{Client, Operation, PreparedRequest, State};
+use defender_xdr::client::{Client, PreparedRequest, Running, State};
 use defender_xdr::error::Code;
 use scripted::{Scripted, Step, TENANT};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 struct Waiting {
-    operation: Arc<Operation>,
+    operation: Running,
     port: u16,
     state: String,
     server: Scripted,

@@ -30,7 +30,12 @@ fn the_module_behaves_in_a_real_powershell() {
         .env("POWERSHELL_UPDATECHECK", "Off")
         .env("NO_COLOR", "1");
     let ran = support::run(&mut command, Duration::from_secs(900));
-    println!("{}", ran.said());
+    use std::io::Write as _;
+    let _ = writeln!(
+        std::io::stderr(),
+        "{}",
+        ran.stdout.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default()
+    );
     assert!(ran.status.success(), "{}", ran.said());
     let last = ran.stdout.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
     assert!(

@@ -150,7 +150,7 @@ fn every_flow_in_a_process_of_its_own() {
 
 /// Prints all that an operation says; what it brings is the service's data and no secret of ours.
 #[expect(clippy::print_stdout, reason = "its output is what is looked at")]
-fn watch(operation: &Arc<Operation>, paste: Option<&str>) {
+fn watch(operation: &Operation, paste: Option<&str>) {
     loop {
         match operation.wait(Duration::from_secs(30)) {
             State::Event => {

@@ -77,7 +77,7 @@ fn run(request: &Arc<PreparedRequest>, play: &Play<'_>) -> Result<Value, Error> 
     }
 }
 
-fn drive(operation: &Arc<Operation>, play: &Play<'_>) -> Vec<String> {
+fn drive(operation: &Operation, play: &Play<'_>) -> Vec<String> {
     let mut kinds = Vec::new();
     loop {
         match operation.wait(Duration::from_secs(30)) {

@@ -14,6 +14,10 @@ pub async fn open(url: &Url) -> Result<()> {
     }
     let url = url.to_string();
     let opened = tokio::task::spawn_blocking(move || {
+        #[cfg(windows)]
+        if let Some(named) = by_environment(&url) {
+            return named;
+        }
         let mut options = webbrowser::BrowserOptions::new();
         options.with_suppress_output(true);
         webbrowser::open_browser_with_options(webbrowser::Browser::Default, &url, &options)
@@ -23,6 +27,23 @@ pub async fn open(url: &Url) -> Result<()> {
         Ok(Err(error)) => Err(Error::new(Code::NoBrowser, format!("no browser could be opened: {error}")).with_hint(WITHOUT)),
         Err(_) => Err(Error::new(Code::NoBrowser, "no browser could be opened").with_hint(WITHOUT)),
     }
+}
+
+/// What `$BROWSER` names, which elsewhere the crate looks at by itself: a program and its arguments, the address in place of `%s` or at the end.
+#[cfg(windows)]
+fn by_environment(url: &str) -> Option<std::io::Result<()>> {
+    let named = std::env::var("BROWSER").ok()?;
+    let mut words = named.split_whitespace();
+    let mut command = std::process::Command::new(words.next()?);
+    let mut placed = false;
+    for word in words {
+        placed |= word.contains("%s");
+        command.arg(word.replace("%s", url));
+    }
+    if !placed {
+        command.arg(url);
+    }
+    Some(command.spawn().map(drop))
 }
 
 /// True if a browser has a display to appear on, or is named by the person. WSL brings Windows' own.

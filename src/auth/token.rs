@@ -173,8 +173,8 @@ impl Token {
                 tenant_id: members.as_ref().and_then(|m| m.text("tid")),
                 client_id: sign_in.client_id.clone(),
                 resource: match &sign_in.target {
-                    Target::Resource(resource) => Some(resource.clone()),
-                    Target::Scopes(_) => None,
+                    Target::Resource(resource) if !resource.is_empty() => Some(resource.clone()),
+                    _ => None,
                 },
                 scopes: members
                     .as_ref()

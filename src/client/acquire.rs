@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::operation::Operation;
+use super::operation::{Operation, Running};
 use super::request::PreparedRequest;
 use crate::auth::cache::{Found, check_user};
 use crate::auth::interaction::Host;
@@ -25,7 +25,7 @@ pub type Acquired = (Arc<Token>, bool);
 
 impl PreparedRequest {
     /// Starts to acquire a token. `listens` says that the host takes events; a timeout of `None` is the default for the grant.
-    pub fn acquire(self: &Arc<Self>, listens: bool, timeout: Option<Duration>) -> Result<Arc<Operation>> {
+    pub fn acquire(self: &Arc<Self>, listens: bool, timeout: Option<Duration>) -> Result<Running> {
         if self.sign_in().grant.secret_name().is_some() {
             self.needed_secret()?;
         }
@@ -196,7 +196,6 @@ impl PreparedRequest {
             }
         }
         let outcome = auth::sign_in(&self.client().env, call, sign_in, host).await?;
-        drop(guard);
         // From here on a code is spent: the exchange ends and is stored even if the caller has gone.
         let (request, call) = (Arc::clone(self), call.clone());
         let exchange = tokio::spawn(async move {
@@ -207,6 +206,8 @@ impl PreparedRequest {
         let token = exchange
             .await
             .unwrap_or_else(|_| Err(Error::new(Code::Panic, "the code exchange ended without a result")))?;
+        // Held until the token is stored: who waits for the turn finds it.
+        drop(guard);
         Ok((token, false))
     }
 

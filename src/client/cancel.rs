@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::operation::Operation;
+use super::operation::{Operation, Running};
 
 /// Cancels every operation it was given to, now and later.
 #[derive(Default)]
@@ -30,7 +30,7 @@ impl Cancel {
     }
 
     /// Puts an operation under this signal.
-    pub fn govern(&self, operation: &Arc<Operation>) {
+    pub fn govern(&self, operation: &Running) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.triggered {
             drop(inner);
@@ -38,6 +38,6 @@ impl Cancel {
             return;
         }
         inner.operations.retain(|old| old.strong_count() > 0);
-        inner.operations.push(Arc::downgrade(operation));
+        inner.operations.push(Arc::downgrade(operation.shared()));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
-use super::operation::Operation;
+use super::operation::{Operation, Running};
 use super::request::PreparedRequest;
 use crate::auth::token::Token;
 use crate::clock::BoxFuture;
@@ -65,19 +65,19 @@ impl PreparedRequest {
     }
 
     /// Starts to list incidents; items come as the query asks.
-    pub fn list_incidents(self: &Arc<Self>, query: &[u8], timeout: Option<Duration>) -> Result<Arc<Operation>> {
+    pub fn list_incidents(self: &Arc<Self>, query: &[u8], timeout: Option<Duration>) -> Result<Running> {
         self.list(List::parse(query)?, true, timeout.unwrap_or(LIST_TIMEOUT))
     }
 
     /// Starts to get one page, whole.
-    pub(crate) fn one_page(self: &Arc<Self>, query: &[u8], timeout: Option<Duration>) -> Result<Arc<Operation>> {
+    pub(crate) fn one_page(self: &Arc<Self>, query: &[u8], timeout: Option<Duration>) -> Result<Running> {
         let mut list = List::parse(query)?;
         list.items = Items::Pages;
         list.single_page = true;
         self.list(list, false, timeout.unwrap_or(ONE_TIMEOUT))
     }
 
-    fn list(self: &Arc<Self>, list: List, listens: bool, timeout: Duration) -> Result<Arc<Operation>> {
+    fn list(self: &Arc<Self>, list: List, listens: bool, timeout: Duration) -> Result<Running> {
         self.check_secrets()?;
         let request = Arc::clone(self);
         Operation::start(listens, timeout, |operation| async move {
@@ -89,7 +89,7 @@ impl PreparedRequest {
     }
 
     /// Starts to get one incident; it comes as the only item.
-    pub fn get_incident(self: &Arc<Self>, query: &[u8], timeout: Option<Duration>) -> Result<Arc<Operation>> {
+    pub fn get_incident(self: &Arc<Self>, query: &[u8], timeout: Option<Duration>) -> Result<Running> {
         self.check_secrets()?;
         let get = Get::parse(query)?;
         let timeout = timeout.unwrap_or(ONE_TIMEOUT);

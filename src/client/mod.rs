@@ -22,7 +22,7 @@ use crate::error::Result;
 use crate::transport::{HttpTransport, Transport};
 
 pub use cancel::Cancel;
-pub use operation::{Event, Operation, State};
+pub use operation::{Event, Operation, Running, State};
 pub use request::PreparedRequest;
 pub(crate) use runtime::on_thread_start;
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::acquire::Acquired;
 use super::cancel::Cancel;
-use super::operation::{Operation, State};
+use super::operation::{Running, State};
 use super::request::PreparedRequest;
 use crate::error::{Code, Error, Result};
 
@@ -44,7 +44,7 @@ impl PreparedRequest {
     }
 }
 
-fn finish(operation: &Arc<Operation>, cancel: Option<&Cancel>) -> Result<()> {
+fn finish(operation: &Running, cancel: Option<&Cancel>) -> Result<()> {
     if let Some(cancel) = cancel {
         cancel.govern(operation);
     }

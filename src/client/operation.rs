@@ -92,9 +92,32 @@ pub struct Operation {
     listens: bool,
 }
 
+/// The caller's hold on an operation. Dropping it cancels what still runs, whoever else looks at it.
+pub struct Running(Arc<Operation>);
+
+impl Running {
+    pub(crate) fn shared(&self) -> &Arc<Operation> {
+        &self.0
+    }
+}
+
+impl std::ops::Deref for Running {
+    type Target = Operation;
+
+    fn deref(&self) -> &Operation {
+        &self.0
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
 impl Operation {
     /// Starts `work`, which is dropped at the deadline or when the operation is cancelled.
-    pub fn start<F>(listens: bool, timeout: Duration, work: impl FnOnce(Arc<Operation>) -> F) -> Result<Arc<Operation>>
+    pub fn start<F>(listens: bool, timeout: Duration, work: impl FnOnce(Arc<Operation>) -> F) -> Result<Running>
     where
         F: Future<Output = Result<Option<(Arc<Token>, bool)>>> + Send + 'static,
     {
@@ -135,7 +158,7 @@ impl Operation {
                 ));
             }
         });
-        Ok(operation)
+        Ok(Running(operation))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -2,6 +2,7 @@
 
 use std::ptr::NonNull;
 
+use super::process;
 use crate::error::{Code, Error, Result};
 
 /// The largest input that is read, in bytes.
@@ -64,6 +65,7 @@ fn null() -> Error {
 ///
 /// `data` is NULL or points to `len` readable elements that nobody changes during the call.
 pub unsafe fn input<'a, T>(data: *const T, len: usize) -> Result<&'a [T]> {
+    process::alive()?;
     if len.checked_mul(size_of::<T>()).is_none_or(|bytes| bytes > INPUT_LIMIT) {
         return Err(
             Error::new(Code::TooLarge, format!("an input is larger than {} MiB", INPUT_LIMIT >> 20)).with_hint("check the length passed"),
@@ -101,6 +103,7 @@ pub unsafe fn text<'a>(data: *const u8, len: usize, what: &str) -> Result<&'a st
 
 /// A handle's number.
 pub fn handle<T>(pointer: *const T) -> Result<usize> {
+    process::alive()?;
     if pointer.is_null() { Err(null()) } else { Ok(pointer.addr()) }
 }
 

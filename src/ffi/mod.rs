@@ -42,7 +42,9 @@ unsafe fn guard(error: *mut *mut dxdr_buf, body: impl FnOnce() -> Result<()>) ->
     // SAFETY: the caller vouches for `error`.
     let error = unsafe { Out::optional(error) };
     if process::forked() {
-        // No lock may be taken here: in the child it may be held by a thread that does not exist.
+        // The body still clears its out parameters; tables and inputs refuse before a lock is taken, which in the child may be held by a
+        // thread that does not exist.
+        let _ = body();
         return Code::Forked.value();
     }
     let result = process::quietly(|| catch_unwind(AssertUnwindSafe(body)));

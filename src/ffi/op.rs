@@ -11,7 +11,7 @@ use super::guard;
 use super::request::{self, dxdr_request};
 use super::slots::Table;
 use super::token::{dxdr_token, give_token};
-use crate::client::{Operation, State};
+use crate::client::{Operation, Running, State};
 use crate::error::{Code, Error, Result};
 
 /// A running operation: start it, wait for it in slices, take what it brings, free it.
@@ -47,23 +47,15 @@ impl dxdr_op_state {
     }
 }
 
-/// Freeing an operation ends it, whoever else still looks at it.
-struct Owned(Arc<Operation>);
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
-}
-
-static OPERATIONS: Table<Owned> = Table::new(7, "dxdr_op");
+static OPERATIONS: Table<Running> = Table::new(7, "dxdr_op");
 
 fn get(op: *const dxdr_op) -> Result<Arc<Operation>> {
-    Ok(Arc::clone(&OPERATIONS.get(handle(op)?)?.0))
+    // The operation alone: freeing must end it even while another thread waits in it.
+    Ok(Arc::clone(OPERATIONS.get(handle(op)?)?.shared()))
 }
 
-fn put(operation: Arc<Operation>) -> Result<*mut dxdr_op> {
-    OPERATIONS.insert(Arc::new(Owned(operation))).map(pointer)
+fn put(operation: Running) -> Result<*mut dxdr_op> {
+    OPERATIONS.insert(Arc::new(operation)).map(pointer)
 }
 
 /// Starts to acquire a token. Bad arguments fail here and make no operation; everything later is the operation's own failure.

@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::error::{Code, Error, Result};
+
 static FORKED: AtomicBool = AtomicBool::new(false);
 static ARMED: Once = Once::new();
 static HOOKED: Once = Once::new();
@@ -15,6 +17,15 @@ thread_local! {
 /// True in a child that was forked after this library had come to life: its threads did not come along.
 pub fn forked() -> bool {
     FORKED.load(Ordering::Relaxed)
+}
+
+/// Refuses to go on in such a child.
+pub fn alive() -> Result<()> {
+    if forked() {
+        return Err(Error::new(Code::Forked, "the process was forked after the library came to life")
+            .with_hint("load the library after forking, or exec"));
+    }
+    Ok(())
 }
 
 /// Called before the first client is made.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use once_cell::sync::OnceCell;
 
+use super::process;
 use crate::error::{Code, Error, Result};
 
 const INDEX_BITS: u32 = if usize::BITS >= 64 { 32 } else { 18 };
@@ -49,6 +50,7 @@ impl<T> Table<T> {
 
     /// Puts an object into a slot and returns its handle.
     pub fn insert(&self, value: Arc<T>) -> Result<usize> {
+        process::alive()?;
         let reused = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let index = reused.unwrap_or_else(|| self.used.fetch_add(1, Ordering::Relaxed));
         let slot = self.make(index).ok_or_else(|| {
