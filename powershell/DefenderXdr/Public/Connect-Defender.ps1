@@ -133,8 +133,6 @@ function Connect-Defender {
     )
 
     $kind = $PSCmdlet.ParameterSetName
-    # An error record keeps the bound arguments: a token has no place there.
-    $null = $PSBoundParameters.Remove('AccessToken')
     $failure = @{ Record = $null }
     $given = @('Service', 'Resource', 'Scopes' | Where-Object { $PSBoundParameters.ContainsKey($_) })
     if ($given.Count -gt 1) {

@@ -41,8 +41,6 @@ function ConvertFrom-DefenderToken {
     process {
         $failure = @{ Record = $null }
         $bytes = Get-DefenderTokenText $Token
-        # An error record keeps the bound arguments: a token has no place there.
-        $null = $PSBoundParameters.Remove('Token')
         if ($null -eq $bytes) {
             $failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message '-Token is neither text, a SecureString nor an object with an AccessToken' `
                 -Hint 'Give the AccessToken of Get-ADALToken or Get-DefenderToken.'

@@ -152,9 +152,6 @@ function Get-ADALToken {
 
     $failure = @{ Record = $null }
     $token = $null
-    # An error record keeps the bound arguments: these two are secrets.
-    if ($AuthorizationCode) { $null = $PSBoundParameters.Remove('AuthorizationCode') }
-    if ($UserAssertion) { $null = $PSBoundParameters.Remove('UserAssertion') }
     $kind = $PSCmdlet.ParameterSetName
     if ($null -eq $script:AdalBeside) {
         $script:AdalBeside = $null -ne (Get-Module -Name 'ADAL.PS')

@@ -103,8 +103,6 @@ function Get-DefenderIncident {
         $useToken = $PSBoundParameters.ContainsKey('AccessToken')
         if ($useToken) {
             $secret = Get-DefenderTokenSecret $AccessToken
-            # An error record keeps the bound arguments: a token has no place there.
-            $null = $PSBoundParameters.Remove('AccessToken')
             if ($null -eq $secret) {
                 $failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message '-AccessToken holds no token' -Hint 'Give the token as text, as a SecureString, or the object of Get-ADALToken.'
             }
