@@ -229,7 +229,7 @@ fn nothing_is_leaked_and_nothing_invalid_is_touched() {
         skip("nothing_is_leaked_and_nothing_invalid_is_touched", "there is no valgrind on PATH");
         return;
     };
-    let watch = |program: &Path, argument: Option<&str>| {
+    let watch = &|program: &Path, argument: Option<&str>| {
         let emulator = emulator();
         let mut command = Command::new(&valgrind);
         command.args([
@@ -251,9 +251,14 @@ fn nothing_is_leaked_and_nothing_invalid_is_touched() {
     assert_eq!(watch(&faulty, Some("leak")).status.code(), Some(99));
     assert_eq!(watch(&faulty, Some("overrun")).status.code(), Some(99));
 
-    for name in ["sign_in", "incidents", "handles"] {
-        let program = compile_c(&format!("tests/c/{name}.c"), plain()).unwrap();
-        let ran = watch(&program, None);
-        assert!(ran.status.success() && ran.stdout.contains(" 0 failed"), "{name}: {}", ran.said());
-    }
+    let programs =
+        ["sign_in", "incidents", "handles", "cancel"].map(|name| (name, compile_c(&format!("tests/c/{name}.c"), plain()).unwrap()));
+    std::thread::scope(|scope| {
+        for (name, program) in &programs {
+            scope.spawn(move || {
+                let ran = watch(program, None);
+                assert!(ran.status.success() && ran.stdout.contains(" 0 failed"), "{name}: {}", ran.said());
+            });
+        }
+    });
 }
