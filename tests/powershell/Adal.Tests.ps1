@@ -89,7 +89,7 @@ Describe 'Get-ADALToken errors' {
         finally { $shell.Dispose() }
     }
     It 'end the script under Stop, given as a variable or as an argument' {
-        foreach ($text in '$ErrorActionPreference = "Stop"; Get-ADALToken -Resource https://x.example -ClientId ""; $Shared.after = 1', 'Get-ADALToken -Resource https://x.example -ClientId "" -ErrorAction Stop; $Shared.after = 1') {
+        foreach ($text in '& { $ErrorActionPreference = "Stop"; Get-ADALToken -Resource https://x.example -ClientId ""; $Shared.after = 1 }', 'Get-ADALToken -Resource https://x.example -ClientId "" -ErrorAction Stop; $Shared.after = 1') {
             $shared = @{}
             $shell = New-TestShell $shared
             try { $null = Assert-Fails { $shell.AddScript($text).Invoke() } }
@@ -212,6 +212,7 @@ Describe 'Get-ADALToken signs in' {
         $fourth = Get-ADALToken @UserArguments -PromptBehavior Always
         Assert-Equal @(Get-EmulatorRequest '/oauth2/token').Count 2
         Assert-True ($fourth.AccessToken -cne $first.AccessToken)
+        Assert-Equal (Get-ADALToken @UserArguments).AccessToken $fourth.AccessToken 'Auto did not see the newer token'
     }
     It 'never with Never: fails at once' {
         Reset-Emulator

@@ -80,14 +80,19 @@ Describe 'Connect-Defender' {
         Assert-True ($token.Scopes.Count -gt 0)
         Assert-Equal $token.UserInfo.DisplayableId 'adele@fabrikam.example'
     }
-    It 'stays with its user when another one signs in with the same app' {
+    It 'suggests the user of -LoginHint, and stays with its user when another one connects with the same app' {
         Reset-Emulator
         Connect-Defender @user -LoginHint 'diego@fabrikam.example'
         Assert-Equal @(Get-EmulatorRequest '/oauth2/v2.0/authorize')[0].query.login_hint 'diego@fabrikam.example'
-        $before = (Get-DefenderToken).AccessToken
-        $null = Get-ADALToken @UserArguments -PromptBehavior Always -UserId 'adele@fabrikam.example' -UserIdType RequiredDisplayableId
-        Assert-Equal (Get-DefenderToken).AccessToken $before
-        Assert-Equal (Get-DefenderToken -Force -Timeout 30).Account 'diego@fabrikam.example'
+        Clear-AdalTokenCache -Confirm:$false
+        Connect-Defender @user
+        Assert-Equal (Get-DefenderToken).Account 'adele@fabrikam.example'
+        $shell = New-TestShell
+        try { Assert-Equal $shell.AddScript('(Connect-Defender -TenantId $User.TenantId -ClientId $User.ClientId -LoginHint diego@fabrikam.example -Timeout 30 -PassThru).User').Invoke() 'diego@fabrikam.example' }
+        finally { $shell.Dispose() }
+        Assert-Equal (Get-DefenderToken).Account 'adele@fabrikam.example'
+        Assert-Equal (Get-DefenderToken -Force -Timeout 30).Account 'adele@fabrikam.example'
+        Assert-Equal (Get-DefenderContext).User 'adele@fabrikam.example'
     }
     It 'takes a token from elsewhere, as text, SecureString or object, and cannot renew it' {
         Reset-Emulator
