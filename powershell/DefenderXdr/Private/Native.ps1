@@ -424,29 +424,36 @@ function Add-DefenderRequest {
 
 function Get-DefenderCachedToken {
     # The fresh token the cache holds for a request, as Read-DefenderToken gives it, or nothing. Never blocks, never asks the network.
+    # This is the path of every call but the first: the description of the token last seen for a request stays in that request's entry.
     param([System.IntPtr] $Request, [hashtable] $Entry, [hashtable] $Failure)
     $token = [System.IntPtr]::Zero
     $detail = [System.IntPtr]::Zero
     try {
         $status = $script:Native::dxdr_cached_token($Request, [ref] $token, [ref] $detail)
         if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail }
-        elseif ($token -ne [System.IntPtr]::Zero) { Read-DefenderToken $token $Entry }
+        elseif ($token -ne [System.IntPtr]::Zero) {
+            $data = [System.IntPtr]::Zero
+            $length = [System.UIntPtr]::Zero
+            $null = $script:Native::dxdr_token_value($token, [ref] $data, [ref] $length)
+            $bytes = [byte[]]::new($length.ToUInt64())
+            [System.Runtime.InteropServices.Marshal]::Copy($data, $bytes, 0, $bytes.Length)
+            $value = [System.Text.Encoding]::UTF8.GetString($bytes)
+            if ($value -ceq $Entry.Value) { $Entry }
+            else { Read-DefenderToken $token $value $Entry }
+        }
     }
     finally { if ($token -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_token_free($token) } }
 }
 
 function Read-DefenderToken {
-    # @{ Value; About }: the token's text, and its description (parsed, with the ID token and expiry added). The description of the token
-    # last seen for a request stays in that request's entry, so a cached token is not described again.
-    param([System.IntPtr] $Token, [hashtable] $Entry)
+    # @{ Value; About }: the token's text, and what is known of it. Both go into the entry, too.
+    param([System.IntPtr] $Token, [string] $Value, [hashtable] $Entry)
     $data = [System.IntPtr]::Zero
     $length = [System.UIntPtr]::Zero
-    $null = $script:Native::dxdr_token_value($Token, [ref] $data, [ref] $length)
-    $bytes = [byte[]]::new($length.ToUInt64())
-    [System.Runtime.InteropServices.Marshal]::Copy($data, $bytes, 0, $bytes.Length)
-    $value = [System.Text.Encoding]::UTF8.GetString($bytes)
-    if ($null -ne $Entry -and $value -ceq $Entry.Value) { return $Entry }
-
+    if (-not $Value) {
+        $null = $script:Native::dxdr_token_value($Token, [ref] $data, [ref] $length)
+        $Value = Read-DefenderText $data $length
+    }
     $null = $script:Native::dxdr_token_id_token($Token, [ref] $data, [ref] $length)
     $idToken = Read-DefenderText $data $length
     $buffer = [System.IntPtr]::Zero
@@ -455,8 +462,9 @@ function Read-DefenderToken {
     $about = if ($status -eq 0) { ConvertFrom-DefenderJson (Read-DefenderBuffer $buffer) } else { $null = Read-DefenderBuffer $detail }
     $seconds = [long] 0
     $null = $script:Native::dxdr_token_expires_on($Token, [ref] $seconds)
-    $read = @{ Value = $value; About = ConvertTo-DefenderTokenAbout $about $idToken $seconds }
-    if ($null -ne $Entry) { $Entry.Value = $read.Value; $Entry.About = $read.About }
+    $read = @{ Value = $Value; About = ConvertTo-DefenderTokenAbout $about $idToken $seconds }
+    $Entry.Value = $read.Value
+    $Entry.About = $read.About
     $read
 }
 
@@ -596,7 +604,7 @@ function Invoke-DefenderOperation {
             try {
                 $status = $native::dxdr_op_take_token($op, [ref] $taken, [ref] $detail)
                 if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail }
-                else { $Result.Token = Read-DefenderToken $taken $TokenEntry }
+                else { $Result.Token = Read-DefenderToken $taken '' $TokenEntry }
             }
             finally { if ($taken -ne [System.IntPtr]::Zero) { $null = $native::dxdr_token_free($taken) } }
         }

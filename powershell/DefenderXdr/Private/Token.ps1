@@ -53,32 +53,31 @@ function ConvertTo-DefenderTokenAbout {
 
 function New-DefenderTokenObject {
     # A DefenderXdr.Token with the members of ADAL's AuthenticationResult, in its order. -Extended adds what the module's own commands show.
+    # The object of a token is built once and copied for each caller.
     param([hashtable] $Token, [bool] $AsSecureString, [switch] $Extended)
     $about = $Token.About
-    $text = $Token.Value
-    $members = [ordered]@{
-        PSTypeName            = 'Microsoft.IdentityModel.Clients.ActiveDirectory.AuthenticationResult'
-        AccessTokenType       = $about.TokenType
-        AccessToken           = if ($AsSecureString) { ConvertTo-DefenderSecureString $text } else { $text }
-        ExpiresOn             = $about.ExpiresOn
-        ExtendedLifeTimeToken = $false
-        TenantId              = $about.TenantId
-        UserInfo              = $about.UserInfo.PSObject.Copy()
-        IdToken               = $about.IdToken
-        Authority             = $about.Authority
+    $model = if ($Extended) { 'ExtendedModel' } else { 'Model' }
+    if ($null -eq $about[$model]) {
+        $members = [ordered]@{
+            PSTypeName            = 'Microsoft.IdentityModel.Clients.ActiveDirectory.AuthenticationResult'
+            AccessTokenType       = $about.TokenType
+            AccessToken           = $Token.Value
+            ExpiresOn             = $about.ExpiresOn
+            ExtendedLifeTimeToken = $false
+            TenantId              = $about.TenantId
+            UserInfo              = $about.UserInfo
+            IdToken               = $about.IdToken
+            Authority             = $about.Authority
+        }
+        if ($Extended) { foreach ($name in 'Account', 'ClientId', 'Resource', 'Scopes', 'MissingScopes', 'Source', 'CorrelationId') { $members[$name] = $about[$name] } }
+        $built = [pscustomobject] $members
+        $built.PSObject.TypeNames.Insert(0, 'DefenderXdr.Token')
+        foreach ($method in $script:TokenMethods) { $built.PSObject.Methods.Add($method) }
+        $about[$model] = $built
     }
-    if ($Extended) {
-        $members.Account = $about.Account
-        $members.ClientId = $about.ClientId
-        $members.Resource = $about.Resource
-        $members.Scopes = $about.Scopes
-        $members.MissingScopes = $about.MissingScopes
-        $members.Source = $about.Source
-        $members.CorrelationId = $about.CorrelationId
-    }
-    $object = [pscustomobject] $members
-    $object.PSObject.TypeNames.Insert(0, 'DefenderXdr.Token')
-    foreach ($method in $script:TokenMethods) { $object.PSObject.Methods.Add($method) }
+    $object = $about[$model].PSObject.Copy()
+    $object.UserInfo = $about.UserInfo.PSObject.Copy()
+    if ($AsSecureString) { $object.AccessToken = ConvertTo-DefenderSecureString $Token.Value }
     $object
 }
 

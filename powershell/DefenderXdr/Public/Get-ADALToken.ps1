@@ -162,7 +162,7 @@ function Get-ADALToken {
     $authorityGiven = $PSBoundParameters.ContainsKey('Authority')
     $key = $kind, $TenantId, $authorityGiven, $Authority, $Resource, $ClientId, $RedirectUri.OriginalString, $PromptBehavior, $UserId, $UserIdType, $extraQueryParameters -join "`0"
     $entry = $null
-    if ($script:Client -ne [System.IntPtr]::Zero -and (Test-DefenderTarget)) { $entry = $script:Requests[$key] }
+    if ($script:Client -ne [System.IntPtr]::Zero -and [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR') -ceq $script:ClientTarget) { $entry = $script:Requests[$key] }
     if ($null -eq $entry) {
         $entry = New-AdalRequest -Kind $kind -Key $key -TenantId $TenantId -Authority $(if ($authorityGiven) { $Authority } else { $null }) -Resource $Resource -ClientId $ClientId -RedirectUri $RedirectUri `
             -PromptBehavior $PromptBehavior -UserId $UserId -UserIdType $UserIdType -ExtraQuery $extraQueryParameters -Failure $failure
