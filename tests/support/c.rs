@@ -4,12 +4,21 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::{cdylib, cdylib_with_hooks, on_path, root, run, scratch, skip};
 
 const STRICT: &[&str] = &["-Wall", "-Wextra", "-Werror", "-pedantic", "-pthread", "-g"];
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// A name that nobody else uses. What is made under it is moved to its place in one step, since tests, and other test programs, run at the same time.
+fn aside(folder: &Path, name: &str) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let path = folder.join(format!("{name}.{}.{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+    let _ = std::fs::remove_file(&path);
+    path
+}
 
 /// A folder to link with: the library under the names that the linker and the loader look for.
 fn link_folder(library: &Path, name: &str) -> PathBuf {
@@ -20,9 +29,9 @@ fn link_folder(library: &Path, name: &str) -> PathBuf {
         "libdefender_xdr.dylib",
         "libdefender_xdr.1.dylib",
     ] {
-        let link = folder.join(file);
-        let _ = std::fs::remove_file(&link);
+        let link = aside(&folder, file);
         symlink(library, &link).unwrap();
+        std::fs::rename(&link, folder.join(file)).unwrap();
     }
     folder
 }
@@ -47,7 +56,10 @@ pub fn compiler(variable: &str, default: &str) -> Option<PathBuf> {
 
 /// Compiles a program without a warning.
 pub fn compile(compiler: &Path, standard: &str, source: &Path, link: &Path) -> PathBuf {
-    let program = link.join(source.file_stem().unwrap());
+    // tests/c/incidents.c and examples/c/incidents.c are two programs.
+    let place = source.strip_prefix(root()).unwrap().with_extension("");
+    let name = format!("{}{standard}", place.to_string_lossy().replace('/', "-"));
+    let program = aside(link, &name);
     let mut command = Command::new(compiler);
     command
         .arg(standard)
@@ -68,7 +80,9 @@ pub fn compile(compiler: &Path, standard: &str, source: &Path, link: &Path) -> P
         .arg(format!("-Wl,-rpath,{}", link.display()));
     let ran = run(&mut command, LIMIT);
     assert!(ran.status.success() && ran.stderr.is_empty(), "{command:?}: {}", ran.said());
-    program
+    let place = link.join(name);
+    std::fs::rename(&program, &place).unwrap();
+    place
 }
 
 /// Compiles a C program of the checkout; says aloud when there is no compiler.
