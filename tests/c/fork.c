@@ -187,6 +187,49 @@ cleanup:
     return failed;
 }
 
+static void *make_secrets(void *pointer)
+{
+    (void)pointer;
+    while (!stop) {
+        dxdr_secret *one = NULL;
+        dxdr_secret_new_utf8(TEXT("x"), &one, NULL);
+        dxdr_secret_free(one);
+    }
+    return NULL;
+}
+
+static void one_secret(void)
+{
+    dxdr_secret *one = NULL;
+    alarm(5);
+    _exit(dxdr_secret_new_utf8(TEXT("x"), &one, NULL) == DXDR_STATUS_FORKED ? 0 : 1);
+}
+
+/* It is the first call that brings the library to life, not the first client. Comes first, before any client is made. */
+static int a_child_of_a_parent_without_a_client(void)
+{
+    int failed = 1;
+    pthread_t threads[4];
+    size_t started = 0;
+    dxdr_secret *one = NULL;
+    REQUIRE_STATUS(DXDR_STATUS_OK, dxdr_secret_new_utf8(TEXT("x"), &one, NULL));
+    REQUIRE_STATUS(DXDR_STATUS_OK, dxdr_secret_free(one));
+    while (started < sizeof threads / sizeof *threads && pthread_create(&threads[started], NULL, make_secrets, NULL) == 0) {
+        started++;
+    }
+    for (int round = 0; round < 30; round++) {
+        REQUIRE(child_ends_well(one_secret));
+    }
+    failed = 0;
+cleanup:
+    stop = 1;
+    for (size_t i = 0; i < started; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    stop = 0;
+    return failed;
+}
+
 /* A child that execs has nothing to do with it. */
 static void exec_something(void)
 {
@@ -205,6 +248,7 @@ cleanup:
 int main(void)
 {
     PROGRAM_BEGIN;
+    RUN(a_child_of_a_parent_without_a_client);
     RUN(a_child_is_told_and_the_parent_goes_on);
     RUN(a_child_of_a_busy_parent_does_not_hang);
     RUN(a_child_may_exec);
