@@ -22,7 +22,8 @@
  * behind it that the length does not count. Inputs over 16 MiB are TOO_LARGE. Times are seconds since 1970-01-01T00:00:00Z.
  *
  * THREADS. Every function may be called from any thread. Where one thread at a time is asked for, the function says so. The library makes its own
- * few threads on first need and never unloads; after a fork, every call in the child gives FORKED: load the library after forking, or exec.
+ * few threads on first need and never unloads; after a fork, every call in the child gives
+ * FORKED (without an error document): load the library after forking, or exec.
  *
  * SECRETS enter by dxdr_secret and never stand in JSON. Error documents, events, descriptions and the trace hold neither secrets nor tokens; only
  * dxdr_token_value, dxdr_token_id_token and the claims document of dxdr_decode_claims (claims, not the token) speak of tokens.

@@ -171,6 +171,8 @@ fn silence_ends_at_the_limit_and_at_a_cancel() {
         "a triggered signal stays so"
     );
     assert!(request.acquire_now(None, None).is_ok());
+    let with_a_token = request.acquire_now(None, Some(&cancel)).map(|_| ()).unwrap_err();
+    assert!(with_a_token.is_cancelled(), "also where the cache has a token");
 }
 
 #[test]

@@ -37,7 +37,6 @@ const RESERVED: &[&str] = &[
     "response_mode",
     "prompt",
     "login_hint",
-    "domain_hint",
     "claims",
     "client_info",
     "client-request-id",
@@ -98,7 +97,13 @@ impl Attempt {
         let optional = [
             ("prompt", sign_in.prompt.as_deref()),
             ("login_hint", sign_in.offered_login()),
-            ("domain_hint", sign_in.domain_hint.as_deref()),
+            (
+                "domain_hint",
+                sign_in
+                    .domain_hint
+                    .as_deref()
+                    .filter(|_| !sign_in.extra_query.iter().any(|(name, _)| name == "domain_hint")),
+            ),
             ("claims", sign_in.claims.as_deref()),
         ];
         for (name, value) in optional {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::operation::{Operation, Running};
+use crate::error::{Code, Error, Result};
 
 /// Cancels every operation it was given to, now and later.
 #[derive(Default)]
@@ -27,6 +28,14 @@ impl Cancel {
         for operation in operations.iter().filter_map(Weak::upgrade) {
             operation.cancel();
         }
+    }
+
+    /// Refuses what begins after the signal was triggered.
+    pub fn check(&self) -> Result<()> {
+        if self.inner.lock().unwrap_or_else(PoisonError::into_inner).triggered {
+            return Err(Error::new(Code::Cancelled, "the caller cancelled"));
+        }
+        Ok(())
     }
 
     /// Puts an operation under this signal.

@@ -17,6 +17,9 @@ const LONG: Duration = Duration::from_secs(31_536_000);
 impl PreparedRequest {
     /// Acquires a token and blocks until it is there. Questions take their built-in answers.
     pub fn acquire_now(self: &Arc<Self>, timeout: Option<Duration>, cancel: Option<&Cancel>) -> Result<Acquired> {
+        if let Some(cancel) = cancel {
+            cancel.check()?;
+        }
         if let Some(token) = self.cached()? {
             return Ok((token, true));
         }

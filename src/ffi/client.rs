@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::buf::{dxdr_buf, give};
 use super::convert::{Out, handle, input, pointer};
 use super::slots::Table;
-use super::{guard, process, version};
+use super::{guard, version};
 use crate::client::Client;
 use crate::error::Result;
 
@@ -53,7 +53,6 @@ pub unsafe extern "C" fn dxdr_client_new(config: *const u8, len: usize, client: 
         let out = unsafe { Out::required(client) }?;
         // SAFETY: the caller vouches for `config` and `len`.
         let config = unsafe { input(config, len) }?;
-        process::arm();
         out.set(pointer(CLIENTS.insert(Client::new(config)?)?));
         Ok(())
     };

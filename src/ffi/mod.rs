@@ -41,6 +41,7 @@ use convert::Out;
 unsafe fn guard(error: *mut *mut dxdr_buf, body: impl FnOnce() -> Result<()>) -> i32 {
     // SAFETY: the caller vouches for `error`.
     let error = unsafe { Out::optional(error) };
+    process::arm();
     if process::forked() {
         // The body still clears its out parameters; tables and inputs refuse before a lock is taken, which in the child may be held by a
         // thread that does not exist.

@@ -28,7 +28,7 @@ pub fn alive() -> Result<()> {
     Ok(())
 }
 
-/// Called before the first client is made.
+/// Called by every exported function before it takes a lock; does its work once.
 pub fn arm() {
     ARMED.call_once(|| {
         crate::client::on_thread_start(prepare_thread);

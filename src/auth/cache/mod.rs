@@ -231,7 +231,7 @@ fn several() -> Error {
         "tokens of several accounts are in the cache and the request fits more than one",
     )
     .with_oauth("multiple_matching_tokens_detected", None)
-    .with_hint("say whose token is wanted: name the user in the request (-UserId)")
+    .with_hint("say whose token is wanted: name the user in the request (-UserId of Get-ADALToken, -LoginHint of Connect-Defender)")
 }
 
 fn account_of(user: &User) -> String {
