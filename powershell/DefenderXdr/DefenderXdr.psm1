@@ -14,9 +14,25 @@ if ($ExecutionContext.SessionState.LanguageMode -ne 'FullLanguage') {
 
 $script:ModuleRoot = $PSScriptRoot
 $script:ModuleVersion = '0.1.0'     # a test keeps this equal to the manifest
+$script:Loaded = $false             # whether the private files were read
+$script:Native = $null              # the emitted type
+$script:Client = [System.IntPtr]::Zero
+$script:ClientTarget = $null        # DEFENDER_XDR_EMULATOR when the client was made
+$script:Requests = [ordered]@{}     # prepared requests by their argument key, oldest first
+$script:Connection = $null          # what Connect-Defender made: @{ Entry; Renewal }, entries as in $script:Requests
+$script:AdalBeside = $null          # whether the real ADAL.PS is loaded too; looked at once
+$script:Interactive = $null         # whether this session can ask a person; found out on first need
 
-foreach ($folder in 'Private', 'Public') {
-    foreach ($file in [System.IO.Directory]::GetFiles([System.IO.Path]::Combine($PSScriptRoot, $folder), '*.ps1')) { . $file }
+function Import-DefenderPrivate {
+    # The first command that needs them reads the private files, whose functions are all declared in the module's own scope: half of what an
+    # import took was reading these. A file that fails ends the command, and the next one tries again.
+    try { foreach ($file in [System.IO.Directory]::GetFiles([System.IO.Path]::Combine($script:ModuleRoot, 'Private'), '*.ps1')) { . $file } }
+    catch { throw }
+    $script:Loaded = $true
 }
 
-$ExecutionContext.SessionState.Module.OnRemove = { Close-DefenderNative }
+# A file that fails ends the import.
+try { foreach ($file in [System.IO.Directory]::GetFiles([System.IO.Path]::Combine($PSScriptRoot, 'Public'), '*.ps1')) { . $file } }
+catch { throw }
+
+$ExecutionContext.SessionState.Module.OnRemove = { if ($null -ne $script:Native) { Close-DefenderNative } }

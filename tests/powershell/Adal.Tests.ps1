@@ -264,6 +264,7 @@ Describe 'Get-ADALToken signs in' {
             $out = $shell.AddScript('& (Get-Module DefenderXdr) {
                     param($Shared)
                     $script:TestShared = $Shared
+                    Import-DefenderPrivate
                     function script:Test-DefenderPrompt { $true }
                     function script:Read-Host {
                         param($Prompt, [switch] $AsSecureString)

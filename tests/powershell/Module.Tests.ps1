@@ -132,6 +132,42 @@ Describe 'import' {
         }
         finally { $shell.Dispose() }
     }
+    It 'reads the public functions only, and a command that needs the private ones reads them once' {
+        $shell = New-TestShell
+        try {
+            $read = '& (Get-Module DefenderXdr) { @(Get-Command -Name *-Defender*, *-Adal* -CommandType Function -Module DefenderXdr | Where-Object { (Split-Path -Leaf (Split-Path -Parent $_.ScriptBlock.File)) -eq "Private" }).Count }'
+            Assert-Equal $shell.AddScript("$read; New-AdalUserIdentifier x | Out-Null; Get-DefenderContext; Disconnect-Defender; $read").Invoke() '0', '0'
+            $shell.Commands.Clear()
+            $count = $shell.AddScript("try { Get-AdalAuthenticationContext } catch { `$_.FullyQualifiedErrorId }; & (Get-Module DefenderXdr) { `$script:JsonTimeFormat = 'kept' }; try { Get-AdalAuthenticationContext } catch { }; & (Get-Module DefenderXdr) { `$script:JsonTimeFormat }; $read").Invoke()
+            Assert-Equal $count[0] 'DefenderXdr.UNSUPPORTED,Get-AdalAuthenticationContext'
+            Assert-Equal $count[1] 'kept'
+            Assert-True ([int] "$($count[2])" -gt 50) "$($count[2]) private functions were read"
+        }
+        finally { $shell.Dispose() }
+    }
+    It 'declares every private function in the scope of the module' {
+        foreach ($source in $scripts | Where-Object { $_.Directory.Name -eq 'Private' }) {
+            foreach ($line in [IO.File]::ReadAllLines($source.FullName)) { Assert-NotMatch $line '^function (?!script:)' $source.Name }
+        }
+    }
+    It 'fails when a public file is broken, and a command fails when a private one is' {
+        $folder = [IO.Path]::Combine([IO.Path]::GetTempPath(), 'dxdr-test-' + [guid]::NewGuid().ToString('N'))
+        try {
+            foreach ($broken in 'Public', 'Private') {
+                $copy = [IO.Path]::Combine($folder, $broken, 'DefenderXdr')
+                $null = [IO.Directory]::CreateDirectory([IO.Path]::GetDirectoryName($copy))
+                Copy-Item -LiteralPath $ModulePath -Destination $copy -Recurse
+                [IO.File]::WriteAllText([IO.Path]::Combine($copy, $broken, 'A.ps1'), "function A {")
+            }
+            $text = "try { Import-Module '$([IO.Path]::Combine($folder, 'Public', 'DefenderXdr'))'; 'imported' } catch { 'refused' }; `$null -eq (Get-Module DefenderXdr)"
+            $result = Invoke-Process $PowerShellProgram @('-NoProfile', '-EncodedCommand', [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($text)))
+            Assert-Match $result.Out '^refused\s+True\s*$'
+            $text = "Import-Module '$([IO.Path]::Combine($folder, 'Private', 'DefenderXdr'))'; foreach (`$i in 1, 2) { try { ConvertFrom-DefenderToken a.b.c; 'ran' } catch { `$_.FullyQualifiedErrorId } }"
+            $result = Invoke-Process $PowerShellProgram @('-NoProfile', '-EncodedCommand', [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($text)))
+            Assert-Match $result.Out '^MissingEndCurlyBrace\S*\s+MissingEndCurlyBrace\S*\s*$'
+        }
+        finally { if ([IO.Directory]::Exists($folder)) { [IO.Directory]::Delete($folder, $true) } }
+    }
     It 'says nothing and leaves no error' {
         $result = Invoke-PowerShell '"errors: $($Error.Count)"'
         Assert-Equal $result.Out.Trim() 'errors: 0'

@@ -6,6 +6,7 @@ if ($null -eq $Emulator) { return }
 $remember = '& (Get-Module DefenderXdr) {
         param($Shared)
         $script:TestShared = $Shared
+        Import-DefenderPrivate
         function script:Sync-DefenderEnvironment { $script:TestShared.module = $ExecutionContext.SessionState.Module }
     } $Shared
 '

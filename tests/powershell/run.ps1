@@ -14,6 +14,8 @@ $ProgressPreference = 'SilentlyContinue'
 . ([IO.Path]::Combine($PSScriptRoot, 'support.ps1'))
 
 Import-Module $ModulePath -Force
+# The tests call private functions, which the module reads when a command first needs them.
+& (Get-Module -Name DefenderXdr) { Import-DefenderPrivate }
 foreach ($test in Get-ChildItem -LiteralPath $PSScriptRoot -Filter "$File.Tests.ps1" | Sort-Object -Property Name) {
     . $test.FullName
 }

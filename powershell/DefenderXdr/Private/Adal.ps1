@@ -1,8 +1,6 @@
 # What Get-ADALToken's parameters mean to the library.
 
-$script:AdalBeside = $null      # whether the real ADAL.PS is loaded too; looked at once
-
-function New-AdalRequest {
+function script:New-AdalRequest {
     # Checks the arguments, prepares the request and remembers it under its key.
     param(
         [string] $Kind, [string] $Key, [string] $TenantId, [object] $Authority, [string] $Resource, [string] $ClientId, [uri] $RedirectUri,

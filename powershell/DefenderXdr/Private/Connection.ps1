@@ -1,6 +1,6 @@
 # The module's connection: what Connect-Defender made and the other commands use.
 
-function Get-DefenderConnection {
+function script:Get-DefenderConnection {
     # The connection, or a failure that names Connect-Defender.
     param([hashtable] $Failure)
     if ($null -ne $script:Connection -and -not (Test-DefenderTarget)) { Initialize-DefenderClient $Failure }
@@ -13,7 +13,7 @@ function Get-DefenderConnection {
     $script:Connection
 }
 
-function Get-DefenderConnectionToken {
+function script:Get-DefenderConnectionToken {
     # The connection's token: the cached one while it is fresh, else a new one.
     param([switch] $Force, [int] $Timeout, [hashtable] $Failure)
     $connection = Get-DefenderConnection $Failure
@@ -27,7 +27,7 @@ function Get-DefenderConnectionToken {
     Get-DefenderTokenFor -Entry $connection.Renewal -ReadCache $false -Timeout $Timeout -Failure $Failure
 }
 
-function Get-DefenderContextObject {
+function script:Get-DefenderContextObject {
     # What the connection is, without any token.
     $connection = $script:Connection
     $token = Get-DefenderCachedToken $connection.Entry.Handle $connection.Entry @{ Record = $null }
@@ -58,12 +58,12 @@ function Get-DefenderContextObject {
     }
 }
 
-function Get-DefenderFirst {
+function script:Get-DefenderFirst {
     # The first of the values that is not empty.
     foreach ($value in $args) { if ($value) { return $value } }
 }
 
-function Get-DefenderScope {
+function script:Get-DefenderScope {
     param([string] $Service, [string] $Resource, [string[]] $Scopes)
     if ($Scopes) { return , $Scopes }
     if (-not $Resource) {
@@ -77,7 +77,7 @@ function Get-DefenderScope {
     , [string[]]@("$Resource/.default")
 }
 
-function Get-DefenderTokenSecret {
+function script:Get-DefenderTokenSecret {
     # A token as the caller gave it, ready for Set-DefenderRequestSecret: text or a SecureString.
     param([object] $Token)
     if ($Token -isnot [string] -and $Token -isnot [securestring]) { $Token = Get-DefenderValue $Token 'AccessToken' }
@@ -90,7 +90,7 @@ function Get-DefenderTokenSecret {
     if ($Token -is [securestring] -and $Token.Length -gt 0) { $Token }
 }
 
-function Invoke-DefenderQuery {
+function script:Invoke-DefenderQuery {
     # One incident call, with the connection or with a token of the caller's.
     param([string] $Kind, [System.Collections.IDictionary] $Query, [object] $Secret, [bool] $UseSecret, [int] $Timeout, [string] $ItemConverter, [hashtable] $Failure)
     $request = [System.IntPtr]::Zero

@@ -1,12 +1,12 @@
 # Errors: the library's error document, or a fault found on this side, becomes an error record with a stable id, a category and a recommended action.
 
-function New-DefenderErrorRecord {
+function script:New-DefenderErrorRecord {
     # A fault found by the module itself, in the shape the library's own faults have.
     param([string] $Name, [int] $Code, [string] $Message, [string] $Hint)
     ConvertTo-DefenderErrorRecord -Detail ([pscustomobject]@{ code = $Code; name = $Name; message = $Message; hint = $Hint })
 }
 
-function ConvertTo-DefenderErrorRecord {
+function script:ConvertTo-DefenderErrorRecord {
     # $Detail is the library's error document, parsed, or its text.
     param([object] $Detail)
 
@@ -56,7 +56,7 @@ function ConvertTo-DefenderErrorRecord {
     $record
 }
 
-function New-DefenderException {
+function script:New-DefenderException {
     param([string] $Category, [string] $Message, [System.Exception] $Inner)
     switch ($Category) {
         'InvalidArgument' { [System.ArgumentException]::new($Message, $Inner); break }
@@ -72,7 +72,7 @@ function New-DefenderException {
     }
 }
 
-function Get-DefenderErrorCategory {
+function script:Get-DefenderErrorCategory {
     param([string] $Name, [int] $Code)
     switch -CaseSensitive ($Name) {
         'UNSUPPORTED' { 'NotImplemented'; return }
@@ -116,7 +116,7 @@ function Get-DefenderErrorCategory {
     }
 }
 
-function Get-DefenderAdalErrorCode {
+function script:Get-DefenderAdalErrorCode {
     # The ErrorCode an ADAL.PS script expects: the service's own word when there is one.
     param([string] $Name, [string] $OAuthError)
     if ($OAuthError -and $OAuthError -cne 'failed_to_acquire_token_silently') { return $OAuthError }
@@ -144,7 +144,7 @@ function Get-DefenderAdalErrorCode {
     }
 }
 
-function Stop-DefenderStatement {
+function script:Stop-DefenderStatement {
     # Ends the drop-in's statement as ADAL.PS does: the error is shown and can be caught, and without a catch the command returns $null,
     # so a variable it is assigned to never keeps an older token. Under $ErrorActionPreference = 'Stop' the caller's statement ends.
     param([System.Management.Automation.PSCmdlet] $Caller, [System.Management.Automation.ErrorRecord] $Record)
@@ -163,7 +163,7 @@ function Stop-DefenderStatement {
     Get-ADALToken $Record $position
 }
 
-function Format-DefenderText {
+function script:Format-DefenderText {
     # Text from a server, fit for a terminal: one line, no control, escape or direction-changing characters.
     param([object] $Text)
     if ($null -eq $Text) { return '' }

@@ -1,8 +1,6 @@
 # Events: what an operation says while it runs, and what it asks.
 
-$script:Interactive = $null     # whether this session can ask a person; found out on first need
-
-function Invoke-DefenderEvent {
+function script:Invoke-DefenderEvent {
     # Shows one event where a person or a runbook sees it, and answers those that need an answer.
     param([System.IntPtr] $Operation, [string] $Text, [hashtable] $Progress, [hashtable] $Failure)
     $notice = ConvertFrom-DefenderJson $Text
@@ -38,13 +36,13 @@ function Invoke-DefenderEvent {
     }
 }
 
-function Show-DefenderProgress {
+function script:Show-DefenderProgress {
     param([hashtable] $Progress, [string] $What, [int] $Seconds)
     $Progress.Shown = $true
     Write-Progress -Id 27 -Activity 'Defender XDR' -Status $What -SecondsRemaining $Seconds
 }
 
-function Invoke-DefenderPaste {
+function script:Invoke-DefenderPaste {
     # The redirect URI cannot be caught on this machine: the person signs in somewhere and pastes the address they landed on. It holds a
     # code, so it is read unechoed and stays out of transcripts.
     param([System.IntPtr] $Operation, [object] $Notice, [hashtable] $Failure)
@@ -68,13 +66,13 @@ function Invoke-DefenderPaste {
     finally { $asked.Dispose() }
 }
 
-function Test-DefenderInteractive {
+function script:Test-DefenderInteractive {
     # False where nobody can sign in: a service, -NonInteractive, a remote session, a runbook or a function app.
     if ($null -eq $script:Interactive) { $script:Interactive = Get-DefenderInteractive ([System.Environment]::GetCommandLineArgs()) }
     $script:Interactive
 }
 
-function Get-DefenderInteractive {
+function script:Get-DefenderInteractive {
     param([string[]] $CommandLine)
     if (-not [System.Environment]::UserInteractive) { return $false }
     if ($null -ne (Get-Variable -Name 'PSSenderInfo' -Scope Global -ValueOnly -ErrorAction Ignore)) { return $false }
@@ -94,7 +92,7 @@ function Get-DefenderInteractive {
     $true
 }
 
-function Test-DefenderPrompt {
+function script:Test-DefenderPrompt {
     # Can this host read an answer from a person?
     if (-not (Test-DefenderInteractive)) { return $false }
     if ($Host.Name -eq 'ConsoleHost' -and [System.Console]::IsInputRedirected) { return $false }

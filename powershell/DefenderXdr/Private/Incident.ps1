@@ -17,7 +17,7 @@ $script:IncidentShapes = @{
     }
 }
 
-function ConvertTo-DefenderIncident {
+function script:ConvertTo-DefenderIncident {
     param([string] $Text)
     ConvertFrom-DefenderJson $Text -Times -Shapes $script:IncidentShapes
 }

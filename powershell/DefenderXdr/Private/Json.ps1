@@ -7,7 +7,7 @@ $script:JsonTimeName = $null
 # ISO 8601 with up to seven digits of a second; no zone means UTC.
 $script:JsonTimeFormat = "yyyy-MM-dd'T'HH:mm:ss.FFFFFFFK"
 
-function Get-DefenderValue {
+function script:Get-DefenderValue {
     # A property's value, or nothing when the object has no such property: callers run under strict mode.
     param([object] $Object, [string] $Name)
     if ($null -eq $Object) { return }
@@ -15,7 +15,7 @@ function Get-DefenderValue {
     if ($null -ne $property) { $property.Value }
 }
 
-function Get-DefenderList {
+function script:Get-DefenderList {
     # A property's values as text: an empty array when there is no such property or it is null.
     param([object] $Object, [string] $Name)
     $value = Get-DefenderValue $Object $Name
@@ -23,7 +23,7 @@ function Get-DefenderList {
     , [string[]]@($value)
 }
 
-function ConvertFrom-DefenderJson {
+function script:ConvertFrom-DefenderJson {
     # One match takes a member or an element: its key, its value or the bracket it opens, and the brackets and comma that follow. The open
     # containers are on a stack of their own, so deep nesting costs memory and not call depth. With -Times, the members that hold times by
     # their name become DateTime (UTC) where their text is one. -Shapes completes the document's object (under '') and the objects in its lists
@@ -134,7 +134,7 @@ function ConvertFrom-DefenderJson {
     , $root
 }
 
-function Get-DefenderFreeKey {
+function script:Get-DefenderFreeKey {
     # A name for the key that the object can hold: PowerShell's property names ignore case and cannot be empty.
     param([System.Collections.Specialized.OrderedDictionary] $Members, [string] $Key)
     if ($Key -eq '') { $Key = '_' }
@@ -145,7 +145,7 @@ function Get-DefenderFreeKey {
     "${Key}_$number"
 }
 
-function Rename-DefenderMember {
+function script:Rename-DefenderMember {
     param([System.Collections.Specialized.OrderedDictionary] $Members, [string] $Name)
     $renamed = [System.Collections.Specialized.OrderedDictionary]::new([System.StringComparer]::OrdinalIgnoreCase)
     foreach ($key in $Members.Keys) {
@@ -155,7 +155,7 @@ function Rename-DefenderMember {
     $renamed
 }
 
-function Complete-DefenderObject {
+function script:Complete-DefenderObject {
     # Names the type of what becomes an object, adds the members that were left out ($null), and makes a missing or null list an empty one.
     param([System.Collections.Specialized.OrderedDictionary] $Object, [hashtable] $Shape)
     foreach ($name in $Shape.Members) { if (-not $Object.Contains($name)) { $Object[$name] = $null } }
@@ -163,7 +163,7 @@ function Complete-DefenderObject {
     $Object['PSTypeName'] = $Shape.TypeName
 }
 
-function ConvertTo-DefenderJson {
+function script:ConvertTo-DefenderJson {
     # Writes dictionaries, arrays, strings, booleans, whole numbers and null. Nothing depends on the culture.
     param([object] $Value)
     if ($null -eq $Value) { return 'null' }

@@ -6,13 +6,7 @@
 # a `finally` makes plain .NET calls only, since a stopping pipeline runs no commands. A function that can fail takes -Failure, a
 # hashtable, and leaves the error record in its Record entry: a thrown and caught error would stay behind in the user's $Error.
 
-$script:Native = $null          # the emitted type
-$script:Client = [System.IntPtr]::Zero
-$script:ClientTarget = $null    # DEFENDER_XDR_EMULATOR when the client was made
-$script:Requests = [ordered]@{} # prepared requests by their argument key, oldest first
-$script:Connection = $null      # what Connect-Defender made: @{ Entry; Renewal; ... }, entries as in $script:Requests
-
-function Get-DefenderNativeTable {
+function script:Get-DefenderNativeTable {
     # name = return type, argument types. A test compares this with include/defender_xdr.h.
     $ptr = [System.IntPtr]
     $out = [System.IntPtr].MakeByRefType()
@@ -66,9 +60,9 @@ function Get-DefenderNativeTable {
 
 # ---- finding and loading -------------------------------------------------------------------------------------------------------------
 
-function Test-DefenderWindows { $PSVersionTable.PSEdition -eq 'Desktop' -or $IsWindows }
+function script:Test-DefenderWindows { $PSVersionTable.PSEdition -eq 'Desktop' -or $IsWindows }
 
-function Get-DefenderLibraryPath {
+function script:Get-DefenderLibraryPath {
     # A packaged module takes its own lib/<rid>/ only. In a checkout: DEFENDER_XDR_LIBRARY, else the newer of the release and debug builds.
     param([hashtable] $Failure)
     $windows = Test-DefenderWindows
@@ -111,7 +105,7 @@ function Get-DefenderLibraryPath {
         -Hint "Run 'cargo build' in $root, or set DEFENDER_XDR_LIBRARY to the full path of the library."
 }
 
-function Get-DefenderProcessArchitecture {
+function script:Get-DefenderProcessArchitecture {
     # x64, x86, arm64 or arm, of this process.
     $information = 'System.Runtime.InteropServices.RuntimeInformation' -as [type]
     if ($null -ne $information) { return $information::ProcessArchitecture.ToString().ToLowerInvariant() }
@@ -122,7 +116,7 @@ function Get-DefenderProcessArchitecture {
     }
 }
 
-function Get-DefenderRuntimeId {
+function script:Get-DefenderRuntimeId {
     $architecture = Get-DefenderProcessArchitecture
     if (Test-DefenderWindows) { return "win-$architecture" }
     if ($IsMacOS) { return "osx-$architecture" }
@@ -131,7 +125,7 @@ function Get-DefenderRuntimeId {
     "linux-$architecture"
 }
 
-function Get-DefenderLibraryArchitecture {
+function script:Get-DefenderLibraryArchitecture {
     # What the file says it is: '<windows|linux|macos> <architecture>', or 'not a library'.
     param([string] $Path)
     $bytes = [byte[]]::new(1024)
@@ -156,7 +150,7 @@ function Get-DefenderLibraryArchitecture {
     $machine
 }
 
-function Initialize-DefenderNative {
+function script:Initialize-DefenderNative {
     # Makes $script:Native ready, or leaves an error record that says what to do.
     param([hashtable] $Failure)
     if ($null -ne $script:Native) { return }
@@ -198,7 +192,7 @@ function Initialize-DefenderNative {
     $script:Native = $native
 }
 
-function Get-DefenderNativeType {
+function script:Get-DefenderNativeType {
     # One emitted type per library path and process: runspaces share it.
     param([string] $Path)
     $key = 'DefenderXdr.Native 1.0 ' + $Path
@@ -222,7 +216,7 @@ function Get-DefenderNativeType {
     $type
 }
 
-function Add-DefenderNativeMethod {
+function script:Add-DefenderNativeMethod {
     param([System.Reflection.Emit.TypeBuilder] $Builder, [string] $Library, [string] $Name, [type[]] $Signature)
     $arguments = [type[]]::new($Signature.Length - 1)
     [System.Array]::Copy($Signature, 1, $arguments, 0, $arguments.Length)
@@ -230,7 +224,7 @@ function Add-DefenderNativeMethod {
     $method.SetImplementationFlags('PreserveSig')
 }
 
-function Sync-DefenderEnvironment {
+function script:Sync-DefenderEnvironment {
     # Outside Windows, .NET keeps its own copy of the environment: what a script sets with $env: never reaches native code. These are
     # the variables the library reads. Nothing is written unless a value differs.
     if (Test-DefenderWindows) { return }
@@ -249,12 +243,12 @@ function Sync-DefenderEnvironment {
 
 # ---- the client ----------------------------------------------------------------------------------------------------------------------
 
-function Test-DefenderTarget {
+function script:Test-DefenderTarget {
     # True while the client still sends where DEFENDER_XDR_EMULATOR points.
     [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR') -ceq $script:ClientTarget
 }
 
-function Initialize-DefenderClient {
+function script:Initialize-DefenderClient {
     # Makes $script:Client ready: one per module import.
     param([hashtable] $Failure)
     if ($script:Client -ne [System.IntPtr]::Zero) {
@@ -283,7 +277,7 @@ function Initialize-DefenderClient {
     }
 }
 
-function Get-DefenderClientDescription {
+function script:Get-DefenderClientDescription {
     $buffer = [System.IntPtr]::Zero
     $detail = [System.IntPtr]::Zero
     $status = $script:Native::dxdr_client_describe($script:Client, [ref] $buffer, [ref] $detail)
@@ -291,7 +285,7 @@ function Get-DefenderClientDescription {
     ConvertFrom-DefenderJson (Read-DefenderBuffer $buffer)
 }
 
-function Close-DefenderNative {
+function script:Close-DefenderNative {
     # Frees the client, the connection and every prepared request. Also runs when the module is removed.
     if ($null -ne $script:Native) {
         foreach ($entry in $script:Requests.Values) {
@@ -306,7 +300,7 @@ function Close-DefenderNative {
     $script:ClientTarget = $null
 }
 
-function Clear-DefenderCache {
+function script:Clear-DefenderCache {
     param([hashtable] $Failure)
     Initialize-DefenderClient $Failure
     if ($null -ne $Failure.Record) { return }
@@ -318,7 +312,7 @@ function Clear-DefenderCache {
 
 # ---- buffers, secrets, requests ------------------------------------------------------------------------------------------------------
 
-function Read-DefenderBuffer {
+function script:Read-DefenderBuffer {
     # The text in a buffer, which is freed.
     param([System.IntPtr] $Buffer)
     if ($Buffer -eq [System.IntPtr]::Zero) { return }
@@ -331,7 +325,7 @@ function Read-DefenderBuffer {
     finally { $null = $script:Native::dxdr_buf_free($Buffer) }
 }
 
-function Read-DefenderText {
+function script:Read-DefenderText {
     param([System.IntPtr] $Data, [System.UIntPtr] $Length)
     if ($Data -eq [System.IntPtr]::Zero) { return }
     $bytes = [byte[]]::new($Length.ToUInt64())
@@ -339,7 +333,7 @@ function Read-DefenderText {
     [System.Text.Encoding]::UTF8.GetString($bytes)
 }
 
-function Read-DefenderFailure {
+function script:Read-DefenderFailure {
     # The error record for a failed call: its error document if it gave one, else its status.
     param([int] $Status, [System.IntPtr] $Detail)
     $text = Read-DefenderBuffer $Detail
@@ -348,7 +342,7 @@ function Read-DefenderFailure {
     New-DefenderErrorRecord -Name $name -Code $Status -Message "the native library answered with status $Status ($name)" -Hint ''
 }
 
-function Set-DefenderRequestSecret {
+function script:Set-DefenderRequestSecret {
     # Gives a request a secret: a SecureString (which never becomes a managed string here) or a string.
     param([System.IntPtr] $Request, [string] $Name, [object] $Secret, [hashtable] $Failure)
     $handle = [System.IntPtr]::Zero
@@ -377,7 +371,7 @@ function Set-DefenderRequestSecret {
     }
 }
 
-function New-DefenderRequest {
+function script:New-DefenderRequest {
     # A prepared request the caller has to free, or zero and a failure.
     param([byte[]] $Json, [string] $SecretName, [object] $Secret, [hashtable] $Failure)
     $request = [System.IntPtr]::Zero
@@ -397,7 +391,7 @@ function New-DefenderRequest {
     $request
 }
 
-function Get-DefenderRequestDescription {
+function script:Get-DefenderRequestDescription {
     param([System.IntPtr] $Request)
     $buffer = [System.IntPtr]::Zero
     $detail = [System.IntPtr]::Zero
@@ -406,7 +400,7 @@ function Get-DefenderRequestDescription {
     ConvertFrom-DefenderJson (Read-DefenderBuffer $buffer)
 }
 
-function Add-DefenderRequest {
+function script:Add-DefenderRequest {
     # Remembers what was prepared for an argument key. A request with a secret is never kept: only its document is (Handle is zero), so
     # a secret that changes under the same arguments is always looked at. At most 256 are held.
     param([string] $Key, [System.IntPtr] $Handle, [byte[]] $Json)
@@ -422,7 +416,7 @@ function Add-DefenderRequest {
 
 # ---- tokens --------------------------------------------------------------------------------------------------------------------------
 
-function Get-DefenderCachedToken {
+function script:Get-DefenderCachedToken {
     # The fresh token the cache holds for a request, as Read-DefenderToken gives it, or nothing. Never blocks, never asks the network.
     # This is the path of every call but the first: the description of the token last seen for a request stays in that request's entry.
     param([System.IntPtr] $Request, [hashtable] $Entry, [hashtable] $Failure)
@@ -445,7 +439,7 @@ function Get-DefenderCachedToken {
     finally { if ($token -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_token_free($token) } }
 }
 
-function Read-DefenderToken {
+function script:Read-DefenderToken {
     # @{ Value; About }: the token's text, and what is known of it. Both go into the entry, too.
     param([System.IntPtr] $Token, [string] $Value, [hashtable] $Entry)
     $data = [System.IntPtr]::Zero
@@ -468,7 +462,7 @@ function Read-DefenderToken {
     $read
 }
 
-function Read-DefenderClaims {
+function script:Read-DefenderClaims {
     # The library's reading of a token, parsed.
     param([byte[]] $Token, [hashtable] $Failure)
     $buffer = [System.IntPtr]::Zero
@@ -480,7 +474,7 @@ function Read-DefenderClaims {
 
 # ---- the connection ------------------------------------------------------------------------------------------------------------------
 
-function Open-DefenderConnection {
+function script:Open-DefenderConnection {
     # Prepares the connection's requests, gets the first token, and only then replaces the connection there was.
     param([System.Collections.IDictionary] $Document, [string] $SecretName, [object] $Secret, [switch] $Renew, [int] $Timeout, [hashtable] $Failure)
     Initialize-DefenderClient $Failure
@@ -521,7 +515,7 @@ function Open-DefenderConnection {
     }
 }
 
-function Set-DefenderEntryRequest {
+function script:Set-DefenderEntryRequest {
     # Prepares a request from a document and puts it into the entry, in place of the one that was there.
     param([hashtable] $Entry, [System.Collections.IDictionary] $Document, [string] $SecretName, [object] $Secret, [hashtable] $Failure)
     $json = [System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $Document))
@@ -532,7 +526,7 @@ function Set-DefenderEntryRequest {
     if ($replaced -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($replaced) }
 }
 
-function Close-DefenderConnection {
+function script:Close-DefenderConnection {
     $closed = $script:Connection
     $script:Connection = $null
     foreach ($held in $closed.Entry, $closed.Renewal) { if ($held.Handle -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($held.Handle) } }
@@ -540,7 +534,7 @@ function Close-DefenderConnection {
 
 # ---- operations ----------------------------------------------------------------------------------------------------------------------
 
-function Invoke-DefenderOperation {
+function script:Invoke-DefenderOperation {
     # Runs one operation to its end. Items go to the pipeline as they come (as text, or through -ItemConverter), a token into $Result.Token, an
     # error into $Failure.Record. Ctrl+C and Select-Object -First end it through the finally block.
     param(
@@ -621,7 +615,7 @@ function Invoke-DefenderOperation {
     }
 }
 
-function Get-DefenderTokenFor {
+function script:Get-DefenderTokenFor {
     # The token for an entry of Add-DefenderRequest, from the cache or by an operation. With a secret the request lives for this call only.
     param([hashtable] $Entry, [string] $SecretName, [object] $Secret, [bool] $ReadCache, [int] $Timeout, [hashtable] $Failure)
     $owned = [System.IntPtr]::Zero
@@ -644,7 +638,7 @@ function Get-DefenderTokenFor {
     finally { if ($owned -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($owned) } }
 }
 
-function Send-DefenderReply {
+function script:Send-DefenderReply {
     # Answers an event. The reply may be a secret: a SecureString goes through byte arrays that are wiped.
     param([System.IntPtr] $Operation, [uint64] $EventId, [securestring] $Reply, [hashtable] $Failure)
     $bstr = [System.IntPtr]::Zero

@@ -14,7 +14,7 @@ $script:TokenMethods = @(
 )
 $script:UserInfoToString = [psscriptmethod]::new('ToString', { [string] $this.DisplayableId })
 
-function ConvertTo-DefenderTokenAbout {
+function script:ConvertTo-DefenderTokenAbout {
     # What is known of a token besides its text, ready for New-DefenderTokenObject.
     param([object] $Description, [string] $IdToken, [long] $ExpiresOn)
     $user = Get-DefenderValue $Description 'user'
@@ -51,7 +51,7 @@ function ConvertTo-DefenderTokenAbout {
     $about
 }
 
-function New-DefenderTokenObject {
+function script:New-DefenderTokenObject {
     # A DefenderXdr.Token with the members of ADAL's AuthenticationResult, in its order. -Extended adds what the module's own commands show.
     # The object of a token is built once and copied for each caller.
     param([hashtable] $Token, [bool] $AsSecureString, [switch] $Extended)
@@ -81,7 +81,7 @@ function New-DefenderTokenObject {
     $object
 }
 
-function ConvertTo-DefenderSecureString {
+function script:ConvertTo-DefenderSecureString {
     param([string] $Text)
     $secure = [securestring]::new()
     foreach ($character in $Text.ToCharArray()) { $secure.AppendChar($character) }
@@ -89,7 +89,7 @@ function ConvertTo-DefenderSecureString {
     $secure
 }
 
-function Get-DefenderTokenText {
+function script:Get-DefenderTokenText {
     # The bytes of a token given as text, a SecureString, or an object with an AccessToken; nothing when it is none of these.
     param([object] $Token)
     if ($null -eq $Token) { return }
@@ -116,7 +116,7 @@ function Get-DefenderTokenText {
     , $bytes
 }
 
-function ConvertTo-DefenderTokenClaims {
+function script:ConvertTo-DefenderTokenClaims {
     param([object] $Reading)
     $summary = Get-DefenderValue $Reading 'summary'
     $signature = Get-DefenderValue $Reading 'signature'
@@ -151,7 +151,7 @@ function ConvertTo-DefenderTokenClaims {
     }
 }
 
-function ConvertFrom-DefenderSeconds {
+function script:ConvertFrom-DefenderSeconds {
     # Unix seconds as DateTimeOffset; nothing for a number no date can hold.
     param([object] $Seconds)
     if ($Seconds -isnot [long] -or $Seconds -lt -62135596800 -or $Seconds -gt 253402300799) { return }

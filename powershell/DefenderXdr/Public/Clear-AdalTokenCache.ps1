@@ -25,6 +25,7 @@ function Clear-AdalTokenCache {
     param()
 
     if (-not $PSCmdlet.ShouldProcess('the token cache of this process', 'Clear')) { return }
+    if (-not $script:Loaded) { Import-DefenderPrivate }
     $failure = @{ Record = $null }
     Clear-DefenderCache $failure
     if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }

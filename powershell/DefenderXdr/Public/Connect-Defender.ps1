@@ -132,6 +132,7 @@ function Connect-Defender {
         [switch] $PassThru
     )
 
+    if (-not $script:Loaded) { Import-DefenderPrivate }
     $kind = $PSCmdlet.ParameterSetName
     $failure = @{ Record = $null }
     $given = @('Service', 'Resource', 'Scopes' | Where-Object { $PSBoundParameters.ContainsKey($_) })

@@ -39,6 +39,7 @@ function ConvertFrom-DefenderToken {
     )
 
     process {
+        if (-not $script:Loaded) { Import-DefenderPrivate }
         $failure = @{ Record = $null }
         $bytes = Get-DefenderTokenText $Token
         if ($null -eq $bytes) {

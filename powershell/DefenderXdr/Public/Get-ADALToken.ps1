@@ -150,6 +150,7 @@ function Get-ADALToken {
         [switch] $AsSecureString
     )
 
+    if (-not $script:Loaded) { Import-DefenderPrivate }
     $failure = @{ Record = $null }
     $token = $null
     $kind = $PSCmdlet.ParameterSetName

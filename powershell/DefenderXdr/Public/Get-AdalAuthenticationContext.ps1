@@ -25,6 +25,7 @@ function Get-AdalAuthenticationContext {
         [string] $Authority = 'https://login.microsoftonline.com/common'
     )
 
+    if (-not $script:Loaded) { Import-DefenderPrivate }
     $record = New-DefenderErrorRecord -Name 'UNSUPPORTED' -Code 1006 -Message "an AuthenticationContext for $Authority is an object of ADAL itself, which this module does not have" `
         -Hint 'Use Get-ADALToken -Authority to get a token, and Clear-AdalTokenCache to clear the cache.'
     $PSCmdlet.ThrowTerminatingError($record)

@@ -97,6 +97,7 @@ function Get-DefenderIncident {
     )
 
     begin {
+        if (-not $script:Loaded) { Import-DefenderPrivate }
         $failure = @{ Record = $null }
         $converter = if ($Raw) { '' } else { 'ConvertTo-DefenderIncident' }
         $secret = $null

@@ -44,6 +44,7 @@ function Get-DefenderToken {
         [int] $Timeout = 300
     )
 
+    if (-not $script:Loaded) { Import-DefenderPrivate }
     $failure = @{ Record = $null }
     $token = Get-DefenderConnectionToken -Force:$Force -Timeout $Timeout -Failure $failure
     if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }

@@ -64,6 +64,7 @@ function New-AdalClientCredential {
             elseif (-not $id) { $id = [string] $InputObject }
         }
         if ($null -eq $secret -and $null -eq $ClientAssertionCertificate) {
+            if (-not $script:Loaded) { Import-DefenderPrivate }
             $record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message 'a client credential needs a secret or a certificate' `
                 -Hint 'Give -ClientSecret or -ClientAssertionCertificate, or pipe in a credential from Get-Credential.'
             $PSCmdlet.ThrowTerminatingError($record)
