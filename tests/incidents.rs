@@ -314,3 +314,48 @@ fn nothing_is_fetched_beyond_the_page_after_the_one_in_use() {
     assert_eq!(operation.wait(Duration::ZERO), State::Cancelled);
     assert!(bench.api_calls() <= 2, "{}", bench.api_calls());
 }
+
+#[test]
+fn a_circle_of_pages_is_noticed_and_a_skipped_cache_still_asks_for_one_token() {
+    let page = |next: &str, id: u32| {
+        Step::json(
+            200,
+            &format!(r#"{{"value":[{{"incidentId":{id}}}],"@odata.nextLink":"/api/incidents?{next}"}}"#),
+        )
+    };
+    let server = Scripted::start([page("a", 1), page("b", 2), page("a", 3)]);
+    let client = scripted::client(r#"{"cache":"private"}"#);
+    let request = PreparedRequest::new(&client, br#"{"grant":"access_token"}"#).unwrap();
+    request.set_secret("access_token", &Secret::new("abc".to_owned())).unwrap();
+    let query = json!({"base_url": server.origin}).to_string();
+    assert_eq!(
+        finish(&request.list_incidents(query.as_bytes(), None).unwrap()).unwrap_err().code(),
+        Code::PagingLoop
+    );
+
+    let bench = bench();
+    let app = bench.emulator.config().first_app(Kind::Confidential).unwrap().clone();
+    let json = json!({"grant": "client_credentials", "tenant_id": TENANT, "client_id": app.client_id, "resource": "https://api.security.microsoft.com", "cache": "skip"});
+    let skip = PreparedRequest::new(bench.request.client(), json.to_string().as_bytes()).unwrap();
+    skip.set_secret("client_secret", &Secret::new(app.secrets[0].value.clone()))
+        .unwrap();
+    assert_eq!(finish(&skip.list_incidents(br#"{"top":20}"#, None).unwrap()).unwrap().len(), 120);
+    assert_eq!(bench.emulator.requests().iter().filter(|r| r.path.ends_with("/token")).count(), 1);
+}
+
+#[test]
+fn a_callers_token_is_not_repeated_by_an_error_that_repeats_it() {
+    let server = Scripted::start([Step::json(
+        401,
+        r#"{"error":{"code":"Unauthorized","message":"bad token Bearer canary-token-0123456789"}}"#,
+    )]);
+    let client = scripted::client(r#"{"cache":"private"}"#);
+    let request = PreparedRequest::new(&client, br#"{"grant":"access_token"}"#).unwrap();
+    request
+        .set_secret("access_token", &Secret::new("canary-token-0123456789".to_owned()))
+        .unwrap();
+    let query = json!({"base_url": server.origin}).to_string();
+    let error = finish(&request.list_incidents(query.as_bytes(), None).unwrap()).unwrap_err();
+    assert!(!format!("{error:?}").contains("canary"), "{error}");
+    assert!(error.correlation_id().is_some());
+}

@@ -266,3 +266,60 @@ fn plain_http_goes_to_loopback_only_and_bad_settings_are_named() {
     }
     assert_eq!(Client::new(&[b'"', 0xff]).map(|_| ()).unwrap_err().code(), Code::BadUtf8);
 }
+
+#[test]
+fn an_oauth_error_under_a_5xx_is_still_the_servers_fault() {
+    let body = r#"{"error":"server_error","error_description":"AADSTS90033: A transient error","error_codes":null}"#;
+    let (error, _, _) = fail(vec![
+        Step::json(500, body),
+        Step::json(503, r#"{"error":"temporarily_unavailable"}"#),
+    ]);
+    assert_eq!(
+        (error.code(), error.oauth_error()),
+        (Code::ServerUnavailable, Some("temporarily_unavailable"))
+    );
+    assert!(error.is_retryable());
+    let (error, _, _) = fail(vec![Step::json(401, r#"{"error":"invalid_client","error_codes":null}"#)]);
+    assert_eq!(error.code(), Code::BadSecret);
+}
+
+#[test]
+fn a_secret_changed_during_a_call_does_not_name_its_token() {
+    // The answer comes after the secret was changed: the token still belongs to the one that was sent.
+    let server = Scripted::start([Step::token(), Step::json(401, r#"{"error":"invalid_client"}"#)]);
+    let client = scripted::client(r#"{"cache":"private"}"#);
+    let authority = format!("{}/{TENANT}", server.origin);
+    let request = app_request(&client, &authority, CLIENT, SECRET);
+    let operation = request.acquire(false, None).unwrap();
+    request
+        .set_secret("client_secret", &defender_xdr::secret::Secret::new("another-secret".into()))
+        .unwrap();
+    assert_eq!(operation.wait(Duration::from_secs(20)), defender_xdr::client::State::Done);
+    assert!(request.cached().unwrap().is_none());
+    let error = app_request(&client, &authority, CLIENT, "another-secret")
+        .acquire_now(None, None)
+        .map(|_| ())
+        .unwrap_err();
+    assert_eq!(error.code(), Code::BadSecret);
+    assert!(app_request(&client, &authority, CLIENT, SECRET).cached().unwrap().is_some());
+}
+
+#[test]
+fn two_peoples_refresh_tokens_are_two_keys() {
+    let answer = |token: &str| Step::json(200, &format!(r#"{{"access_token":"{token}","expires_in":3600}}"#));
+    let server = Scripted::start([answer("for-alice"), answer("for-bob")]);
+    let client = scripted::client(r#"{"cache":"private"}"#);
+    let json = serde_json::json!({"grant": "refresh_token", "authority": format!("{}/{TENANT}", server.origin), "client_id": CLIENT, "resource": "https://api.security.microsoft.com"});
+    let token = |refresh: &str| {
+        let request = defender_xdr::client::PreparedRequest::new(&client, json.to_string().as_bytes()).unwrap();
+        request
+            .set_secret("refresh_token", &defender_xdr::secret::Secret::new(refresh.into()))
+            .unwrap();
+        request.acquire_now(None, None).unwrap().0.value().to_owned()
+    };
+    assert_eq!(
+        (token("rt-of-alice"), token("rt-of-bob"), token("rt-of-alice")),
+        ("for-alice".into(), "for-bob".into(), "for-alice".into())
+    );
+    assert_eq!(server.seen().len(), 2);
+}

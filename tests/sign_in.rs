@@ -453,7 +453,10 @@ fn requests_that_cannot_work_are_refused_before_anything_is_sent() {
 fn a_refresh_token_of_the_callers_own_is_exchanged() {
     let bench = bench();
     run(&bench.request(user(json!({}))), &signs_in).unwrap();
-    // The service hands refresh tokens to whoever redeems a code; here, by hand.
+    run(&bench.request(user(json!({"resource": "https://graph.microsoft.com"}))), &nobody).unwrap();
+    // The one that was sent for the second resource: as a script would have it that kept it.
+    let requests = bench.emulator.requests();
+    let kept = requests.iter().find_map(|r| r.form.get("refresh_token")).unwrap().clone();
     let config = json!({"cache": "private", "emulator": bench.emulator.env_value()});
     let other = Client::new(config.to_string().as_bytes()).unwrap();
     let json = json!({"grant": "refresh_token", "authority": AUTHORITY, "client_id": PUBLIC, "resource": XDR});
@@ -464,10 +467,38 @@ fn a_refresh_token_of_the_callers_own_is_exchanged() {
     let error = request.acquire_now(None, None).map(|_| ()).unwrap_err();
     assert_eq!(error.code(), Code::InvalidGrant);
     assert!(!format!("{error:?}").contains("canary"));
+    request.set_secret("refresh_token", &Secret::new(kept)).unwrap();
+    let (token, from_cache) = request.acquire_now(None, None).unwrap();
+    assert!(!from_cache);
+    assert_eq!(token.user().unwrap().displayable_id.as_deref(), Some("adele@fabrikam.example"));
+    assert!(request.acquire_now(None, None).unwrap().1);
 }
 
 #[test]
-fn a_refused_refresh_token_leads_back_to_the_person_and_is_forgotten() {
+fn a_policys_refusal_for_one_resource_leaves_the_sign_in_for_others() {
+    let bench = bench();
+    run(&bench.request(user(json!({}))), &signs_in).unwrap();
+    let fault = |suberror: Value| {
+        let error = json!({"error": "invalid_grant", "suberror": suberror, "aadsts": 53003});
+        let faults = json!([{"match": {"path_contains": "/token", "form": {"grant_type": "refresh_token"}}, "do": {"token_error": error}}]);
+        bench.emulator.set_faults_json(&faults).unwrap();
+    };
+    let only = |resource: &str| bench.request(user(json!({"resource": resource, "cache": "only"})));
+    fault(Value::Null);
+    assert_eq!(
+        run(&only("https://graph.microsoft.com"), &nobody).unwrap_err().code(),
+        Code::BlockedByPolicy
+    );
+    assert_eq!(run(&only("https://graph.microsoft.com"), &nobody).unwrap()["source"], "network");
+    // What is said to be dead is forgotten.
+    fault(json!("bad_token"));
+    assert!(run(&only("https://api.securitycenter.microsoft.com"), &nobody).is_err());
+    let error = run(&only("https://api.securitycenter.microsoft.com"), &nobody).unwrap_err();
+    assert_eq!(error.oauth_error(), Some("failed_to_acquire_token_silently"));
+}
+
+#[test]
+fn a_refused_refresh_token_leads_back_to_the_person() {
     let bench = bench();
     let request = bench.request(user(json!({})));
     run(&request, &signs_in).unwrap();
@@ -537,4 +568,13 @@ fn the_emulator_is_announced_by_a_warning() {
     let bench = bench();
     let token = run(&bench.request(user(json!({}))), &signs_in).unwrap();
     assert!(token["events"].as_array().unwrap().iter().any(|kind| kind == "warning"));
+}
+
+#[test]
+fn a_browser_is_not_sent_to_a_stranger_in_the_emulators_place() {
+    let stranger = scripted::Scripted::start([]);
+    let config = json!({"cache": "private", "emulator": format!("{}/0123456789abcdef0123456789abcdef", stranger.origin)});
+    let client = Client::new(config.to_string().as_bytes()).unwrap();
+    let request = PreparedRequest::new(&client, user(json!({})).to_string().as_bytes()).unwrap();
+    assert_eq!(run(&request, &nobody).unwrap_err().code(), Code::Connect);
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use defender_xdr::client::{Cancel, Operation, PreparedRequest, State};
 use defender_xdr::error::Code;
+use defender_xdr::secret::Secret;
 use scripted::{CLIENT, SECRET, Scripted, Step, TENANT, app_request, client};
 
 fn together<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
@@ -27,10 +28,14 @@ fn together<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T>
 }
 
 fn requests(server: &Scripted, how_many: usize) -> Vec<Arc<PreparedRequest>> {
+    requests_at(&server.origin, how_many)
+}
+
+fn requests_at(origin: &str, how_many: usize) -> Vec<Arc<PreparedRequest>> {
     // Each caller prepares its own request: what is shared is the cache.
     let client = client(r#"{"cache":"private"}"#);
     (0..how_many)
-        .map(|_| app_request(&client, &format!("{}/{TENANT}", server.origin), CLIENT, SECRET))
+        .map(|_| app_request(&client, &format!("{origin}/{TENANT}"), CLIENT, SECRET))
         .collect()
 }
 
@@ -47,15 +52,117 @@ fn however_many_threads_ask_one_call_is_made() {
 
 #[test]
 fn one_error_is_shared_and_nobody_tries_again_for_himself() {
-    // The answer waits for all to have joined: it is let go once every thread is on its way.
-    let refusal = Step::json(400, r#"{"error":"invalid_client","error_description":"AADSTS7000215: no"}"#);
-    let server = Scripted::start([refusal]);
-    let requests = requests(&server, 1);
-    let errors = together(1, |n| requests[n].acquire_now(None, None).map(|_| ()).unwrap_err());
-    assert_eq!(errors[0].code(), Code::BadSecret);
-    server.add(Step::token());
-    assert!(requests[0].acquire_now(None, None).is_ok(), "an error is not kept");
-    assert_eq!(server.seen().len(), 2);
+    let gate = Gate::start();
+    let requests = requests_at(&gate.origin, 16);
+    let first = requests[0].acquire(true, None).unwrap();
+    gate.wait_for_request();
+    let others: Vec<_> = requests[1..].iter().map(|request| request.acquire(true, None).unwrap()).collect();
+    // Everyone has joined before the answer is let go.
+    for other in &others {
+        while !event_of(other).contains("another caller") {}
+    }
+    gate.answer(400, "{\"error\":\"invalid_client\",\"error_description\":\"AADSTS7000215: no\"}");
+    for operation in std::iter::once(&first).chain(&others) {
+        while operation.wait(Duration::from_secs(20)) == State::Event {
+            drop(operation.take_event());
+        }
+        assert_eq!(operation.error().unwrap().code(), Code::BadSecret);
+    }
+    assert_eq!(gate.requests(), 1);
+}
+
+#[test]
+fn a_short_limit_ends_only_its_own_wait() {
+    let gate = Gate::start();
+    let requests = requests_at(&gate.origin, 2);
+    let hasty = requests[0].acquire(true, Some(Duration::from_millis(50))).unwrap();
+    gate.wait_for_request();
+    let patient = requests[1].acquire(true, None).unwrap();
+    while !event_of(&patient).contains("another caller") {}
+    while hasty.wait(Duration::from_secs(20)) == State::Event {
+        drop(hasty.take_event());
+    }
+    assert!(hasty.error().unwrap().is_timeout());
+    gate.answer(200, "{\"access_token\":\"abc\",\"expires_in\":60}");
+    while patient.wait(Duration::from_secs(20)) == State::Event {
+        drop(patient.take_event());
+    }
+    assert_eq!(patient.token().unwrap().0.value(), "abc");
+    assert_eq!(gate.requests(), 1);
+}
+
+#[test]
+fn a_refresh_token_is_sent_once_even_when_everybody_left_in_between() {
+    let gate = Gate::start();
+    let client = client(r#"{"cache":"private"}"#);
+    let json = serde_json::json!({"grant": "refresh_token", "authority": format!("{}/{TENANT}", gate.origin), "client_id": CLIENT, "resource": "https://api.security.microsoft.com"});
+    let request = PreparedRequest::new(&client, json.to_string().as_bytes()).unwrap();
+    request.set_secret("refresh_token", &Secret::new("rt-once".into())).unwrap();
+    let first = request.acquire(true, None).unwrap();
+    gate.wait_for_request();
+    drop(first);
+    let second = request.acquire(true, None).unwrap();
+    while !event_of(&second).contains("another caller") {}
+    gate.answer(200, "{\"access_token\":\"abc\",\"expires_in\":3600}");
+    while second.wait(Duration::from_secs(20)) == State::Event {
+        drop(second.take_event());
+    }
+    assert_eq!(second.token().unwrap().0.value(), "abc");
+    assert_eq!(gate.requests(), 1);
+}
+
+/// Holds each request until it is told what to answer.
+struct Gate {
+    origin: String,
+    arrived: std::sync::mpsc::Receiver<std::net::TcpStream>,
+    held: std::sync::Mutex<Option<std::net::TcpStream>>,
+    count: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Gate {
+    fn start() -> Gate {
+        use std::io::Read;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, arrived) = std::sync::mpsc::channel();
+        let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut chunk = [0; 4096];
+                if stream.read(&mut chunk).is_ok_and(|n| n > 0) {
+                    counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    if sender.send(stream).is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Gate {
+            origin,
+            arrived,
+            held: std::sync::Mutex::default(),
+            count,
+        }
+    }
+
+    fn wait_for_request(&self) {
+        *self.held.lock().unwrap() = Some(self.arrived.recv_timeout(Duration::from_secs(20)).unwrap());
+    }
+
+    fn answer(&self, status: u16, body: &str) {
+        use std::io::Write;
+        let bytes = format!(
+            "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        self.held.lock().unwrap().take().unwrap().write_all(bytes.as_bytes()).unwrap();
+    }
+
+    fn requests(&self) -> usize {
+        self.count.load(std::sync::atomic::Ordering::SeqCst)
+    }
 }
 
 #[test]

@@ -63,8 +63,7 @@ struct RawAnswer {
 struct RawError {
     error: String,
     error_description: Option<String>,
-    #[serde(default)]
-    error_codes: Vec<serde_json::Value>,
+    error_codes: Option<serde_json::Value>,
     suberror: Option<String>,
     claims: Option<String>,
     correlation_id: Option<String>,
@@ -260,9 +259,20 @@ fn refusal(raw: &RawError, status: u16, sign_in: &SignIn, now: i64, response: &R
     if status == 429 {
         return throttled(response, now).with_oauth(&raw.error, raw.suberror.as_deref());
     }
+    if status >= 500 {
+        let code = if status == 500 {
+            Code::ServerError
+        } else {
+            Code::ServerUnavailable
+        };
+        return server_error(code, response)
+            .with_oauth(&raw.error, raw.suberror.as_deref())
+            .with_ids(raw.correlation_id.as_deref(), raw.trace_id.as_deref());
+    }
     let number = raw
         .error_codes
-        .first()
+        .as_ref()
+        .and_then(|codes| codes.get(0))
         .and_then(|code| code.to_string().trim_matches('"').parse().ok())
         .or_else(|| aadsts::number_in(raw.error_description.as_deref().unwrap_or_default()));
     oauth_error(

@@ -13,7 +13,7 @@ use super::answer::{self, Answer};
 use super::authority::Dialect;
 use super::interaction::{Host, Question, Reply};
 use super::{Env, SignIn, Target, aadsts, browser};
-use crate::clock::Random;
+use crate::clock::{BoxFuture, Random};
 use crate::error::{Code, Error, Result};
 use crate::transport::loopback::{Arrival, Listener, is_loopback_redirect};
 use crate::transport::{Call, Retry};
@@ -155,10 +155,10 @@ async fn by_loopback(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host, 
     // Bound before the browser opens: an answer cannot come too early.
     let mut listener = Listener::bind(registered).await?;
     let redirect_uri = listener.redirect_uri().to_owned();
-    let url = env
-        .transport
-        .browser_url(&attempt.url(sign_in, &redirect_uri, &call.correlation_id)?);
+    let named = attempt.url(sign_in, &redirect_uri, &call.correlation_id)?;
+    let url = env.transport.browser_url(call, &named).await?;
     call.verbose(format!("waiting for the sign-in at {redirect_uri}"));
+    let mut opening: Option<BoxFuture<'_, Result<()>>> = None;
     match host
         .ask(Question::OpenBrowser {
             url: url.to_string(),
@@ -166,7 +166,8 @@ async fn by_loopback(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host, 
         })
         .await?
     {
-        Reply::BuiltIn => browser::open(&url).await?,
+        // Opened beside the wait: a browser of the terminal holds on until its page is there.
+        Reply::BuiltIn => opening = Some(Box::pin(browser::open(url))),
         Reply::Text(text) if text.trim() == "opened" => {}
         Reply::Text(text) => {
             let parameters = parameters_of(&text)?;
@@ -176,7 +177,21 @@ async fn by_loopback(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host, 
     }
     let mut wrong = 0;
     loop {
-        let arrival = match timeout_at(call.deadline, listener.next()).await {
+        let next = async {
+            loop {
+                match opening.as_mut() {
+                    Some(browser) => tokio::select! {
+                        arrival = listener.next() => return arrival,
+                        opened = browser => {
+                            opening = None;
+                            opened?;
+                        }
+                    },
+                    None => return listener.next().await,
+                }
+            }
+        };
+        let arrival = match timeout_at(call.deadline, next).await {
             Ok(arrival) => arrival?,
             Err(_) => {
                 return Err(Error::new(Code::BrowserTimeout, "nobody completed the sign-in in the browser in time").with_hint(format!(
@@ -211,15 +226,14 @@ async fn by_loopback(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host, 
             }
         }
         let code = judged?;
-        listener.finish().await;
+        listener.finish();
         return Ok(outcome(code, attempt, redirect_uri));
     }
 }
 
 async fn by_paste(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host, attempt: Attempt, redirect_uri: &str) -> Result<Outcome> {
-    let url = env
-        .transport
-        .browser_url(&attempt.url(sign_in, redirect_uri, &call.correlation_id)?);
+    let named = attempt.url(sign_in, redirect_uri, &call.correlation_id)?;
+    let url = env.transport.browser_url(call, &named).await?;
     let mut message = format!(
         "The redirect URI {redirect_uri} cannot be caught on this machine. Open the address in a browser, sign in, and paste the whole address of the page you land on (it may be blank or show an error). To avoid this, add http://localhost to the app registration under Authentication, 'Mobile and desktop applications', and use it as the redirect URI."
     );

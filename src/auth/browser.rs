@@ -8,7 +8,7 @@ const WITHOUT: &str =
     "set BROWSER to a browser's path, sign in on a machine with a desktop, or use an app that signs in by itself (client secret)";
 
 /// Opens an address in the person's own browser; `$BROWSER` is honoured. No shell is involved.
-pub async fn open(url: &Url) -> Result<()> {
+pub async fn open(url: Url) -> Result<()> {
     if cfg!(all(unix, not(target_os = "macos"))) && !has_desktop(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
         return Err(Error::new(Code::NoBrowser, "there is no desktop here to open a browser on").with_hint(WITHOUT));
     }

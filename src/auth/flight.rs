@@ -5,26 +5,51 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
 
 use super::token::Token;
 use crate::error::{Code, Error, Result};
+use crate::transport::{Call, Notice, Notices};
+
+/// How long a flight may take, whoever waits for it: the limit of each caller ends only that caller's wait.
+const LIMIT: Duration = Duration::from_secs(100);
 
 type Landed = Option<Result<Arc<Token>>>;
 
 struct Flight {
     landed: watch::Receiver<Landed>,
-    abort: Option<AbortHandle>,
+    crowd: Arc<Crowd>,
+    /// Set for a flight that may be aborted when nobody waits any more.
+    abort: OnceLock<AbortHandle>,
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        if let Some(abort) = &self.abort {
+        if let Some(abort) = self.abort.get() {
             abort.abort();
         }
+    }
+}
+
+/// All who wait, told together.
+#[derive(Default)]
+struct Crowd(Mutex<Vec<Weak<dyn Notices>>>);
+
+impl Crowd {
+    fn join(&self, notices: &Arc<dyn Notices>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(notices));
+    }
+}
+
+impl Notices for Crowd {
+    fn tell(&self, notice: Notice) {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.iter().filter_map(Weak::upgrade).for_each(|one| one.tell(notice.clone()));
     }
 }
 
@@ -40,17 +65,17 @@ impl Flights {
     }
 }
 
-/// Joins the flight for `key`, or starts it.
+/// Joins the flight for `key`, or starts it, and waits for it until the call's own deadline.
 ///
 /// `check` looks into the cache once more, under the lock that starting takes: a flight stores before it is taken off the list, so no caller
-/// can slip between the two and start a second call. `spends` says that the flight must not be aborted; `joining` is called when one is joined.
+/// can slip between the two and start a second call. `spends` says that the flight goes on even when nobody waits.
 pub async fn joined<F>(
     flights: &Arc<Flights>,
     key: &str,
     spends: bool,
-    joining: impl FnOnce(),
+    call: &Call,
     check: impl FnOnce() -> Option<Arc<Token>>,
-    start: impl FnOnce() -> F,
+    start: impl FnOnce(Call) -> F,
 ) -> Result<Arc<Token>>
 where
     F: Future<Output = Result<Arc<Token>>> + Send + 'static,
@@ -60,7 +85,8 @@ where
         let under_way = map.get(key).and_then(Weak::upgrade);
         match under_way {
             Some(flight) => {
-                joining();
+                call.verbose("another caller asks for the same token; waiting with it");
+                flight.crowd.join(&call.notices);
                 flight
             }
             None => {
@@ -70,26 +96,50 @@ where
                 // Flights that were left and aborted stay behind as dead entries.
                 map.retain(|_, flight| flight.strong_count() > 0);
                 let (sender, landed) = watch::channel(None);
-                let work = start();
+                let crowd = Arc::new(Crowd::default());
+                crowd.join(&call.notices);
+                let flight = Arc::new(Flight {
+                    landed,
+                    crowd: Arc::clone(&crowd),
+                    abort: OnceLock::new(),
+                });
+                let work = start(Call {
+                    deadline: call.deadline.max(Instant::now() + LIMIT),
+                    correlation_id: call.correlation_id.clone(),
+                    notices: crowd,
+                });
+                let own = Arc::downgrade(&flight);
+                // What has spent something stays on the list until it has landed: a second caller joins it, however many have left.
+                let kept = spends.then(|| Arc::clone(&flight));
                 let (list, name) = (Arc::clone(flights), key.to_owned());
                 let task = tokio::spawn(async move {
                     let result = work.await;
-                    list.lock().remove(&name);
+                    {
+                        let mut map = list.lock();
+                        if map.get(&name).is_some_and(|entry| entry.ptr_eq(&own)) {
+                            map.remove(&name);
+                        }
+                    }
                     sender.send_replace(Some(result));
+                    drop(kept);
                 });
-                let flight = Arc::new(Flight {
-                    landed,
-                    abort: (!spends).then(|| task.abort_handle()),
-                });
+                if !spends {
+                    let _ = flight.abort.set(task.abort_handle());
+                }
                 map.insert(key.to_owned(), Arc::downgrade(&flight));
                 flight
             }
         }
     };
     let mut landed = flight.landed.clone();
-    let result = match landed.wait_for(Option::is_some).await {
-        Ok(value) => value.clone(),
-        Err(_) => None,
+    let result = match timeout_at(call.deadline, landed.wait_for(Option::is_some)).await {
+        Ok(Ok(value)) => value.clone(),
+        Ok(Err(_)) => None,
+        Err(_) => {
+            return Err(Error::new(Code::Timeout, "the sign-in service did not answer in time")
+                .with_retry(None)
+                .with_hint("check the network, or allow more time"));
+        }
     };
     result.unwrap_or_else(|| Err(Error::new(Code::Panic, "the token request ended without a result")))
 }

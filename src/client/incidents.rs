@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use super::operation::{Operation, Running};
-use super::request::PreparedRequest;
+use super::request::{Bound, PreparedRequest};
 use crate::auth::token::Token;
 use crate::clock::BoxFuture;
 use crate::defender::incidents::{self, Get, Items, List};
@@ -22,7 +22,7 @@ const ONE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The token of one operation, renewed in its course.
 struct Renewing {
-    request: Arc<PreparedRequest>,
+    bound: Bound,
     operation: Arc<Operation>,
     current: Mutex<Option<Arc<Token>>>,
 }
@@ -31,9 +31,12 @@ impl Bearer for Renewing {
     fn bearer<'a>(&'a self, call: &'a Call, refused: Option<&'a str>) -> BoxFuture<'a, Result<Arc<str>>> {
         Box::pin(async move {
             let mut current = self.current.lock().await;
-            let (token, _) = match refused {
-                Some(refused) => self.request.renewed(call, self.operation.as_ref(), refused).await?,
-                None => self.request.token(call, self.operation.as_ref()).await?,
+            let now = self.bound.client().clock().unix();
+            let (token, _) = match (refused, current.as_ref()) {
+                (Some(refused), _) => self.bound.renewed(call, self.operation.as_ref(), refused).await?,
+                // One token serves many pages, also where the cache is not to be read.
+                (None, Some(token)) if token.is_fresh(now, self.bound.sign_in().expiry_margin) => (Arc::clone(token), false),
+                (None, _) => self.bound.token(call, self.operation.as_ref()).await?,
             };
             let value = Arc::from(token.value());
             *current = Some(token);
@@ -48,22 +51,17 @@ impl Sink for Operation {
     }
 }
 
-impl PreparedRequest {
-    fn bearer(self: &Arc<Self>, operation: &Arc<Operation>) -> Renewing {
+impl Bound {
+    fn bearer(self, operation: &Arc<Operation>) -> Renewing {
         Renewing {
-            request: Arc::clone(self),
+            bound: self,
             operation: Arc::clone(operation),
             current: Mutex::new(None),
         }
     }
+}
 
-    fn check_secrets(&self) -> Result<()> {
-        if self.sign_in().grant.secret_name().is_some() {
-            self.needed_secret()?;
-        }
-        Ok(())
-    }
-
+impl PreparedRequest {
     /// Starts to list incidents; items come as the query asks.
     pub fn list_incidents(self: &Arc<Self>, query: &[u8], timeout: Option<Duration>) -> Result<Running> {
         self.list(List::parse(query)?, true, timeout.unwrap_or(LIST_TIMEOUT))
@@ -78,26 +76,28 @@ impl PreparedRequest {
     }
 
     fn list(self: &Arc<Self>, list: List, listens: bool, timeout: Duration) -> Result<Running> {
-        self.check_secrets()?;
-        let request = Arc::clone(self);
+        let bound = self.bound();
+        bound.check_secrets()?;
         Operation::start(listens, timeout, |operation| async move {
-            let call = request.call(timeout, &operation)?;
-            let bearer = request.bearer(&operation);
-            incidents::list(request.client().env.transport.as_ref(), &call, &bearer, &list, operation.as_ref()).await?;
+            let call = bound.call(timeout, &operation)?;
+            let transport = Arc::clone(&bound.client().env.transport);
+            let bearer = bound.bearer(&operation);
+            incidents::list(transport.as_ref(), &call, &bearer, &list, operation.as_ref()).await?;
             Ok(None)
         })
     }
 
     /// Starts to get one incident; it comes as the only item.
     pub fn get_incident(self: &Arc<Self>, query: &[u8], timeout: Option<Duration>) -> Result<Running> {
-        self.check_secrets()?;
+        let bound = self.bound();
+        bound.check_secrets()?;
         let get = Get::parse(query)?;
         let timeout = timeout.unwrap_or(ONE_TIMEOUT);
-        let request = Arc::clone(self);
         Operation::start(true, timeout, |operation| async move {
-            let call = request.call(timeout, &operation)?;
-            let bearer = request.bearer(&operation);
-            let item = incidents::get(request.client().env.transport.as_ref(), &call, &bearer, &get).await?;
+            let call = bound.call(timeout, &operation)?;
+            let transport = Arc::clone(&bound.client().env.transport);
+            let bearer = bound.bearer(&operation);
+            let item = incidents::get(transport.as_ref(), &call, &bearer, &get).await?;
             operation.hand_over([item]).await;
             Ok(None)
         })

@@ -19,7 +19,7 @@ use crate::claims;
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::defender::services;
 use crate::error::Result;
-use crate::transport::{HttpTransport, Transport};
+use crate::transport::{HttpTransport, Transport, trace};
 
 pub use cancel::Cancel;
 pub use operation::{Event, Operation, Running, State};
@@ -48,6 +48,12 @@ impl Client {
             "private" => Cache::private(random.as_ref())?,
             name => Cache::named(name, random.as_ref())?,
         };
+        if let Some(emulator) = &config.emulator {
+            let origin = emulator.origin().to_owned();
+            trace::line(clock.unix_ms(), || {
+                format!("an emulator is set: requests go to {origin}, not to Microsoft")
+            });
+        }
         let http = Arc::new(HttpTransport::new(config.settings, config.emulator, clock, random)?);
         let env = Env {
             transport: Arc::clone(&http) as Arc<dyn Transport>,

@@ -274,6 +274,11 @@ impl Operation {
         self.changed.notify_all();
     }
 
+    /// True if the host takes events.
+    pub(crate) fn listens(&self) -> bool {
+        self.listens
+    }
+
     /// Hands items over, once the host has taken those before: memory holds what is being taken and what was fetched ahead, no more.
     pub(crate) async fn hand_over(&self, items: impl IntoIterator<Item = Bytes>) {
         loop {
@@ -283,7 +288,13 @@ impl Operation {
             }
             room.await;
         }
-        self.lock().items.extend(items);
+        {
+            let mut inner = self.lock();
+            // Cancelled meanwhile: the end stays the end.
+            if inner.end.is_none() {
+                inner.items.extend(items);
+            }
+        }
         self.changed.notify_all();
     }
 

@@ -47,11 +47,12 @@ struct UserDocument {
     kind: Option<String>,
 }
 
-/// The secrets set so far, and the key that follows from them.
-struct Secrets {
+/// The secrets set so far, and all that follows from them. Replaced as a whole: who holds one sees no later change.
+pub(crate) struct Secrets {
     value: Option<Secret>,
     credential: Option<Credential>,
     key: Key,
+    hot: RwLock<Option<Hot>>,
 }
 
 /// A hit that needs no second look while the cache has not changed.
@@ -60,12 +61,35 @@ struct Hot {
     token: Arc<Token>,
 }
 
+impl Secrets {
+    fn new(client: &Client, sign_in: &SignIn, value: Option<Secret>, credential: Option<Credential>) -> Secrets {
+        // Two refresh tokens may be two people's: what is brought is a part of the key, as an app's own secret is.
+        let ids: Vec<String> = [value.as_ref(), credential.as_ref().map(|credential| &credential.secret)]
+            .into_iter()
+            .flatten()
+            .map(|secret| client.cache.credential_id(secret))
+            .collect();
+        Secrets {
+            key: Key::new(sign_in, client.http_emulator(), &ids.join(" ")),
+            value,
+            credential,
+            hot: RwLock::new(None),
+        }
+    }
+}
+
 /// A wish for a token, checked and keyed once.
 pub struct PreparedRequest {
     client: Arc<Client>,
     sign_in: SignIn,
-    secrets: RwLock<Secrets>,
-    hot: RwLock<Option<Hot>>,
+    secrets: RwLock<Arc<Secrets>>,
+}
+
+/// A request with the secrets it had when a call began.
+#[derive(Clone)]
+pub(crate) struct Bound {
+    request: Arc<PreparedRequest>,
+    secrets: Arc<Secrets>,
 }
 
 impl PreparedRequest {
@@ -73,16 +97,11 @@ impl PreparedRequest {
     pub fn new(client: &Arc<Client>, json: &[u8]) -> Result<Arc<PreparedRequest>> {
         let document: Document = document::from_caller(json, "request")?;
         let sign_in = check(document)?;
-        let key = Key::new(&sign_in, client.http_emulator(), None);
+        let secrets = Secrets::new(client, &sign_in, None, None);
         Ok(Arc::new(PreparedRequest {
             client: Arc::clone(client),
             sign_in,
-            secrets: RwLock::new(Secrets {
-                value: None,
-                credential: None,
-                key,
-            }),
-            hot: RwLock::new(None),
+            secrets: RwLock::new(Arc::new(secrets)),
         }))
     }
 
@@ -94,14 +113,13 @@ impl PreparedRequest {
             return Err(Error::argument(format!("the {name} is empty"), "pass the secret's value"));
         }
         let mut secrets = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
+        let (mut value, mut credential) = (secrets.value.clone(), secrets.credential.clone());
         match name {
             "client_secret" if matches!(self.sign_in.grant, Grant::ClientCredentials | Grant::RefreshToken) => {
-                let id = self.client.cache.credential_id(secret);
-                secrets.key = Key::new(&self.sign_in, self.client.http_emulator(), Some(&id));
-                secrets.credential = Some(Credential { secret: secret.clone() });
+                credential = Some(Credential { secret: secret.clone() });
             }
-            "refresh_token" if self.sign_in.grant == Grant::RefreshToken => secrets.value = Some(secret.clone()),
-            "access_token" if self.sign_in.grant == Grant::AccessToken => secrets.value = Some(secret.clone()),
+            "refresh_token" if self.sign_in.grant == Grant::RefreshToken => value = Some(secret.clone()),
+            "access_token" if self.sign_in.grant == Grant::AccessToken => value = Some(secret.clone()),
             _ => {
                 let hint = match wanted {
                     Some(wanted) => format!("set {wanted}"),
@@ -110,14 +128,14 @@ impl PreparedRequest {
                 return Err(Error::argument(format!("the grant {grant} takes no secret named \"{name}\""), hint));
             }
         }
-        *self.hot.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *secrets = Arc::new(Secrets::new(&self.client, &self.sign_in, value, credential));
         Ok(())
     }
 
     /// The request as it was understood, without any secret.
     pub fn describe(&self) -> Value {
         let s = &self.sign_in;
-        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        let secrets = self.secrets();
         let (resource, scopes) = match &s.target {
             Target::Resource(resource) => (Some(resource), None),
             Target::Scopes(scopes) => (None, Some(scopes)),
@@ -154,6 +172,10 @@ impl PreparedRequest {
 
     /// A fresh token from the cache, without a network, a lock that others wait for, or any parsing: the hot path.
     pub fn cached(&self) -> Result<Option<Arc<Token>>> {
+        self.cached_for(&self.secrets())
+    }
+
+    fn cached_for(&self, secrets: &Secrets) -> Result<Option<Arc<Token>>> {
         if self.sign_in.cache == CacheUse::Skip {
             return Ok(None);
         }
@@ -161,7 +183,7 @@ impl PreparedRequest {
         let now = self.client.clock().unix();
         let generation = cache.generation();
         {
-            let hot = self.hot.read().unwrap_or_else(PoisonError::into_inner);
+            let hot = secrets.hot.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(hot) = hot.as_ref()
                 && hot.generation == generation
                 && hot.token.is_fresh(now, self.sign_in.expiry_margin)
@@ -169,10 +191,9 @@ impl PreparedRequest {
                 return Ok(Some(Arc::clone(&hot.token)));
             }
         }
-        let key = self.key();
-        let found = cache.find(&key, &self.sign_in, now)?;
+        let found = cache.find(&secrets.key, &self.sign_in, now)?;
         // The generation was read before the look: if the cache changed meanwhile, the next call looks again.
-        *self.hot.write().unwrap_or_else(PoisonError::into_inner) = found.as_ref().map(|token| Hot {
+        *secrets.hot.write().unwrap_or_else(PoisonError::into_inner) = found.as_ref().map(|token| Hot {
             generation,
             token: Arc::clone(token),
         });
@@ -184,36 +205,62 @@ impl PreparedRequest {
         &self.client
     }
 
+    /// The request as it is now, for one call.
+    pub(crate) fn bound(self: &Arc<Self>) -> Bound {
+        Bound {
+            request: Arc::clone(self),
+            secrets: self.secrets(),
+        }
+    }
+
+    fn secrets(&self) -> Arc<Secrets> {
+        Arc::clone(&self.secrets.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Bound {
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.request.client
+    }
+
     pub(crate) fn sign_in(&self) -> &SignIn {
-        &self.sign_in
+        &self.request.sign_in
     }
 
-    pub(crate) fn key(&self) -> Key {
-        self.secrets.read().unwrap_or_else(PoisonError::into_inner).key.clone()
+    pub(crate) fn key(&self) -> &Key {
+        &self.secrets.key
     }
 
-    pub(crate) fn credential(&self) -> Option<Credential> {
-        self.secrets.read().unwrap_or_else(PoisonError::into_inner).credential.clone()
+    pub(crate) fn credential(&self) -> Option<&Credential> {
+        self.secrets.credential.as_ref()
+    }
+
+    pub(crate) fn cached(&self) -> Result<Option<Arc<Token>>> {
+        self.request.cached_for(&self.secrets)
+    }
+
+    /// Refuses a call whose grant lacks the secret it cannot do without.
+    pub(crate) fn check_secrets(&self) -> Result<()> {
+        if self.sign_in().grant.secret_name().is_some() {
+            self.needed_secret()?;
+        }
+        Ok(())
     }
 
     /// The secret that the grant cannot do without.
-    pub(crate) fn needed_secret(&self) -> Result<Secret> {
-        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
-        let missing = || {
-            let name = self.sign_in.grant.secret_name().unwrap_or("secret");
+    pub(crate) fn needed_secret(&self) -> Result<&Secret> {
+        let grant = self.sign_in().grant;
+        let secret = match grant {
+            Grant::ClientCredentials => self.secrets.credential.as_ref().map(|credential| &credential.secret),
+            _ => self.secrets.value.as_ref(),
+        };
+        secret.ok_or_else(|| {
+            let name = grant.secret_name().unwrap_or("secret");
             Error::argument(
-                format!("the grant {} needs a {name}", self.sign_in.grant.name()),
+                format!("the grant {} needs a {name}", grant.name()),
                 format!("set {name} with dxdr_request_set_secret (in PowerShell, its parameter)"),
             )
-        };
-        match self.sign_in.grant {
-            Grant::ClientCredentials => secrets
-                .credential
-                .as_ref()
-                .map(|credential| credential.secret.clone())
-                .ok_or_else(missing),
-            _ => secrets.value.clone().ok_or_else(missing),
-        }
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Incidents of Microsoft Defender XDR. Sources: "List incidents API", "Get incident information API".
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use url::Url;
@@ -146,6 +148,7 @@ pub async fn list(transport: &dyn Transport, call: &Call, bearer: &dyn Bearer, l
     };
     let mut top = page_size(0);
     let mut url = list.url(top, skip);
+    let mut visited = HashSet::from([url.clone()]);
     loop {
         let response = get_with_bearer(transport, call, bearer, url.clone(), &READ)
             .await
@@ -158,6 +161,7 @@ pub async fn list(transport: &dyn Transport, call: &Call, bearer: &dyn Bearer, l
             .into_iter()
             .filter(|record| seen.first_time(record, "incidentId"))
             .collect();
+        let nothing_new = fresh.is_empty();
         let wanted = list
             .first
             .map_or(usize::MAX, |first| usize::try_from(first - handed).unwrap_or(usize::MAX));
@@ -172,12 +176,13 @@ pub async fn list(transport: &dyn Transport, call: &Call, bearer: &dyn Bearer, l
         if list.single_page || list.first.is_some_and(|first| handed >= first) {
             return Ok(());
         }
-        if count == 0 {
+        // A page of nothing but repetitions leads nowhere either.
+        if count == 0 || nothing_new {
             empty += 1;
             if empty >= EMPTY_PAGES {
                 return Err(Error::new(
                     Code::PagingLoop,
-                    format!("the service sent {EMPTY_PAGES} empty pages in a row and still names a next one"),
+                    format!("the service sent {EMPTY_PAGES} pages in a row without a new incident and still has a next one"),
                 )
                 .with_hint("report this with the correlation id; the records so far were handed over"));
             }
@@ -188,9 +193,11 @@ pub async fn list(transport: &dyn Transport, call: &Call, bearer: &dyn Bearer, l
         url = match page.next_link {
             Some(link) => {
                 let next = paging::next_url(&url, &link)?;
-                if next == url {
-                    return Err(Error::new(Code::PagingLoop, "the service names the same page as the next one")
-                        .with_hint("report this with the correlation id"));
+                if !visited.insert(next.clone()) {
+                    return Err(
+                        Error::new(Code::PagingLoop, "the service names a page as the next one that was there before")
+                            .with_hint("report this with the correlation id"),
+                    );
                 }
                 next
             }

@@ -59,13 +59,15 @@ pub(crate) async fn get(transport: &dyn Transport, call: &Call, bearer: &dyn Bea
         if response.status == 401 && !renewed {
             renewed = true;
             call.verbose("the API refused the token; renewing it once");
-            token = match bearer.bearer(call, Some(&token)).await {
-                Ok(token) => token,
-                // The API's own words explain more than that nothing could be done about them.
-                Err(error) if error.code() == Code::Unauthorized => return Err(refusal(&response, &token, need, transport.clock().unix())),
+            match bearer.bearer(call, Some(&token)).await {
+                Ok(another) => {
+                    token = another;
+                    continue;
+                }
+                // It cannot be renewed: the API's own words explain more.
+                Err(error) if error.code() == Code::Unauthorized => {}
                 Err(error) => return Err(error),
-            };
-            continue;
+            }
         }
         if response.status == 200 {
             if response.is_html() {

@@ -7,7 +7,8 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde::Deserialize;
-use tokio::sync::OnceCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Mutex;
 use url::{Host, Url};
 
 use crate::clock::Random;
@@ -40,7 +41,8 @@ pub struct Emulator {
     origin: Url,
     origin_text: String,
     key: Secret,
-    proven: OnceCell<()>,
+    proven: AtomicBool,
+    proving: Mutex<()>,
 }
 
 #[derive(Deserialize)]
@@ -72,7 +74,8 @@ impl Emulator {
             origin,
             origin_text,
             key,
-            proven: OnceCell::new(),
+            proven: AtomicBool::new(false),
+            proving: Mutex::new(()),
         })
     }
 
@@ -101,36 +104,42 @@ impl Emulator {
         Ok(wire)
     }
 
-    /// Lets the emulator prove, once, that it knows the key. `get` fetches an address and returns the body of a 200.
+    /// Forgets the proof: something went wrong since.
+    pub fn doubt(&self) {
+        self.proven.store(false, Ordering::Release);
+    }
+
+    /// Lets the emulator prove that it knows the key, unless it did. `get` fetches an address and returns the body of a 200.
     pub async fn prove<F>(&self, random: &dyn Random, get: impl FnOnce(Url) -> F) -> Result<()>
     where
         F: Future<Output = Result<bytes::Bytes>>,
     {
-        self.proven
-            .get_or_try_init(|| async {
-                let mut nonce = [0u8; 32];
-                random.fill(&mut nonce)?;
-                let challenge = BASE64URL.encode(nonce);
-                let mut url = self.origin.clone();
-                url.set_path("/.emulator/hello");
-                url.query_pairs_mut().append_pair("challenge", &challenge);
-                let stranger = || {
-                    Error::new(
-                        Code::Connect,
-                        format!("what answers at {} is not the emulator of DEFENDER_XDR_EMULATOR", self.origin_text),
-                    )
-                    .with_hint("start `defender-emulator serve` again and use the value it prints")
-                };
-                let body = get(url)
-                    .await
-                    .map_err(|error| if error.is_network() { stranger() } else { error })?;
-                let hello: Hello = serde_json::from_slice(&body).map_err(|_| stranger())?;
-                let proof = BASE64URL.decode(hello.proof).map_err(|_| stranger())?;
-                let key = hmac::Key::new(hmac::HMAC_SHA256, self.key.expose().as_bytes());
-                hmac::verify(&key, challenge.as_bytes(), &proof).map_err(|_| stranger())
-            })
+        if self.proven.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let _one_at_a_time = self.proving.lock().await;
+        if self.proven.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut nonce = [0u8; 32];
+        random.fill(&mut nonce)?;
+        let challenge = BASE64URL.encode(nonce);
+        let mut url = self.origin.clone();
+        url.set_path("/.emulator/hello");
+        url.query_pairs_mut().append_pair("challenge", &challenge);
+        let stranger = || {
+            let message = format!("what answers at {} is not the emulator of DEFENDER_XDR_EMULATOR", self.origin_text);
+            Error::new(Code::Connect, message).with_hint("start `defender-emulator serve` again and use the value it prints")
+        };
+        let body = get(url)
             .await
-            .map(|_| ())
+            .map_err(|error| if error.is_network() { stranger() } else { error })?;
+        let hello: Hello = serde_json::from_slice(&body).map_err(|_| stranger())?;
+        let proof = BASE64URL.decode(hello.proof).map_err(|_| stranger())?;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.key.expose().as_bytes());
+        hmac::verify(&key, challenge.as_bytes(), &proof).map_err(|_| stranger())?;
+        self.proven.store(true, Ordering::Release);
+        Ok(())
     }
 }
 

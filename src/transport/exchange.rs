@@ -40,6 +40,8 @@ pub struct HttpTransport {
     random: Arc<dyn Random>,
     // Reading the trust store costs some milliseconds, so it waits for the first request.
     client: OnceCell<reqwest::Client>,
+    /// For loopback addresses, which are never proxied.
+    direct: OnceCell<reqwest::Client>,
 }
 
 impl HttpTransport {
@@ -57,6 +59,7 @@ impl HttpTransport {
             clock,
             random,
             client: OnceCell::new(),
+            direct: OnceCell::new(),
         })
     }
 
@@ -70,8 +73,10 @@ impl HttpTransport {
         &self.settings.user_agent
     }
 
-    fn client(&self) -> Result<&reqwest::Client> {
-        self.client.get_or_try_init(|| {
+    fn client(&self, wire: &Url) -> Result<&reqwest::Client> {
+        let direct = is_loopback(wire);
+        let client = if direct { &self.direct } else { &self.client };
+        client.get_or_try_init(|| {
             let mut builder = reqwest::Client::builder()
                 .user_agent(&self.settings.user_agent)
                 .redirect(reqwest::redirect::Policy::none())
@@ -81,16 +86,13 @@ impl HttpTransport {
                 .tcp_keepalive(Duration::from_secs(30))
                 .referer(false);
             builder = match &self.settings.proxy {
-                // In emulator mode everything is on loopback, and loopback is never proxied.
-                _ if self.emulator.is_some() => builder.no_proxy(),
+                _ if direct => builder.no_proxy(),
                 Proxy::System => builder,
                 Proxy::None => builder.no_proxy(),
                 Proxy::Explicit(url) => {
                     let proxy = reqwest::Proxy::all(url.clone())
                         .map_err(|_| Error::argument("proxy is not usable", "set proxy to http://HOST:PORT"))?;
-                    builder
-                        .no_proxy()
-                        .proxy(proxy.no_proxy(reqwest::NoProxy::from_string("localhost,127.0.0.0/8,::1")))
+                    builder.no_proxy().proxy(proxy)
                 }
             };
             if let Some(pem) = &self.settings.roots {
@@ -115,6 +117,12 @@ impl HttpTransport {
         let result = tokio::time::timeout(limit, self.perform(call, request, wire, &host))
             .await
             .unwrap_or_else(|_| Err(timeout(&host)));
+        if result.is_err()
+            && let Some(emulator) = &self.emulator
+        {
+            // Who answers there next has to prove itself again.
+            emulator.doubt();
+        }
         let took = started.elapsed().as_millis();
         trace::line(self.clock.unix_ms(), || {
             let outcome = match &result {
@@ -175,7 +183,7 @@ impl HttpTransport {
         let method =
             reqwest::Method::from_bytes(request.method.as_bytes()).map_err(|_| Error::new(Code::BadArgument, "no such HTTP method"))?;
         let mut builder = self
-            .client()?
+            .client(&wire)?
             .request(method, wire)
             .header("client-request-id", &call.correlation_id)
             .header("return-client-request-id", "true");
@@ -372,11 +380,9 @@ impl Transport for HttpTransport {
         })
     }
 
-    fn browser_url(&self, url: &Url) -> Url {
-        match &self.emulator {
-            Some(emulator) => emulator.rewrite(url).unwrap_or_else(|_| url.clone()),
-            None => url.clone(),
-        }
+    fn browser_url<'a>(&'a self, call: &'a Call, url: &'a Url) -> BoxFuture<'a, Result<Url>> {
+        // A person types a password there: what answers is proven first.
+        Box::pin(self.wire_url(call, url))
     }
 
     fn clock(&self) -> &Arc<dyn Clock> {

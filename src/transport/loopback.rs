@@ -3,14 +3,18 @@
 //! It listens on loopback only, before the browser opens and until the answer is there. Whoever else connects gets a short refusal and the
 //! wait goes on: what counts as the answer is decided by the caller, who knows the `state` that was sent.
 
+use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use url::Url;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use crate::error::{Code, Error, Result};
@@ -73,44 +77,35 @@ impl Listener {
     pub async fn bind(redirect_uri: &str) -> Result<Listener> {
         let url = Url::parse(redirect_uri).map_err(|_| Error::argument("redirect_uri is not a URI", "use http://localhost"))?;
         let host = url.host_str().unwrap_or_default().to_owned();
-        let port = url.port().unwrap_or(0);
-        let mut listeners = Vec::new();
-        match host.as_str() {
-            "[::1]" => listeners.push(bind(SocketAddr::from((Ipv6Addr::LOCALHOST, port))).await?),
-            "localhost" => {
-                // A browser may resolve localhost to either family; one port on both serves it.
-                let v4 = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await;
-                let chosen = v4.as_ref().ok().and_then(|l| l.local_addr().ok()).map_or(port, |a| a.port());
-                let v6 = TcpListener::bind(SocketAddr::from((Ipv6Addr::LOCALHOST, chosen))).await;
-                match (v4, v6) {
-                    (Ok(v4), v6) => {
-                        listeners.push(v4);
-                        listeners.extend(v6.ok());
-                    }
-                    (Err(_), Ok(v6)) => listeners.push(v6),
-                    (Err(error), Err(_)) => return Err(error),
-                }
-            }
-            _ => listeners.push(bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?),
-        }
+        // A port that is written counts, also where it is the scheme's own and the parser drops it.
+        let port = if has_port(redirect_uri) {
+            url.port_or_known_default()
+        } else {
+            None
+        };
+        let listeners = match url.host() {
+            Some(Host::Ipv4(address)) => vec![bind(SocketAddr::from((address, port.unwrap_or(0)))).await?],
+            Some(Host::Ipv6(address)) => vec![bind(SocketAddr::from((address, port.unwrap_or(0)))).await?],
+            _ => bind_both(port).await?,
+        };
         let port = listeners
             .first()
             .and_then(|listener| listener.local_addr().ok())
             .map(|address| address.port())
             .ok_or_else(|| Error::new(Code::PortInUse, "no loopback port could be opened"))?;
         let (sender, arrivals) = mpsc::channel(CONNECTIONS);
-        let gate = Arc::new(Semaphore::new(CONNECTIONS));
         let site = Arc::new(Site {
             port,
             path: url.path().to_owned(),
+            host,
         });
         let tasks = listeners
             .into_iter()
-            .map(|listener| tokio::spawn(accept_loop(listener, Arc::clone(&gate), Arc::clone(&site), sender.clone())))
+            .map(|listener| tokio::spawn(accept_loop(listener, Arc::clone(&site), sender.clone())))
             .collect();
         Ok(Listener {
             arrivals,
-            redirect_uri: with_port(redirect_uri, &url, port),
+            redirect_uri: with_port(redirect_uri, port),
             tasks,
         })
     }
@@ -128,8 +123,8 @@ impl Listener {
             .ok_or_else(|| Error::new(Code::PortInUse, "the loopback listener was closed"))
     }
 
-    /// Waits until pages already on their way to the browser are sent, then closes the port.
-    pub async fn finish(mut self) {
+    /// Closes the port. Pages on their way to the browser are still sent.
+    pub fn finish(mut self) {
         self.arrivals.close();
         for task in &self.tasks {
             task.abort();
@@ -153,21 +148,66 @@ pub fn is_loopback_redirect(redirect_uri: &str) -> bool {
 struct Site {
     port: u16,
     path: String,
+    host: String,
+}
+
+/// True if the text names a port.
+fn has_port(uri: &str) -> bool {
+    let authority = uri
+        .split("://")
+        .nth(1)
+        .unwrap_or_default()
+        .split(['/', '?', '#'])
+        .next()
+        .unwrap_or_default();
+    authority
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// One port on both families: a browser may resolve localhost to either. Where another program has the port on one of them, the answer could
+/// go to it, so the port is not used. A machine without one of the families is served on the other.
+async fn bind_both(port: Option<u16>) -> Result<Vec<TcpListener>> {
+    let mut tries = 0;
+    loop {
+        let v4 = match TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or(0)))).await {
+            Ok(listener) => Some(listener),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => return Err(in_use(port.unwrap_or(0), &error)),
+            Err(_) => None,
+        };
+        let chosen = v4
+            .as_ref()
+            .and_then(|l| l.local_addr().ok())
+            .map_or(port.unwrap_or(0), |a| a.port());
+        tries += 1;
+        match (v4, TcpListener::bind(SocketAddr::from((Ipv6Addr::LOCALHOST, chosen))).await) {
+            (v4, Ok(v6)) => return Ok(v4.into_iter().chain([v6]).collect()),
+            (_, Err(error)) if error.kind() == ErrorKind::AddrInUse => {
+                if port.is_some() || tries >= 20 {
+                    return Err(in_use(chosen, &error));
+                }
+            }
+            (Some(v4), Err(_)) => return Ok(vec![v4]),
+            (None, Err(error)) => return Err(in_use(chosen, &error)),
+        }
+    }
+}
+
+fn in_use(port: u16, error: &std::io::Error) -> Error {
+    Error::new(
+        Code::PortInUse,
+        format!("port {port} on this machine cannot be opened: {}", error.kind()),
+    )
+    .with_hint("close the program that uses the port, or use the redirect URI http://localhost without a port")
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
-        Error::new(
-            Code::PortInUse,
-            format!("port {} on this machine cannot be opened: {}", address.port(), error.kind()),
-        )
-        .with_hint("close the program that uses the port, or use the redirect URI http://localhost without a port")
-    })
+    TcpListener::bind(address).await.map_err(|error| in_use(address.port(), &error))
 }
 
 /// Puts the port into the caller's own text, since parsing and printing it again could change it.
-fn with_port(original: &str, url: &Url, port: u16) -> String {
-    if url.port().is_some() {
+fn with_port(original: &str, port: u16) -> String {
+    if has_port(original) {
         return original.to_owned();
     }
     let authority_start = original.find("://").map_or(0, |at| at + 3);
@@ -177,22 +217,43 @@ fn with_port(original: &str, url: &Url, port: u16) -> String {
     format!("{}:{port}{back}", front.trim_end_matches(':'))
 }
 
-async fn accept_loop(listener: TcpListener, gate: Arc<Semaphore>, site: Arc<Site>, sender: mpsc::Sender<Arrival>) {
+/// A connection: its task, and whether it has sent its request.
+struct Connection {
+    task: AbortHandle,
+    heard: Arc<AtomicBool>,
+}
+
+async fn accept_loop(listener: TcpListener, site: Arc<Site>, sender: mpsc::Sender<Arrival>) {
+    let mut connections: VecDeque<Connection> = VecDeque::new();
     loop {
-        let Ok(permit) = Arc::clone(&gate).acquire_owned().await else {
-            return;
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, most likely: asking again at once would only burn the processor.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
         };
-        let Ok((stream, _)) = listener.accept().await else { continue };
-        let (site, sender) = (Arc::clone(&site), sender.clone());
-        tokio::spawn(async move {
-            serve(stream, &site, &sender).await;
-            drop(permit);
-        });
+        connections.retain(|connection| !connection.task.is_finished());
+        if connections.len() >= CONNECTIONS {
+            // The oldest that says nothing makes room: idle connections must not keep the browser out.
+            match connections.iter().position(|connection| !connection.heard.load(Ordering::Relaxed)) {
+                Some(at) => {
+                    if let Some(idle) = connections.remove(at) {
+                        idle.task.abort();
+                    }
+                }
+                None => continue,
+            }
+        }
+        let (site, sender, heard) = (Arc::clone(&site), sender.clone(), Arc::new(AtomicBool::new(false)));
+        let told = Arc::clone(&heard);
+        let task = tokio::spawn(async move { serve(stream, &site, &sender, &told).await }).abort_handle();
+        connections.push_back(Connection { task, heard });
     }
 }
 
-async fn serve(mut stream: TcpStream, site: &Site, sender: &mpsc::Sender<Arrival>) {
-    let answer = match tokio::time::timeout(REQUEST_TIME, read_request(&mut stream, site)).await {
+async fn serve(mut stream: TcpStream, site: &Site, sender: &mpsc::Sender<Arrival>, heard: &AtomicBool) {
+    let incoming = tokio::time::timeout(REQUEST_TIME, read_request(&mut stream, site)).await;
+    heard.store(true, Ordering::Relaxed);
+    let answer = match incoming {
         Err(_) => return,
         Ok(Incoming::Nothing) => return,
         Ok(Incoming::Other(status)) => page(status, "Nothing to see here", "This address only waits for a sign-in to come back."),
@@ -273,7 +334,7 @@ async fn read_request(stream: &mut TcpStream, site: &Site) -> Incoming {
     };
     // A page of another site that got this address to resolve here shows itself by its Host.
     let host_fits = header("host").is_some_and(|host| {
-        ["localhost", "127.0.0.1", "[::1]"]
+        ["localhost", "127.0.0.1", "[::1]", &site.host]
             .iter()
             .any(|name| host.eq_ignore_ascii_case(&format!("{name}:{}", site.port)))
     });
@@ -344,12 +405,13 @@ mod tests {
 
     #[test]
     fn the_port_goes_into_the_callers_own_text() {
-        let put = |text: &str| with_port(text, &Url::parse(text).unwrap(), 4711);
+        let put = |text: &str| with_port(text, 4711);
         assert_eq!(put("http://localhost"), "http://localhost:4711");
         assert_eq!(put("http://localhost/"), "http://localhost:4711/");
         assert_eq!(put("http://127.0.0.1/cb?x=1"), "http://127.0.0.1:4711/cb?x=1");
         assert_eq!(put("http://localhost:8080/a"), "http://localhost:8080/a");
         assert_eq!(put("http://[::1]/a"), "http://[::1]:4711/a");
+        assert_eq!(put("http://localhost:80/"), "http://localhost:80/");
     }
 
     #[test]

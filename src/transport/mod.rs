@@ -147,8 +147,8 @@ pub trait Transport: Send + Sync {
     /// Sends one request and reads the whole answer, whatever its status; waits and tries again where [`Retry`] allows.
     fn send<'a>(&'a self, call: &'a Call, request: Request) -> BoxFuture<'a, Result<Response>>;
 
-    /// The address to give to a browser in place of `url`.
-    fn browser_url(&self, url: &Url) -> Url;
+    /// The address to give to a browser in place of `url`, once what answers there is known.
+    fn browser_url<'a>(&'a self, call: &'a Call, url: &'a Url) -> BoxFuture<'a, Result<Url>>;
 
     /// The time this transport lives by.
     fn clock(&self) -> &Arc<dyn Clock>;

@@ -35,11 +35,13 @@ fn sink() -> &'static Sink {
 }
 
 /// Writes one line, if a trace is wanted. `text` is made only then.
-#[expect(clippy::print_stderr, reason = "the user asked for the trace on standard error")]
 pub fn line(unix_ms: i64, text: impl FnOnce() -> String) {
     match sink() {
         Sink::Off => {}
-        Sink::Stderr => eprintln!("{} defender-xdr {}", iso8601(unix_ms), clean(&text())),
+        Sink::Stderr => {
+            // Not eprintln!, which panics when nobody reads any more.
+            let _ = writeln!(std::io::stderr(), "{} defender-xdr {}", iso8601(unix_ms), clean(&text()));
+        }
         Sink::File(file) => {
             let line = format!("{} defender-xdr {}\n", iso8601(unix_ms), clean(&text()));
             // A trace that cannot be written must not fail the call it describes.

@@ -25,8 +25,8 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key for a sign-in; `credential` is the id of the client's credential, if it has one.
-    pub fn new(sign_in: &SignIn, emulator: Option<&str>, credential: Option<&str>) -> Key {
+    /// The key for a sign-in; `credential` is the id of the secrets it is made with.
+    pub fn new(sign_in: &SignIn, emulator: Option<&str>, credential: &str) -> Key {
         // A line break can be in none of the parts, so no two sets of parts make one key.
         let cloud = format!("{}\n{}", emulator.unwrap_or_default(), sign_in.authority.cloud());
         let client = sign_in.client_id.to_ascii_lowercase();
@@ -34,7 +34,7 @@ impl Key {
             "{cloud}\n{}\n{client}\n{}\n{}\n{}\n{}",
             sign_in.authority.tenant().to_ascii_lowercase(),
             sign_in.grant.name(),
-            credential.unwrap_or_default(),
+            credential,
             sign_in.target.key(),
             sign_in.claims.as_deref().unwrap_or_default().escape_default(),
         );
@@ -152,19 +152,24 @@ impl Cache {
             return Ok(None);
         };
         let tenant = sign_in.authority.tenant();
-        let mut fitting = renewals.iter().filter(|renewal| {
+        let mut found: Option<&Renewal> = None;
+        // The newest last: of one account's tokens it is the one to use.
+        for renewal in renewals {
             // One sign-in serves a person's other tenants too, but not by surprise: a tenant named by its id is honoured.
             let same_tenant =
                 !super::authority::is_guid(tenant) || renewal.tenant_id.as_deref().is_none_or(|id| id.eq_ignore_ascii_case(tenant));
-            same_tenant && fits(sign_in, Some(&renewal.user))
-        });
-        match (fitting.next(), fitting.next()) {
-            (Some(_), Some(_)) => Err(several()),
-            (first, _) => Ok(first.map(|renewal| Found {
-                account: account_of(&renewal.user),
-                token: renewal.token.clone(),
-            })),
+            if !same_tenant || !fits(sign_in, Some(&renewal.user)) {
+                continue;
+            }
+            if found.is_some_and(|other| account_of(&other.user) != account_of(&renewal.user)) {
+                return Err(several());
+            }
+            found = Some(renewal);
         }
+        Ok(found.map(|renewal| Found {
+            account: account_of(&renewal.user),
+            token: renewal.token.clone(),
+        }))
     }
 
     /// Stores what an answer brought, unless the cache was cleared since `epoch`.
@@ -179,8 +184,8 @@ impl Cache {
         entry.push(Arc::clone(token));
         if let (Some(user), Some(refresh_token)) = (token.user(), refresh_token) {
             let renewals = inner.renewals.entry(Arc::clone(&key.refresh)).or_default();
-            let account = account_of(user);
-            renewals.retain(|old| account_of(&old.user) != account);
+            let (account, tenant) = (account_of(user), token.tenant_id());
+            renewals.retain(|old| account_of(&old.user) != account || old.tenant_id.as_deref() != tenant);
             renewals.push(Renewal {
                 user: user.clone(),
                 tenant_id: token.tenant_id().map(str::to_owned),
