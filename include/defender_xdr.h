@@ -505,7 +505,7 @@ DXDR_API int32_t dxdr_request_free(dxdr_request *request);
  @param cancel      a signal that ends the call from another thread; may be NULL
  @param token       receives the token
  @param error       receives the error document; may be NULL
- @return DXDR_STATUS_OK, CANCELLED, TIMEOUT or BROWSER_TIMEOUT, or any status of the bands 1000 to 6000
+ @return DXDR_STATUS_OK, CANCELLED, TIMEOUT or BROWSER_TIMEOUT, or the status of whatever went wrong
 
  Safe from any thread.
  */
@@ -615,7 +615,8 @@ DXDR_API int32_t dxdr_decode_claims(const uint8_t *token, size_t len, dxdr_buf *
  @param cancel      a signal that ends the call from another thread; may be NULL
  @param page        receives the page
  @param error       receives the error document; may be NULL
- @return DXDR_STATUS_OK, CANCELLED, TIMEOUT, UNAUTHORIZED, FORBIDDEN, BAD_FILTER, THROTTLED, or any status of the bands 1000 to 6000 and 9000
+ @return DXDR_STATUS_OK, CANCELLED, TIMEOUT, UNAUTHORIZED, FORBIDDEN, BAD_FILTER, THROTTLED, or the status of whatever else
+ went wrong
 
  Safe from any thread.
  */

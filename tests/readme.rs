@@ -15,6 +15,10 @@ const LIMIT: Duration = Duration::from_secs(180);
 fn blocks(language: &str) -> Vec<String> {
     let readme = std::fs::read_to_string(support::root().join("README.md")).unwrap();
     let fence = format!("```{language}\n");
+    assert!(
+        !readme.contains("FIGURES") && !readme.contains("TODO"),
+        "README has a place that was not filled in"
+    );
     let found: Vec<String> = readme
         .split(&fence)
         .skip(1)
@@ -111,7 +115,7 @@ fn the_csharp_block_compiles_and_runs() {
     let folder = support::scratch("readme-csharp");
     std::fs::write(folder.join("Program.cs"), &blocks[0]).unwrap();
     let project = format!(
-        "<Project Sdk=\"Microsoft.NET.Sdk\"><PropertyGroup><OutputType>Exe</OutputType><TargetFramework>net{major}.0</TargetFramework><ImplicitUsings>enable</ImplicitUsings><Nullable>enable</Nullable><AllowUnsafeBlocks>true</AllowUnsafeBlocks></PropertyGroup></Project>"
+        "<Project Sdk=\"Microsoft.NET.Sdk\"><PropertyGroup><OutputType>Exe</OutputType><TargetFramework>net{major}.0</TargetFramework><ImplicitUsings>enable</ImplicitUsings><Nullable>enable</Nullable></PropertyGroup></Project>"
     );
     std::fs::write(folder.join("Readme.csproj"), project).unwrap();
     let built = Command::new(&dotnet)
@@ -142,6 +146,7 @@ fn the_commands_are_the_ones_that_are_run_elsewhere() {
         "cargo test --workspace",
         "cargo run --quiet -p defender-emulator -- serve",
         "cc main.c",
+        "ln -sf libdefender_xdr.so target/release/libdefender_xdr.so.1",
     ];
     for block in blocks("console") {
         for line in block.lines().filter_map(|line| line.strip_prefix("$ ")) {

@@ -578,3 +578,35 @@ fn a_browser_is_not_sent_to_a_stranger_in_the_emulators_place() {
     let request = PreparedRequest::new(&client, user(json!({})).to_string().as_bytes()).unwrap();
     assert_eq!(run(&request, &nobody).unwrap_err().code(), Code::Connect);
 }
+
+#[test]
+fn a_browser_that_does_not_start_ends_the_wait_at_once() {
+    for (browser, word) in [("/no/such/browser", "could not be started"), ("false", "ended with")] {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--ignored",
+                "--exact",
+                "signs_in_with_the_browser_of_the_environment",
+                "--nocapture",
+            ])
+            .env("BROWSER", browser)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert!(said.contains("NO_BROWSER") && said.contains(word), "{said}");
+    }
+}
+
+/// Run by the test above, in a process whose environment is its own.
+#[test]
+#[ignore = "run by a_browser_that_does_not_start_ends_the_wait_at_once"]
+#[expect(clippy::print_stdout, reason = "its output is what is looked at")]
+fn signs_in_with_the_browser_of_the_environment() {
+    let bench = bench();
+    let error = bench
+        .request(user(json!({})))
+        .acquire_now(Some(Duration::from_secs(60)), None)
+        .map(|_| ())
+        .unwrap_err();
+    println!("{error}");
+}

@@ -1,7 +1,7 @@
 /*
  * Signs in to Microsoft Defender XDR, prints who the token is for, and prints the ten newest incidents.
  *
- *   cc incidents.c -ldefender_xdr -o incidents
+ *   cc incidents.c -ldefender_xdr -o incidents      (Linux asks for the library as libdefender_xdr.so.1 at run time)
  *   ./incidents TENANT CLIENT_ID | jq .
  *
  * With AZURE_CLIENT_SECRET set, the app signs in by itself (application permission Incident.Read.All). Without it a person signs in with the browser

@@ -18,7 +18,8 @@ $script:Loaded = $false             # whether the private files were read
 $script:Native = $null              # the emitted type
 $script:Client = [System.IntPtr]::Zero
 $script:ClientTarget = $null        # DEFENDER_XDR_EMULATOR when the client was made
-$script:Requests = [ordered]@{}     # prepared requests by their argument key, oldest first
+# Prepared requests by their argument key, oldest first; case matters in redirect URIs and resources.
+$script:Requests = [System.Collections.Specialized.OrderedDictionary]::new([System.StringComparer]::Ordinal)
 $script:Connection = $null          # what Connect-Defender made: @{ Entry; Renewal }, entries as in $script:Requests
 $script:AdalBeside = $null          # whether the real ADAL.PS is loaded too; looked at once
 $script:Interactive = $null         # whether this session can ask a person; found out on first need

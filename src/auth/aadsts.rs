@@ -97,6 +97,11 @@ const TABLE: &[(u32, Code, &str)] = &[
         "the password was changed since the last sign-in: sign in again",
     ),
     (
+        50194,
+        Code::TenantNotFound,
+        "the app {client} is registered for one tenant only: name that tenant in place of {tenant}",
+    ),
+    (
         53000,
         Code::BlockedByPolicy,
         "conditional access wants a compliant device: sign in from one, or ask an administrator",
@@ -193,6 +198,11 @@ const TABLE: &[(u32, Code, &str)] = &[
         650052,
         Code::InvalidScope,
         "the organization has not enabled the service {target}: it may lack the licence",
+    ),
+    (
+        650053,
+        Code::InvalidScope,
+        "the service has no such scope: check its spelling in {target}",
     ),
     (
         650057,

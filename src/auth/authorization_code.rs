@@ -195,7 +195,7 @@ async fn by_loopback(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host, 
             Ok(arrival) => arrival?,
             Err(_) => {
                 return Err(Error::new(Code::BrowserTimeout, "nobody completed the sign-in in the browser in time").with_hint(format!(
-                    "if the page showed AADSTS50011, add the redirect URI {registered} to the app registration {} under Authentication, 'Mobile and desktop applications'; if it showed AADSTS700016, check the client ID and the tenant; if the window was closed, start again",
+                        "what the page showed is the cause: AADSTS50011, add the redirect URI {registered} to the app registration {} under Authentication, 'Mobile and desktop applications'; AADSTS700016 or 90002, check the client ID and the tenant; a consent page that needs an administrator, have one grant the permissions; no page at all, check BROWSER and the desktop; a closed window, start again",
                     sign_in.client_id
                 )));
             }

@@ -1,5 +1,8 @@
 //! Opening the system's browser, or saying why that cannot be.
 
+use std::path::Path;
+use std::process::{Command, Stdio};
+
 use url::Url;
 
 use crate::error::{Code, Error, Result};
@@ -12,12 +15,11 @@ pub async fn open(url: Url) -> Result<()> {
     if cfg!(all(unix, not(target_os = "macos"))) && !has_desktop(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
         return Err(Error::new(Code::NoBrowser, "there is no desktop here to open a browser on").with_hint(WITHOUT));
     }
+    if let Some(named) = std::env::var("BROWSER").ok().filter(|named| !named.trim().is_empty()) {
+        return by_name(&named, url.as_str()).await;
+    }
     let url = url.to_string();
     let opened = tokio::task::spawn_blocking(move || {
-        #[cfg(windows)]
-        if let Some(named) = by_environment(&url) {
-            return named;
-        }
         let mut options = webbrowser::BrowserOptions::new();
         options.with_suppress_output(true);
         webbrowser::open_browser_with_options(webbrowser::Browser::Default, &url, &options)
@@ -29,12 +31,39 @@ pub async fn open(url: Url) -> Result<()> {
     }
 }
 
-/// What `$BROWSER` names, which elsewhere the crate looks at by itself: a program and its arguments, the address in place of `%s` or at the end.
-#[cfg(windows)]
-fn by_environment(url: &str) -> Option<std::io::Result<()>> {
-    let named = std::env::var("BROWSER").ok()?;
+/// Starts what `$BROWSER` names: a program and its arguments, the address in place of `%s` or at the end; on Unix several, of which the first that
+/// starts is taken. Resolves when it ends, so that one that fails at once is noticed; a person's choice is not quietly replaced by another browser.
+async fn by_name(named: &str, url: &str) -> Result<()> {
+    let candidates: Vec<&str> = if cfg!(windows) { vec![named] } else { named.split(':').collect() };
+    let started = candidates
+        .iter()
+        .filter_map(|candidate| command(candidate, url))
+        .find_map(|mut command| command.spawn().ok());
+    let Some(mut child) = started else {
+        return Err(Error::new(
+            Code::NoBrowser,
+            format!("the browser that BROWSER names could not be started: {named}"),
+        )
+        .with_hint("set BROWSER to a browser's path, or remove it to use the system's"));
+    };
+    // A thread of its own, since a browser may live for hours; it also takes the program's end, which would else stay as a zombie.
+    let (sender, ended) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || sender.send(child.wait()));
+    match ended.await {
+        Ok(Ok(status)) if !status.success() => Err(Error::new(
+            Code::NoBrowser,
+            format!("the browser that BROWSER names ended with {status}"),
+        )
+        .with_hint("check BROWSER, or remove it to use the system's browser")),
+        _ => Ok(()),
+    }
+}
+
+fn command(named: &str, url: &str) -> Option<Command> {
+    const TEXT: &[&str] = &["w3m", "lynx", "links", "elinks", "browsh"];
     let mut words = named.split_whitespace();
-    let mut command = std::process::Command::new(words.next()?);
+    let program = words.next()?;
+    let mut command = Command::new(program);
     let mut placed = false;
     for word in words {
         placed |= word.contains("%s");
@@ -43,7 +72,14 @@ fn by_environment(url: &str) -> Option<std::io::Result<()>> {
     if !placed {
         command.arg(url);
     }
-    Some(command.spawn().map(drop))
+    // A browser of the terminal needs the terminal; what another says is not for the host's.
+    if !Path::new(program)
+        .file_name()
+        .is_some_and(|name| TEXT.iter().any(|text| name == *text))
+    {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    }
+    Some(command)
 }
 
 /// True if a browser has a display to appear on, or is named by the person. WSL brings Windows' own.

@@ -214,9 +214,12 @@ pub async fn list(transport: &dyn Transport, call: &Call, bearer: &dyn Bearer, l
 fn with_filter(error: Error, list: &List) -> Error {
     match (&list.filter, error.code()) {
         (Some(filter), Code::BadFilter) => {
-            let hint = format!(
-                "the filter was: {filter} -- it may use lastUpdateTime, createdTime, status and assignedTo; severity cannot be filtered by the service"
-            );
+            let what = if filter.to_ascii_lowercase().contains("severity") {
+                "the service cannot filter by severity: filter what comes back"
+            } else {
+                "it may compare lastUpdateTime, createdTime, status and assignedTo with eq, ne, gt, ge, lt, le, joined by and, or"
+            };
+            let hint = format!("{what}; the filter was: {filter}");
             error.with_hint(hint)
         }
         _ => error,

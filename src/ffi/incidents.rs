@@ -18,7 +18,8 @@ use super::request::{self, dxdr_request};
 /// @param cancel      a signal that ends the call from another thread; may be NULL
 /// @param page        receives the page
 /// @param error       receives the error document; may be NULL
-/// @return DXDR_STATUS_OK, CANCELLED, TIMEOUT, UNAUTHORIZED, FORBIDDEN, BAD_FILTER, THROTTLED, or any status of the bands 1000 to 6000 and 9000
+/// @return DXDR_STATUS_OK, CANCELLED, TIMEOUT, UNAUTHORIZED, FORBIDDEN, BAD_FILTER, THROTTLED, or the status of whatever else
+/// went wrong
 ///
 /// Safe from any thread.
 ///

@@ -40,7 +40,7 @@ pub fn give_token(token: Arc<Token>, from_cache: bool) -> Result<*mut dxdr_token
 /// @param cancel      a signal that ends the call from another thread; may be NULL
 /// @param token       receives the token
 /// @param error       receives the error document; may be NULL
-/// @return DXDR_STATUS_OK, CANCELLED, TIMEOUT or BROWSER_TIMEOUT, or any status of the bands 1000 to 6000
+/// @return DXDR_STATUS_OK, CANCELLED, TIMEOUT or BROWSER_TIMEOUT, or the status of whatever went wrong
 ///
 /// Safe from any thread.
 ///

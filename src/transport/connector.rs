@@ -131,9 +131,15 @@ impl Emulator {
             let message = format!("what answers at {} is not the emulator of DEFENDER_XDR_EMULATOR", self.origin_text);
             Error::new(Code::Connect, message).with_hint("start `defender-emulator serve` again and use the value it prints")
         };
-        let body = get(url)
-            .await
-            .map_err(|error| if error.is_network() { stranger() } else { error })?;
+        let body = get(url).await.map_err(|error| match error.code() {
+            Code::Connect => Error::new(
+                Code::Connect,
+                format!("nothing answers at {}, where DEFENDER_XDR_EMULATOR points", self.origin_text),
+            )
+            .with_hint("start `defender-emulator serve` again and use the value it prints, or remove DEFENDER_XDR_EMULATOR"),
+            _ if error.is_network() => stranger(),
+            _ => error,
+        })?;
         let hello: Hello = serde_json::from_slice(&body).map_err(|_| stranger())?;
         let proof = BASE64URL.decode(hello.proof).map_err(|_| stranger())?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.key.expose().as_bytes());
