@@ -124,6 +124,10 @@ Describe 'help' {
 }
 
 Describe 'import' {
+    It 'keeps prepared requests apart that differ in case only, as redirect URIs and resources do' {
+        $module = Import-Module $ModulePath -Force -PassThru
+        Assert-Equal (& $module { $script:Requests['a'] = 1; $script:Requests.Contains('A'); $script:Requests.Clear() }) $false
+    }
     It 'loads no library and makes no client' {
         $shell = New-TestShell
         try {
