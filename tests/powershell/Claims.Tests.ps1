@@ -7,7 +7,7 @@ function New-Jwt {
     (& $encode $Header) + '.' + (& $encode $Claims) + '.c2ln'
 }
 
-$userToken = New-Jwt '{"aud":"https://api.security.microsoft.com","iss":"https://sts.windows.net/8e58f0bf-3f7c-4dc0-90c3-f13a92d07897/","iat":1700000000,"nbf":1700000000,"exp":4102444800,"upn":"adele@fabrikam.example","name":"Adele Lindqvist","appid":"22869222-3c51-4d11-ad15-99b70e71c548","appidacr":"0","scp":"Incident.Read AdvancedHunting.Read","tid":"8e58f0bf-3f7c-4dc0-90c3-f13a92d07897","ver":"1.0","amr":["pwd"],"big":123456789012345678901234567890,"Big":2,"when":"2026-01-01T00:00:00Z"}'
+$userToken = New-Jwt '{"aud":"https://api.security.microsoft.com","iss":"https://sts.windows.net/8e58f0bf-3f7c-4dc0-90c3-f13a92d07897/","iat":1700000000,"nbf":1700000000,"exp":4102444800,"upn":"adele@fabrikam.example","name":"Adele Lindqvist","appid":"22869222-3c51-4d11-ad15-99b70e71c548","appidacr":"0","scp":"Incident.Read AdvancedHunting.Read","tid":"8e58f0bf-3f7c-4dc0-90c3-f13a92d07897","ver":"1.0","amr":["pwd"],"big":123456789012345678901234567890,"Big":2,"":1,"PSTypeName":"Evil","keys":[{"Keys":1,"count":2}],"when":"2026-01-01T00:00:00Z"}'
 $appToken = New-Jwt '{"aud":"https://api.security.microsoft.com","exp":1700003600,"nbf":1700000000,"iat":1700000000,"appid":"51a6db97-19f4-4f4c-9cfc-880283b334a2","app_displayname":"run\u001b[31mbook","appidacr":"1","roles":["Incident.Read.All"],"tid":"8e58f0bf-3f7c-4dc0-90c3-f13a92d07897","ver":"1.0","idtyp":"app"}'
 
 Describe 'ConvertFrom-DefenderToken' {
@@ -29,9 +29,25 @@ Describe 'ConvertFrom-DefenderToken' {
         $claims = (ConvertFrom-DefenderToken $userToken).Claims
         Assert-Equal $claims.big.ToString() '123456789012345678901234567890'
         Assert-Equal $claims.Big_2 2
+        Assert-Equal $claims._ 1
+        Assert-Equal $claims.PSTypeName_ 'Evil'
+        Assert-True ($claims.PSTypeNames -notcontains 'Evil') 'a claim became the type'
+        Assert-Equal $claims.keys[0].Keys 1
         Assert-True ($claims.when -is [string])
         Assert-True ($claims.exp -is [long])
         Assert-Equal (ConvertFrom-DefenderToken $userToken).Header.kid 'test'
+    }
+    It 'reads the same without PowerShell''s own JSON reader' {
+        $inModule = Get-Module -Name DefenderXdr
+        $show = { param($claims) $claims.Claims = @($claims.Claims.PSObject.Properties | ForEach-Object { "$($_.Name)=$($_.Value)($($_.Value.GetType().Name))" }) -join ';'; $claims.Header = "$($claims.Header)"; $claims | Format-List * | Out-String -Width 4000 }
+        foreach ($token in $userToken, $appToken) {
+            $slow = & $inModule { param($t) $kept = $script:JsonEngine; $script:JsonEngine = $false; try { ConvertFrom-DefenderToken $t } finally { $script:JsonEngine = $kept } } $token
+            Assert-Equal (& $show (ConvertFrom-DefenderToken $token)) (& $show $slow)
+        }
+    }
+    It 'reads claims as deep as the library takes them' {
+        $deep = (ConvertFrom-DefenderToken (New-Jwt ('{"aud":"x","deep":' + '[' * 60 + ']' * 60 + '}'))).Claims.deep
+        Assert-Equal $deep.Length 1
     }
     It 'reads an app''s token and says that it has expired' {
         $claims = ConvertFrom-DefenderToken $appToken

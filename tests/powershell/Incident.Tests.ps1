@@ -40,6 +40,64 @@ Describe 'incident objects' {
     }
 }
 
+function Get-Shape {
+    # Every value with its type and the members in their order, to compare objects that two readers made.
+    param([object] $Value)
+    if ($null -eq $Value) { return 'null' }
+    if ($Value -is [object[]]) { return '[' + (@(foreach ($element in $Value) { Get-Shape $element }) -join ',') + ']' }
+    if ($Value -is [Management.Automation.PSCustomObject]) {
+        return $Value.PSTypeNames[0] + '{' + (@(foreach ($property in $Value.PSObject.Properties) { $property.Name + '=' + (Get-Shape $property.Value) }) -join ';') + '}'
+    }
+    $text = if ($Value -is [DateTime]) { $Value.ToString('o', [Globalization.CultureInfo]::InvariantCulture) } else { [string] $Value }
+    $Value.GetType().Name + ':' + $text
+}
+
+Describe 'incident objects of PowerShell''s own JSON reader' {
+    $engine = & $inModule { Test-DefenderJsonEngine }
+    if (-not $engine) { return }
+    $read = { param($Text) & $inModule { param($t) ConvertTo-DefenderIncident $t } $Text }
+    $slow = { param($Text) & $inModule { param($t) $kept = $script:JsonEngine; $script:JsonEngine = $false; try { ConvertTo-DefenderIncident $t } finally { $script:JsonEngine = $kept } } $Text }
+    $page = [IO.File]::ReadAllText([IO.Path]::Combine($RepositoryRoot, 'emulator', 'data', 'incidents.json'), [Text.Encoding]::UTF8) | ConvertFrom-Json -DateKind String
+    $texts = @(
+        foreach ($record in $page.value) { ConvertTo-Json $record -Depth 30; ConvertTo-Json $record -Depth 30 -Compress }
+        '{}'
+        '{"alerts":[1,"x",null,[],{"alertId":"1"}],"tags":["2026-01-01T00:00:00Z"],"comments":{"createdTime":"2026-01-01T00:00:00Z"}}'
+        '{"alerts":{"alertId":"1"}}'
+        '{"incidentId":9223372036854775808,"a":-0,"b":1e3,"c":0.1,"d":1.0,"e":-123456789012345678901234567890,"f":true,"g":[[],{},[[1]]]}'
+        '{"a":1,"A":2,"a":3}'
+        '{"a":1,"a":2}'
+        '{"":1}'
+        '{"deep":{"A":1,"a":{"":2}}}'
+        '{"PSTypeName":"Evil","alerts":[{"pstypename":"Evil"}]}'
+        '{"incidentName":"/Date(1700000000000)/","createdTime":"/Date(1700000000000)/"}'
+        '{"incidentName":"\/Date(1700000000000)\/"}'
+        '{"incidentName":"\u0032026-01-01T00:00:00Z","x":"2026\u002d01-01T00:00:00Z","y":"2026-01-01\u005400:00:00Z","z":"\u002fDate(1)/"}'
+        '{"incidentName":"a \"createdTime\":\"2026-01-01T00:00:00Z\" b","title":"\"2026-01-01T00:00:00Z"}'
+        '{"x":{"lastSeen":"2026-01-01T00:00:00Z","firstActivity":"2026-01-01T00:00:00.1234567Z","xfirstActivity":"2026-01-01T00:00:00Z","Time":"2026-01-01T00:00:00","time":"x"}}'
+        '{"times":"2026-01-01T00:00:00Z"}'
+        foreach ($time in '2026-01-01T00:00:00Z', '2026-01-01T00:00:00', '2026-01-01T00:00:00.1Z', '2026-01-01T00:00:00.1234567Z', '2026-01-01T00:00:00.12345678Z', '2026-01-01T00:00:00.Z', '2026-01-01T23:59:59+02:00',
+            '2026-01-01T23:59:59.5-13:59', '2026-01-01T23:59:59+14:00', '2026-01-01T23:59:59+0200', '2026-01-01T23:59:59+02', '2026-01-01T24:00:00Z', '2026-01-01T23:59:60Z', '2026-02-30T00:00:00Z', '2026-13-01T00:00:00Z',
+            '2026-01-01', '2026-01-01T', '2026-01-01 00:00:00Z', '2026-01-01T00:00Z', '2026-01-01t00:00:00z', '0001-01-01T00:00:00Z', '0001-01-01T00:00:00', '0001-01-01T00:00:00.0000000Z', '0001-01-01T00:00:00+01:00', '0000-01-01T00:00:00Z',
+            '9999-12-31T23:59:59.9999999Z', '9999-12-31T23:59:59-05:00', '1999-12-31T23:59:59Z', ' 2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z ', '2026-01-01T00:00:00\u002B00:00', '12026-01-01T00:00:00Z', '2026-01-01T00:00:00Zx', '') {
+            "{`"createdTime`":`"$time`",`"incidentName`":`"x`",`"alerts`":[{`"lastActivity`" : `"$time`",`"entities`":[{`"firstSeen`":`n`"$time`"}]}]}"
+            "{`"createdTime`":`"2026-01-01T00:00:00Z`",`"incidentName`":`"$time`"}"
+        }
+    )
+    It 'are the same, member by member, as those of the module''s reader' {
+        foreach ($text in $texts) { Assert-Equal (Get-Shape (& $read $text)) (Get-Shape (& $slow $text)) $text }
+    }
+    It 'come from it for what the service sends, and for nothing that it would change' {
+        $own = { param($Text) & $inModule { param($t) function ConvertFrom-DefenderJson { 'the module''s reader' }; ConvertTo-DefenderIncident $t } $Text }
+        foreach ($record in $page.value) { Assert-Equal (& $own (ConvertTo-Json $record -Depth 30)).PSTypeNames[0] 'DefenderXdr.Incident' }
+        foreach ($text in '{"title":"2026-01-01T00:00:00Z"}', '{"a":1,"A":2}', '{"":1}', '{"PSTypeName":1}', '{"a":"/Date(1)/"}') { Assert-Equal (& $own $text) 'the module''s reader' $text }
+    }
+    It 'leave nothing in $Error when the module''s reader has to take over' {
+        $before = $global:Error.Count
+        foreach ($text in '{"a":1,"A":2}', '{"":1}', ('{"a":' + '[' * 2000 + ']' * 2000 + '}')) { $null = & $read $text }
+        Assert-Equal $global:Error.Count $before
+    }
+}
+
 Describe 'Get-DefenderIncident arguments' {
     It 'are checked when they are bound' {
         foreach ($arguments in @{ First = 0 }, @{ First = -1 }, @{ PageSize = 0 }, @{ PageSize = 101 }, @{ Top = 101 }, @{ Skip = -1 }, @{ Timeout = 0 }, @{ Id = 'x' }, @{ Id = -1 }, @{ Id = $null }, @{ AccessToken = $null }) {

@@ -33,28 +33,29 @@ function script:Get-DefenderContextObject {
     $token = Get-DefenderCachedToken $connection.Entry.Handle $connection.Entry @{ Record = $null }
     if ($null -eq $token -and $null -ne $connection.Entry.Value) { $token = $connection.Entry }
     $about = @{ TenantId = $null; Authority = $null; ExpiresOn = $null; Account = $null; Scopes = [string[]]@() }
-    $summary = $null
+    $summary = @{}
     if ($null -ne $token) {
         $about = $token.About
-        $summary = Get-DefenderValue (Read-DefenderClaims ([System.Text.Encoding]::UTF8.GetBytes($token.Value)) @{ Record = $null }) 'summary'
+        $reading = Read-DefenderClaims ([System.Text.Encoding]::UTF8.GetBytes($token.Value)) @{ Record = $null }
+        if ($reading) { $summary = (ConvertFrom-DefenderDocument $reading)['summary'] }
     }
     $request = Get-DefenderRequestDescription $connection.Entry.Handle
     $permissions = Get-DefenderList $summary 'permissions'
     if ($permissions.Length -eq 0) { $permissions = $about.Scopes }
-    $audience = Get-DefenderFirst ((Get-DefenderList $summary 'audience') -join ', ') (Get-DefenderValue $request 'resource') ((Get-DefenderList $request 'scopes') -join ' ')
+    $audience = Get-DefenderFirst ((Get-DefenderList $summary 'audience') -join ', ') $request['resource'] ((Get-DefenderList $request 'scopes') -join ' ')
     [pscustomobject]@{
         PSTypeName      = 'DefenderXdr.Context'
-        TenantId        = Get-DefenderFirst $about.TenantId (Get-DefenderValue $summary 'tenant_id') (Get-DefenderValue $request 'tenant_id')
-        ClientId        = Get-DefenderFirst (Get-DefenderValue $request 'client_id') (Get-DefenderValue $summary 'app_id')
-        User            = Get-DefenderFirst $about.Account (Get-DefenderValue $summary 'user')
+        TenantId        = Get-DefenderFirst $about.TenantId $summary['tenant_id'] $request['tenant_id']
+        ClientId        = Get-DefenderFirst $request['client_id'] $summary['app_id']
+        User            = Get-DefenderFirst $about.Account $summary['user']
         Audience        = $audience
         Permissions     = $permissions
         ExpiresOn       = $about.ExpiresOn
-        Grant           = Get-DefenderValue $request 'grant'
-        Authority       = Get-DefenderFirst $about.Authority (Get-DefenderValue $request 'authority')
-        RedirectUri     = Get-DefenderValue $request 'redirect_uri'
-        AdminConsentUri = Get-DefenderValue $request 'admin_consent_uri'
-        Emulator        = Get-DefenderValue (Get-DefenderClientDescription) 'emulator'
+        Grant           = $request['grant']
+        Authority       = Get-DefenderFirst $about.Authority $request['authority']
+        RedirectUri     = $request['redirect_uri']
+        AdminConsentUri = $request['admin_consent_uri']
+        Emulator        = (Get-DefenderClientDescription)['emulator']
     }
 }
 

@@ -3,7 +3,7 @@
 function script:New-DefenderErrorRecord {
     # A fault found by the module itself, in the shape the library's own faults have.
     param([string] $Name, [int] $Code, [string] $Message, [string] $Hint)
-    ConvertTo-DefenderErrorRecord -Detail ([pscustomobject]@{ code = $Code; name = $Name; message = $Message; hint = $Hint })
+    ConvertTo-DefenderErrorRecord -Detail @{ code = $Code; name = $Name; message = $Message; hint = $Hint }
 }
 
 function script:ConvertTo-DefenderErrorRecord {
@@ -11,34 +11,35 @@ function script:ConvertTo-DefenderErrorRecord {
     param([object] $Detail)
 
     if ($Detail -is [string]) {
-        try { $Detail = ConvertFrom-DefenderJson $Detail }
+        try { $Detail = ConvertFrom-DefenderDocument $Detail }
         catch { $Detail = $null }
     }
-    $name = [string](Get-DefenderValue $Detail 'name')
+    if ($Detail -isnot [System.Collections.IDictionary]) { $Detail = @{} }
+    $name = [string] $Detail['name']
     if ($name -cnotmatch '^[A-Z][A-Z0-9_]*$') { $name = 'UNKNOWN' }
-    $code = [int](Get-DefenderValue $Detail 'code')
-    $message = Format-DefenderText (Get-DefenderValue $Detail 'message')
+    $code = [int] $Detail['code']
+    $message = Format-DefenderText $Detail['message']
     if (-not $message) { $message = "the library reported $name without a message" }
-    $hint = Format-DefenderText (Get-DefenderValue $Detail 'hint')
+    $hint = Format-DefenderText $Detail['hint']
     if (-not $hint) { $hint = 'Run the command again with -Verbose to see more; Get-Help about_DefenderXdr explains the errors.' }
-    $aadsts = Get-DefenderValue $Detail 'aadsts'
-    $status = Get-DefenderValue $Detail 'http_status'
+    $aadsts = $Detail['aadsts']
+    $status = $Detail['http_status']
     $category = Get-DefenderErrorCategory $name $code
 
     # Scripts written for ADAL.PS read $_.Exception.InnerException.ErrorCode and its neighbours.
     $members = [ordered]@{
-        ErrorCode         = Get-DefenderAdalErrorCode $name ([string](Get-DefenderValue $Detail 'oauth_error'))
+        ErrorCode         = Get-DefenderAdalErrorCode $name ([string] $Detail['oauth_error'])
         ServiceErrorCodes = [string[]]@(if ($null -ne $aadsts) { [string] $aadsts })
         StatusCode        = [int] $status
-        Claims            = Get-DefenderValue $Detail 'claims'
+        Claims            = $Detail['claims']
         Name              = $name
         Code              = $code
         Hint              = $hint
-        SubError          = Get-DefenderValue $Detail 'suberror'
-        Retryable         = [bool](Get-DefenderValue $Detail 'retryable')
-        RetryAfterMs      = Get-DefenderValue $Detail 'retry_after_ms'
-        CorrelationId     = Get-DefenderValue $Detail 'correlation_id'
-        TraceId           = Get-DefenderValue $Detail 'trace_id'
+        SubError          = $Detail['suberror']
+        Retryable         = [bool] $Detail['retryable']
+        RetryAfterMs      = $Detail['retry_after_ms']
+        CorrelationId     = $Detail['correlation_id']
+        TraceId           = $Detail['trace_id']
     }
     $inner = [System.Exception]::new($message)
     $outer = New-DefenderException $category $message $inner

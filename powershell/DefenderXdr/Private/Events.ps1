@@ -3,28 +3,28 @@
 function script:Invoke-DefenderEvent {
     # Shows one event where a person or a runbook sees it, and answers those that need an answer.
     param([System.IntPtr] $Operation, [string] $Text, [hashtable] $Progress, [hashtable] $Failure)
-    $notice = ConvertFrom-DefenderJson $Text
-    $kind = [string](Get-DefenderValue $notice 'kind')
+    $notice = ConvertFrom-DefenderDocument $Text
+    $kind = [string] $notice['kind']
     switch ($kind) {
-        'warning' { Write-Warning (Format-DefenderText (Get-DefenderValue $notice 'message')); break }
-        'verbose' { Write-Verbose (Format-DefenderText (Get-DefenderValue $notice 'message')); break }
+        'warning' { Write-Warning (Format-DefenderText $notice['message']); break }
+        'verbose' { Write-Verbose (Format-DefenderText $notice['message']); break }
         'retry' {
-            $wait = [math]::Ceiling([double](Get-DefenderValue $notice 'wait_ms') / 1000)
-            $what = '{0} answered {1}; waiting {2} s before attempt {3}' -f (Format-DefenderText (Get-DefenderValue $notice 'host')),
-                (Format-DefenderText (Get-DefenderValue $notice 'reason')), $wait, ([int](Get-DefenderValue $notice 'attempt') + 1)
+            $wait = [math]::Ceiling([double] $notice['wait_ms'] / 1000)
+            $what = '{0} answered {1}; waiting {2} s before attempt {3}' -f (Format-DefenderText $notice['host']),
+                (Format-DefenderText $notice['reason']), $wait, ([int] $notice['attempt'] + 1)
             Write-Verbose $what
             if ($wait -gt 2) { Show-DefenderProgress $Progress $what $wait }
             break
         }
         'progress' {
-            Show-DefenderProgress $Progress ('{0} records in {1} pages' -f (Get-DefenderValue $notice 'items'), (Get-DefenderValue $notice 'pages')) -1
+            Show-DefenderProgress $Progress ('{0} records in {1} pages' -f $notice['items'], $notice['pages']) -1
             break
         }
         'open_browser' {
             # Without a reply the library opens the system's browser.
             $site = ''
             $address = $null
-            if ([uri]::TryCreate([string](Get-DefenderValue $notice 'url'), [System.UriKind]::Absolute, [ref] $address)) { $site = $address.Host }
+            if ([uri]::TryCreate([string] $notice['url'], [System.UriKind]::Absolute, [ref] $address)) { $site = $address.Host }
             $until = 'the time limit'
             if ($null -ne $Progress.Deadline) { $until = $Progress.Deadline.ToString('HH:mm:ss', [System.Globalization.CultureInfo]::InvariantCulture) }
             Write-Verbose "Opening a browser to sign in at $site; waiting until $until"
@@ -32,7 +32,7 @@ function script:Invoke-DefenderEvent {
             break
         }
         'paste_redirect' { Invoke-DefenderPaste -Operation $Operation -Notice $notice -Failure $Failure; break }
-        default { Write-Verbose (Format-DefenderText "$kind $(Get-DefenderValue $notice 'message')") }
+        default { Write-Verbose (Format-DefenderText "$kind $($notice['message'])") }
     }
 }
 
@@ -46,9 +46,9 @@ function script:Invoke-DefenderPaste {
     # The redirect URI cannot be caught on this machine: the person signs in somewhere and pastes the address they landed on. It holds a
     # code, so it is read unechoed and stays out of transcripts.
     param([System.IntPtr] $Operation, [object] $Notice, [hashtable] $Failure)
-    $message = Format-DefenderText (Get-DefenderValue $Notice 'message')
-    $url = Format-DefenderText (Get-DefenderValue $Notice 'url')
-    $redirect = Format-DefenderText (Get-DefenderValue $Notice 'redirect_uri')
+    $message = Format-DefenderText $Notice['message']
+    $url = Format-DefenderText $Notice['url']
+    $redirect = Format-DefenderText $Notice['redirect_uri']
     $asked = $null
     if (Test-DefenderPrompt) {
         if ($message) { Write-Warning $message }
@@ -62,7 +62,7 @@ function script:Invoke-DefenderPaste {
             -Hint "Run it in an interactive session, or register http://localhost as a redirect URI of the app ('Mobile and desktop applications') and use that."
         return
     }
-    try { Send-DefenderReply -Operation $Operation -EventId (Get-DefenderValue $Notice 'id') -Reply $asked -Failure $Failure }
+    try { Send-DefenderReply -Operation $Operation -EventId $Notice['id'] -Reply $asked -Failure $Failure }
     finally { $asked.Dispose() }
 }
 

@@ -19,5 +19,20 @@ $script:IncidentShapes = @{
 
 function script:ConvertTo-DefenderIncident {
     param([string] $Text)
+    if ((Test-DefenderJsonEngine) -and $Text.IndexOf('PSTypeName', [System.StringComparison]::OrdinalIgnoreCase) -lt 0 -and (Test-DefenderJsonTime $Text)) {
+        $incident = $null
+        $fault = $null
+        try { $incident = $script:JsonEngine::ConvertFromJson($Text, $false, 1024, [ref] $fault) }
+        catch { $global:Error.RemoveAt(0) }
+        if ($incident -is [System.Management.Automation.PSCustomObject]) {
+            Complete-DefenderObject $incident $script:IncidentShapes['']
+            if ($incident.alerts -is [object[]]) {
+                foreach ($alert in $incident.alerts) {
+                    if ($alert -is [System.Management.Automation.PSCustomObject]) { Complete-DefenderObject $alert $script:IncidentShapes['alerts'] }
+                }
+            }
+            return $incident
+        }
+    }
     ConvertFrom-DefenderJson $Text -Times -Shapes $script:IncidentShapes
 }

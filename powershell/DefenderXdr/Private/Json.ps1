@@ -4,6 +4,11 @@
 
 $script:JsonMember = $null      # the pattern of one member; made on first need
 $script:JsonTimeName = $null
+$script:JsonEngine = $null      # what is behind PowerShell's ConvertFrom-Json, or $false where it cannot be used
+# What could be the beginning of a string that PowerShell's own reader makes a DateTime of.
+$script:JsonAnyTime = '"[0-9]{4}-[0-9]{2}-[0-9]{2}T|\\u00(?:2[dDfF]|3[0-9]|54)|/Date\('
+$script:JsonOtherTime = $null   # what Test-DefenderJsonTime looks for
+$script:JsonHidden = $null
 # ISO 8601 with up to seven digits of a second; no zone means UTC.
 $script:JsonTimeFormat = "yyyy-MM-dd'T'HH:mm:ss.FFFFFFFK"
 
@@ -16,19 +21,91 @@ function script:Get-DefenderValue {
 }
 
 function script:Get-DefenderList {
-    # A property's values as text: an empty array when there is no such property or it is null.
-    param([object] $Object, [string] $Name)
-    $value = Get-DefenderValue $Object $Name
+    # A document's value as a list of text: an empty list where there is none.
+    param([System.Collections.IDictionary] $Document, [string] $Name)
+    $value = $Document[$Name]
     if ($null -eq $value) { return , [string[]]@() }
     , [string[]]@($value)
+}
+
+function script:Test-DefenderJsonEngine {
+    # Can PowerShell's own reader be used? It is many times as fast as the one below, but makes a DateTime of whatever looks like one, and cannot
+    # make objects of keys that differ only in case or are empty: then it says so, and nothing is lost. Before 7.4 it forgot the keys' order.
+    if ($null -eq $script:JsonEngine) {
+        $script:JsonEngine = $false
+        $version = $PSVersionTable.PSVersion
+        if ($version.Major -gt 7 -or $version.Major -eq 7 -and $version.Minor -ge 4) {
+            try {
+                $engine = [System.Reflection.Assembly]::Load('Microsoft.PowerShell.Commands.Utility').GetType('Microsoft.PowerShell.Commands.JsonObject')
+                $fault = $null
+                if ($null -ne $engine -and $engine::ConvertFromJson('{"a":1}', $true, 1024, [ref] $fault)['a'] -eq 1) { $script:JsonEngine = $engine }
+            }
+            catch { $global:Error.RemoveAt(0) }
+        }
+    }
+    $script:JsonEngine -ne $false
+}
+
+function script:ConvertFrom-DefenderDocument {
+    # A document of the library as a dictionary: what is missing reads as $null.
+    param([string] $Text)
+    if ((Test-DefenderJsonEngine) -and $Text -cnotmatch $script:JsonAnyTime) {
+        $fault = $null
+        try { return $script:JsonEngine::ConvertFromJson($Text, $true, 1024, [ref] $fault) }
+        catch { $global:Error.RemoveAt(0) }
+    }
+    ConvertFrom-DefenderJson $Text -AsDictionary
+}
+
+function script:ConvertTo-DefenderObject {
+    # What ConvertFrom-DefenderDocument read as dictionaries, as objects with the names ConvertFrom-DefenderJson gives.
+    param([object] $Value)
+    if ($Value -is [System.Collections.Specialized.OrderedDictionary]) {
+        # ConvertFrom-DefenderJson made it: the names are right, and what it holds are objects.
+        if ($Value.Contains('PSTypeName')) { $Value = Rename-DefenderMember $Value 'PSTypeName' }
+        return [pscustomobject] $Value
+    }
+    if ($Value -is [System.Collections.IDictionary]) {
+        $members = [System.Collections.Specialized.OrderedDictionary]::new([System.StringComparer]::OrdinalIgnoreCase)
+        foreach ($member in $Value.GetEnumerator()) {
+            $name = $member.Key
+            if ($name.Length -eq 0 -or $members.Contains($name)) { $name = Get-DefenderFreeKey $members $name }
+            $held = $member.Value
+            $members[$name] = if ($held -is [System.Collections.IDictionary] -or $held -is [object[]]) { ConvertTo-DefenderObject $held } else { $held }
+        }
+        if ($members.Contains('PSTypeName')) { $members = Rename-DefenderMember $members 'PSTypeName' }
+        return [pscustomobject] $members
+    }
+    if ($Value -is [object[]]) {
+        $elements = [object[]]::new($Value.Length)
+        for ($index = 0; $index -lt $elements.Length; $index++) { $elements[$index] = ConvertTo-DefenderObject $Value[$index] }
+        return , $elements
+    }
+    $Value
+}
+
+function script:Test-DefenderJsonTime {
+    # Is it certain that PowerShell's own reader takes exactly those strings for times that ConvertFrom-DefenderJson -Times does? Every string that
+    # begins like a time must be a plain one in UTC, under a name for times, and no escape may hide another.
+    param([string] $Text)
+    if ($null -eq $script:JsonOtherTime) {
+        $day = '[0-9]{4}-[0-9]{2}-[0-9]{2}T'
+        $under = '(?<=(?:[tT]ime|"(?:first|last)(?:Activity|Seen))"[ \t\r\n]*:[ \t\r\n]*"' + $day + ')'
+        $clock = '(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,7})?Z"'
+        $plain = '(?:(?<="[12][0-9]{3}.{7})' + $clock + '|(?<="0001-01-01T)' + $clock + ')'
+        $script:JsonOtherTime = [regex]::new('"' + $day + '(?!' + $under + $plain + ')', [System.Text.RegularExpressions.RegexOptions]::CultureInvariant)
+        $script:JsonHidden = [regex]::new('\\u00(?:2[dDfF]|3[0-9]|54)|/Date\(', [System.Text.RegularExpressions.RegexOptions]::CultureInvariant)
+    }
+    -not $script:JsonOtherTime.IsMatch($Text) -and -not $script:JsonHidden.IsMatch($Text)
 }
 
 function script:ConvertFrom-DefenderJson {
     # One match takes a member or an element: its key, its value or the bracket it opens, and the brackets and comma that follow. The open
     # containers are on a stack of their own, so deep nesting costs memory and not call depth. With -Times, the members that hold times by
     # their name become DateTime (UTC) where their text is one. -Shapes completes the document's object (under '') and the objects in its lists
-    # (under the list's name): see Complete-DefenderObject.
-    param([string] $Text, [switch] $Times, [hashtable] $Shapes)
+    # (under the list's name): see Complete-DefenderMembers. -AsDictionary leaves the document and what it holds directly
+    # dictionaries.
+    param([string] $Text, [switch] $Times, [hashtable] $Shapes, [switch] $AsDictionary)
 
     if ($null -eq $script:JsonMember) {
         $string = '"((?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*)"'
@@ -108,12 +185,13 @@ function script:ConvertFrom-DefenderJson {
                 $key = $stack.Pop()
                 $current = $stack.Pop()
                 if (-not $inObject) { $value = $closed.ToArray() }
+                elseif ($AsDictionary -and $stack.Count -le 2) { $value = $closed }
                 else {
                     # A key of this name would become the object's type.
                     if ($closed.Contains('PSTypeName')) { $closed = Rename-DefenderMember $closed 'PSTypeName' }
                     if ($null -ne $Shapes -and ($stack.Count -eq 0 -or $stack.Count -eq 4)) {
                         $shape = $Shapes[$(if ($stack.Count -eq 0) { '' } else { [string] $stack.Peek() })]
-                        if ($null -ne $shape) { Complete-DefenderObject $closed $shape }
+                        if ($null -ne $shape) { Complete-DefenderMembers $closed $shape }
                     }
                     $value = [pscustomobject] $closed
                 }
@@ -139,7 +217,7 @@ function script:Get-DefenderFreeKey {
     param([System.Collections.Specialized.OrderedDictionary] $Members, [string] $Key)
     if ($Key -eq '') { $Key = '_' }
     if (-not $Members.Contains($Key)) { return $Key }
-    foreach ($held in $Members.Keys) { if ($held -ceq $Key) { return $Key } }
+    foreach ($held in $Members.get_Keys()) { if ($held -ceq $Key) { return $Key } }
     $number = 2
     while ($Members.Contains("${Key}_$number")) { $number++ }
     "${Key}_$number"
@@ -148,19 +226,34 @@ function script:Get-DefenderFreeKey {
 function script:Rename-DefenderMember {
     param([System.Collections.Specialized.OrderedDictionary] $Members, [string] $Name)
     $renamed = [System.Collections.Specialized.OrderedDictionary]::new([System.StringComparer]::OrdinalIgnoreCase)
-    foreach ($key in $Members.Keys) {
+    foreach ($key in $Members.get_Keys()) {
         if ($key -eq $Name) { $renamed[(Get-DefenderFreeKey $Members "${key}_")] = $Members[$key] }
         else { $renamed[$key] = $Members[$key] }
     }
     $renamed
 }
 
-function script:Complete-DefenderObject {
+function script:Complete-DefenderMembers {
     # Names the type of what becomes an object, adds the members that were left out ($null), and makes a missing or null list an empty one.
     param([System.Collections.Specialized.OrderedDictionary] $Object, [hashtable] $Shape)
     foreach ($name in $Shape.Members) { if (-not $Object.Contains($name)) { $Object[$name] = $null } }
     foreach ($name in $Shape.Lists) { if ($null -eq $Object[$name]) { $Object[$name] = [object[]]@() } }
     $Object['PSTypeName'] = $Shape.TypeName
+}
+
+function script:Complete-DefenderObject {
+    # The same for what is an object already.
+    param([object] $Object, [hashtable] $Shape)
+    $properties = $Object.PSObject.Properties
+    foreach ($name in $Shape.Members) {
+        if ($null -eq $properties[$name]) { $properties.Add([System.Management.Automation.PSNoteProperty]::new($name, $null)) }
+    }
+    foreach ($name in $Shape.Lists) {
+        $list = $properties[$name]
+        if ($null -eq $list) { $properties.Add([System.Management.Automation.PSNoteProperty]::new($name, [object[]]@())) }
+        elseif ($null -eq $list.Value) { $list.Value = [object[]]@() }
+    }
+    $Object.PSObject.TypeNames.Insert(0, $Shape.TypeName)
 }
 
 function script:ConvertTo-DefenderJson {

@@ -270,7 +270,7 @@ function script:Initialize-DefenderClient {
     $script:Client = $client
     $script:ClientTarget = [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR')
     # What was meant for the emulator must never go to Microsoft, whatever became of the environment variable on the way.
-    if ($script:ClientTarget -and -not (Get-DefenderValue (Get-DefenderClientDescription) 'emulator')) {
+    if ($script:ClientTarget -and -not (Get-DefenderClientDescription)['emulator']) {
         Close-DefenderNative
         $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message 'DEFENDER_XDR_EMULATOR is set, but the native library did not see it' `
             -Hint 'Set the variable before PowerShell starts.'
@@ -281,8 +281,8 @@ function script:Get-DefenderClientDescription {
     $buffer = [System.IntPtr]::Zero
     $detail = [System.IntPtr]::Zero
     $status = $script:Native::dxdr_client_describe($script:Client, [ref] $buffer, [ref] $detail)
-    if ($status -ne 0) { $null = Read-DefenderBuffer $detail; return }
-    ConvertFrom-DefenderJson (Read-DefenderBuffer $buffer)
+    if ($status -ne 0) { $null = Read-DefenderBuffer $detail; return @{} }
+    ConvertFrom-DefenderDocument (Read-DefenderBuffer $buffer)
 }
 
 function script:Close-DefenderNative {
@@ -396,8 +396,8 @@ function script:Get-DefenderRequestDescription {
     $buffer = [System.IntPtr]::Zero
     $detail = [System.IntPtr]::Zero
     $status = $script:Native::dxdr_request_describe($Request, [ref] $buffer, [ref] $detail)
-    if ($status -ne 0) { $null = Read-DefenderBuffer $detail; return }
-    ConvertFrom-DefenderJson (Read-DefenderBuffer $buffer)
+    if ($status -ne 0) { $null = Read-DefenderBuffer $detail; return @{} }
+    ConvertFrom-DefenderDocument (Read-DefenderBuffer $buffer)
 }
 
 function script:Add-DefenderRequest {
@@ -453,7 +453,7 @@ function script:Read-DefenderToken {
     $buffer = [System.IntPtr]::Zero
     $detail = [System.IntPtr]::Zero
     $status = $script:Native::dxdr_token_describe($Token, [ref] $buffer, [ref] $detail)
-    $about = if ($status -eq 0) { ConvertFrom-DefenderJson (Read-DefenderBuffer $buffer) } else { $null = Read-DefenderBuffer $detail }
+    $about = if ($status -eq 0) { ConvertFrom-DefenderDocument (Read-DefenderBuffer $buffer) } else { $null = Read-DefenderBuffer $detail }
     $seconds = [long] 0
     $null = $script:Native::dxdr_token_expires_on($Token, [ref] $seconds)
     $read = @{ Value = $Value; About = ConvertTo-DefenderTokenAbout $about $idToken $seconds }
@@ -463,13 +463,13 @@ function script:Read-DefenderToken {
 }
 
 function script:Read-DefenderClaims {
-    # The library's reading of a token, parsed.
+    # The text of the library's reading of a token.
     param([byte[]] $Token, [hashtable] $Failure)
     $buffer = [System.IntPtr]::Zero
     $detail = [System.IntPtr]::Zero
     $status = $script:Native::dxdr_decode_claims($Token, [System.UIntPtr]::new([uint64] $Token.Length), [ref] $buffer, [ref] $detail)
     if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail }
-    else { ConvertFrom-DefenderJson (Read-DefenderBuffer $buffer) }
+    else { Read-DefenderBuffer $buffer }
 }
 
 # ---- the connection ------------------------------------------------------------------------------------------------------------------

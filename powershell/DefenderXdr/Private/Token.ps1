@@ -16,35 +16,37 @@ $script:UserInfoToString = [psscriptmethod]::new('ToString', { [string] $this.Di
 
 function script:ConvertTo-DefenderTokenAbout {
     # What is known of a token besides its text, ready for New-DefenderTokenObject.
-    param([object] $Description, [string] $IdToken, [long] $ExpiresOn)
-    $user = Get-DefenderValue $Description 'user'
-    $passwordExpires = Get-DefenderValue $user 'password_expires_on'
+    param([System.Collections.IDictionary] $Description, [string] $IdToken, [object] $ExpiresOn)
+    if ($null -eq $Description) { $Description = @{} }
+    $user = $Description['user']
+    if ($null -eq $user) { $user = @{} }
+    $passwordExpires = $user['password_expires_on']
     $passwordUrl = $null
-    $null = [uri]::TryCreate([string](Get-DefenderValue $user 'password_change_url'), [System.UriKind]::Absolute, [ref] $passwordUrl)
-    $type = Get-DefenderValue $Description 'token_type'
+    if ($user['password_change_url']) { $null = [uri]::TryCreate($user['password_change_url'], [System.UriKind]::Absolute, [ref] $passwordUrl) }
+    $type = $Description['token_type']
     $about = @{
         TokenType     = if ($type) { $type } else { 'Bearer' }
         ExpiresOn     = [System.DateTimeOffset]::FromUnixTimeSeconds($ExpiresOn)
-        TenantId      = Get-DefenderValue $Description 'tenant_id'
+        TenantId      = $Description['tenant_id']
         IdToken       = if ($IdToken) { $IdToken } else { $null }
-        Authority     = Get-DefenderValue $Description 'authority'
-        ClientId      = Get-DefenderValue $Description 'client_id'
-        Resource      = Get-DefenderValue $Description 'resource'
+        Authority     = $Description['authority']
+        ClientId      = $Description['client_id']
+        Resource      = $Description['resource']
         Scopes        = Get-DefenderList $Description 'scopes'
         MissingScopes = Get-DefenderList $Description 'missing_scopes'
-        Grant         = Get-DefenderValue $Description 'grant'
-        Source        = Get-DefenderValue $Description 'source'
-        CorrelationId = Get-DefenderValue $Description 'correlation_id'
-        Account       = Get-DefenderValue $user 'username'
+        Grant         = $Description['grant']
+        Source        = $Description['source']
+        CorrelationId = $Description['correlation_id']
+        Account       = $user['username']
         UserInfo      = [pscustomobject]@{
             PSTypeName        = 'DefenderXdr.UserInfo'
-            UniqueId          = Get-DefenderValue $user 'unique_id'
-            DisplayableId     = Get-DefenderValue $user 'displayable_id'
-            GivenName         = Get-DefenderValue $user 'given_name'
-            FamilyName        = Get-DefenderValue $user 'family_name'
+            UniqueId          = $user['unique_id']
+            DisplayableId     = $user['displayable_id']
+            GivenName         = $user['given_name']
+            FamilyName        = $user['family_name']
             PasswordExpiresOn = if ($null -ne $passwordExpires) { [System.DateTimeOffset]::FromUnixTimeSeconds($passwordExpires) } else { $null }
             PasswordChangeUrl = $passwordUrl
-            IdentityProvider  = Get-DefenderValue $user 'identity_provider'
+            IdentityProvider  = $user['identity_provider']
         }
     }
     $about.UserInfo.PSObject.Methods.Add($script:UserInfoToString)
@@ -117,37 +119,39 @@ function script:Get-DefenderTokenText {
 }
 
 function script:ConvertTo-DefenderTokenClaims {
-    param([object] $Reading)
-    $summary = Get-DefenderValue $Reading 'summary'
-    $signature = Get-DefenderValue $Reading 'signature'
+    # The text is the library's reading of a token.
+    param([string] $Text)
+    $reading = ConvertFrom-DefenderDocument $Text
+    $summary = $reading['summary']
+    $signature = $reading['signature']
     [pscustomobject]@{
         PSTypeName            = 'DefenderXdr.TokenClaims'
-        Kind                  = Get-DefenderValue $Reading 'kind'
-        State                 = Get-DefenderValue $summary 'state'
-        User                  = Get-DefenderValue $summary 'user'
-        Name                  = Get-DefenderValue $summary 'name'
-        ObjectId              = Get-DefenderValue $summary 'object_id'
-        AppId                 = Get-DefenderValue $summary 'app_id'
-        AppName               = Get-DefenderValue $summary 'app_name'
-        TenantId              = Get-DefenderValue $summary 'tenant_id'
-        Issuer                = Get-DefenderValue $summary 'issuer'
-        Audience              = Get-DefenderList $summary 'audience'
-        Service               = Get-DefenderValue $summary 'service'
-        PermissionKind        = Get-DefenderValue $summary 'permission_kind'
-        Permissions           = Get-DefenderList $summary 'permissions'
-        IssuedAt              = ConvertFrom-DefenderSeconds (Get-DefenderValue $summary 'issued_at')
-        NotBefore             = ConvertFrom-DefenderSeconds (Get-DefenderValue $summary 'not_before')
-        ExpiresOn             = ConvertFrom-DefenderSeconds (Get-DefenderValue $summary 'expires_at')
-        AuthenticationMethods = Get-DefenderList $summary 'authentication_methods'
-        AppAuthentication     = Get-DefenderValue $summary 'app_authentication'
-        Mfa                   = Get-DefenderValue $summary 'mfa'
-        ContinuousAccess      = Get-DefenderValue $summary 'continuous_access_evaluation'
-        Version               = Get-DefenderValue $summary 'version'
-        SignaturePresent      = Get-DefenderValue $signature 'present'
-        SignatureVerified     = Get-DefenderValue $signature 'verified'
-        Notes                 = Get-DefenderList $Reading 'notes'
-        Header                = Get-DefenderValue $Reading 'header'
-        Claims                = Get-DefenderValue $Reading 'claims'
+        Kind                  = $reading['kind']
+        State                 = $summary['state']
+        User                  = $summary['user']
+        Name                  = $summary['name']
+        ObjectId              = $summary['object_id']
+        AppId                 = $summary['app_id']
+        AppName               = $summary['app_name']
+        TenantId              = $summary['tenant_id']
+        Issuer                = $summary['issuer']
+        Audience              = [string[]] $summary['audience']
+        Service               = $summary['service']
+        PermissionKind        = $summary['permission_kind']
+        Permissions           = [string[]] $summary['permissions']
+        IssuedAt              = ConvertFrom-DefenderSeconds $summary['issued_at']
+        NotBefore             = ConvertFrom-DefenderSeconds $summary['not_before']
+        ExpiresOn             = ConvertFrom-DefenderSeconds $summary['expires_at']
+        AuthenticationMethods = [string[]] $summary['authentication_methods']
+        AppAuthentication     = $summary['app_authentication']
+        Mfa                   = $summary['mfa']
+        ContinuousAccess      = $summary['continuous_access_evaluation']
+        Version               = $summary['version']
+        SignaturePresent      = $signature['present']
+        SignatureVerified     = $signature['verified']
+        Notes                 = [string[]] $reading['notes']
+        Header                = ConvertTo-DefenderObject $reading['header']
+        Claims                = ConvertTo-DefenderObject $reading['claims']
     }
 }
 
