@@ -53,7 +53,7 @@ fn the_powershell_blocks_run() {
     let blocks = blocks("powershell");
     let expected = [
         &["adele@fabrikam.example", "3000000417"][..],
-        &["adele@fabrikam.example", "Multi-stage incident", "Count"],
+        &["adele@fabrikam.example", "Multi-stage incident", "AdminConsentUri"],
         &["51a6db97-19f4-4f4c-9cfc-880283b334a2 until"],
     ];
     assert_eq!(blocks.len(), expected.len());
