@@ -226,7 +226,7 @@ async fn by_loopback(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host, 
             }
         }
         let code = judged?;
-        listener.finish();
+        listener.finish().await;
         return Ok(outcome(code, attempt, redirect_uri));
     }
 }

@@ -123,11 +123,12 @@ impl Listener {
             .ok_or_else(|| Error::new(Code::PortInUse, "the loopback listener was closed"))
     }
 
-    /// Closes the port. Pages on their way to the browser are still sent.
-    pub fn finish(mut self) {
+    /// Closes the port; once this returns it is free. Pages on their way to the browser are still sent.
+    pub async fn finish(mut self) {
         self.arrivals.close();
-        for task in &self.tasks {
+        for task in std::mem::take(&mut self.tasks) {
             task.abort();
+            let _ = task.await;
         }
     }
 }
@@ -223,6 +224,15 @@ struct Connection {
     heard: Arc<AtomicBool>,
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Who has sent a request still gets the answer.
+        if !self.heard.load(Ordering::Relaxed) {
+            self.task.abort();
+        }
+    }
+}
+
 async fn accept_loop(listener: TcpListener, site: Arc<Site>, sender: mpsc::Sender<Arrival>) {
     let mut connections: VecDeque<Connection> = VecDeque::new();
     loop {
@@ -235,11 +245,7 @@ async fn accept_loop(listener: TcpListener, site: Arc<Site>, sender: mpsc::Sende
         if connections.len() >= CONNECTIONS {
             // The oldest that says nothing makes room: idle connections must not keep the browser out.
             match connections.iter().position(|connection| !connection.heard.load(Ordering::Relaxed)) {
-                Some(at) => {
-                    if let Some(idle) = connections.remove(at) {
-                        idle.task.abort();
-                    }
-                }
+                Some(at) => drop(connections.remove(at)),
                 None => continue,
             }
         }

@@ -53,7 +53,7 @@ function Get-Shape {
 }
 
 Describe 'incident objects of PowerShell''s own JSON reader' {
-    $engine = & $inModule { Test-DefenderJsonEngine }
+    $engine = & $inModule { Initialize-DefenderJsonEngine; [bool] $script:JsonEngine }
     if (-not $engine) { return }
     $read = { param($Text) & $inModule { param($t) ConvertTo-DefenderIncident $t } $Text }
     $slow = { param($Text) & $inModule { param($t) $kept = $script:JsonEngine; $script:JsonEngine = $false; try { ConvertTo-DefenderIncident $t } finally { $script:JsonEngine = $kept } } $Text }
