@@ -19,7 +19,8 @@ $script:IncidentShapes = @{
 
 function script:ConvertTo-DefenderIncident {
     param([string] $Text)
-    if ((Test-DefenderJsonEngine) -and $Text.IndexOf('PSTypeName', [System.StringComparison]::OrdinalIgnoreCase) -lt 0 -and (Test-DefenderJsonTime $Text)) {
+    if ($null -eq $script:JsonEngine) { Initialize-DefenderJsonEngine }
+    if ($script:JsonEngine -and (Test-DefenderJsonTime $Text)) {
         $incident = $null
         $fault = $null
         try { $incident = $script:JsonEngine::ConvertFromJson($Text, $false, 1024, [ref] $fault) }
@@ -27,8 +28,9 @@ function script:ConvertTo-DefenderIncident {
         if ($incident -is [System.Management.Automation.PSCustomObject]) {
             Complete-DefenderObject $incident $script:IncidentShapes['']
             if ($incident.alerts -is [object[]]) {
+                $shape = $script:IncidentShapes['alerts']
                 foreach ($alert in $incident.alerts) {
-                    if ($alert -is [System.Management.Automation.PSCustomObject]) { Complete-DefenderObject $alert $script:IncidentShapes['alerts'] }
+                    if ($alert -is [System.Management.Automation.PSCustomObject]) { Complete-DefenderObject $alert $shape }
                 }
             }
             return $incident

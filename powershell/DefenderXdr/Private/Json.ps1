@@ -5,8 +5,8 @@
 $script:JsonMember = $null      # the pattern of one member; made on first need
 $script:JsonTimeName = $null
 $script:JsonEngine = $null      # what is behind PowerShell's ConvertFrom-Json, or $false where it cannot be used
-# What could be the beginning of a string that PowerShell's own reader makes a DateTime of.
-$script:JsonAnyTime = '"[0-9]{4}-[0-9]{2}-[0-9]{2}T|\\u00(?:2[dDfF]|3[0-9]|54)|/Date\('
+# What that would change: the beginnings of strings that it makes a DateTime of, and a key that PowerShell gives a meaning to.
+$script:JsonChanged = '"[0-9]{4}-[0-9]{2}-[0-9]{2}T|\\u00(?:2[dDfF]|3[0-9]|54)|/Date\(|(?i:pstypename)'
 $script:JsonOtherTime = $null   # what Test-DefenderJsonTime looks for
 $script:JsonHidden = $null
 # ISO 8601 with up to seven digits of a second; no zone means UTC.
@@ -28,60 +28,29 @@ function script:Get-DefenderList {
     , [string[]]@($value)
 }
 
-function script:Test-DefenderJsonEngine {
+function script:Initialize-DefenderJsonEngine {
     # Can PowerShell's own reader be used? It is many times as fast as the one below, but makes a DateTime of whatever looks like one, and cannot
-    # make objects of keys that differ only in case or are empty: then it says so, and nothing is lost. Before 7.4 it forgot the keys' order.
-    if ($null -eq $script:JsonEngine) {
-        $script:JsonEngine = $false
-        $version = $PSVersionTable.PSVersion
-        if ($version.Major -gt 7 -or $version.Major -eq 7 -and $version.Minor -ge 4) {
-            try {
-                $engine = [System.Reflection.Assembly]::Load('Microsoft.PowerShell.Commands.Utility').GetType('Microsoft.PowerShell.Commands.JsonObject')
-                $fault = $null
-                if ($null -ne $engine -and $engine::ConvertFromJson('{"a":1}', $true, 1024, [ref] $fault)['a'] -eq 1) { $script:JsonEngine = $engine }
-            }
-            catch { $global:Error.RemoveAt(0) }
-        }
+    # make objects of keys that differ only in case or are empty: then it gives nothing. Before 7.4 it forgot the order of keys.
+    $script:JsonEngine = $false
+    $version = $PSVersionTable.PSVersion
+    if ($version.Major -lt 7 -or $version.Major -eq 7 -and $version.Minor -lt 4) { return }
+    try {
+        $engine = [System.Reflection.Assembly]::Load('Microsoft.PowerShell.Commands.Utility').GetType('Microsoft.PowerShell.Commands.JsonObject')
+        $fault = $null
+        if ($null -ne $engine -and $engine::ConvertFromJson('{"a":1}', $true, 1024, [ref] $fault)['a'] -eq 1) { $script:JsonEngine = $engine }
     }
-    $script:JsonEngine -ne $false
+    catch { $global:Error.RemoveAt(0) }
 }
 
 function script:ConvertFrom-DefenderDocument {
     # A document of the library as a dictionary: what is missing reads as $null.
     param([string] $Text)
-    if ((Test-DefenderJsonEngine) -and $Text -cnotmatch $script:JsonAnyTime) {
+    if ($null -eq $script:JsonEngine) { Initialize-DefenderJsonEngine }
+    if ($script:JsonEngine -and $Text -cnotmatch $script:JsonChanged) {
         $fault = $null
-        try { return $script:JsonEngine::ConvertFromJson($Text, $true, 1024, [ref] $fault) }
-        catch { $global:Error.RemoveAt(0) }
+        return $script:JsonEngine::ConvertFromJson($Text, $true, 1024, [ref] $fault)
     }
     ConvertFrom-DefenderJson $Text -AsDictionary
-}
-
-function script:ConvertTo-DefenderObject {
-    # What ConvertFrom-DefenderDocument read as dictionaries, as objects with the names ConvertFrom-DefenderJson gives.
-    param([object] $Value)
-    if ($Value -is [System.Collections.Specialized.OrderedDictionary]) {
-        # ConvertFrom-DefenderJson made it: the names are right, and what it holds are objects.
-        if ($Value.Contains('PSTypeName')) { $Value = Rename-DefenderMember $Value 'PSTypeName' }
-        return [pscustomobject] $Value
-    }
-    if ($Value -is [System.Collections.IDictionary]) {
-        $members = [System.Collections.Specialized.OrderedDictionary]::new([System.StringComparer]::OrdinalIgnoreCase)
-        foreach ($member in $Value.GetEnumerator()) {
-            $name = $member.Key
-            if ($name.Length -eq 0 -or $members.Contains($name)) { $name = Get-DefenderFreeKey $members $name }
-            $held = $member.Value
-            $members[$name] = if ($held -is [System.Collections.IDictionary] -or $held -is [object[]]) { ConvertTo-DefenderObject $held } else { $held }
-        }
-        if ($members.Contains('PSTypeName')) { $members = Rename-DefenderMember $members 'PSTypeName' }
-        return [pscustomobject] $members
-    }
-    if ($Value -is [object[]]) {
-        $elements = [object[]]::new($Value.Length)
-        for ($index = 0; $index -lt $elements.Length; $index++) { $elements[$index] = ConvertTo-DefenderObject $Value[$index] }
-        return , $elements
-    }
-    $Value
 }
 
 function script:Test-DefenderJsonTime {
@@ -94,7 +63,7 @@ function script:Test-DefenderJsonTime {
         $clock = '(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,7})?Z"'
         $plain = '(?:(?<="[12][0-9]{3}.{7})' + $clock + '|(?<="0001-01-01T)' + $clock + ')'
         $script:JsonOtherTime = [regex]::new('"' + $day + '(?!' + $under + $plain + ')', [System.Text.RegularExpressions.RegexOptions]::CultureInvariant)
-        $script:JsonHidden = [regex]::new('\\u00(?:2[dDfF]|3[0-9]|54)|/Date\(', [System.Text.RegularExpressions.RegexOptions]::CultureInvariant)
+        $script:JsonHidden = [regex]::new('\\u00(?:2[dDfF]|3[0-9]|54)|/Date\(|(?i:pstypename)', [System.Text.RegularExpressions.RegexOptions]::CultureInvariant)
     }
     -not $script:JsonOtherTime.IsMatch($Text) -and -not $script:JsonHidden.IsMatch($Text)
 }

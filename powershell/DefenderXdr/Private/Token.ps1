@@ -119,45 +119,51 @@ function script:Get-DefenderTokenText {
 }
 
 function script:ConvertTo-DefenderTokenClaims {
-    # The text is the library's reading of a token.
+    # The text is the library's reading of a token, which has every key it has ever had.
     param([string] $Text)
-    $reading = ConvertFrom-DefenderDocument $Text
-    $summary = $reading['summary']
-    $signature = $reading['signature']
+    $reading = $null
+    if ($null -eq $script:JsonEngine) { Initialize-DefenderJsonEngine }
+    if ($script:JsonEngine -and $Text -cnotmatch $script:JsonChanged) {
+        $fault = $null
+        $reading = $script:JsonEngine::ConvertFromJson($Text, $false, 1024, [ref] $fault)
+    }
+    if ($null -eq $reading) { $reading = ConvertFrom-DefenderJson $Text }
+    $summary = $reading.summary
+    $signature = $reading.signature
+    # Unix seconds as DateTimeOffset; nothing for a number no date can hold.
+    $times = $summary.issued_at, $summary.not_before, $summary.expires_at
+    for ($index = 0; $index -lt 3; $index++) {
+        $seconds = $times[$index]
+        $times[$index] = $null
+        if ($seconds -is [long] -and $seconds -ge -62135596800 -and $seconds -le 253402300799) { $times[$index] = [System.DateTimeOffset]::FromUnixTimeSeconds($seconds) }
+    }
     [pscustomobject]@{
         PSTypeName            = 'DefenderXdr.TokenClaims'
-        Kind                  = $reading['kind']
-        State                 = $summary['state']
-        User                  = $summary['user']
-        Name                  = $summary['name']
-        ObjectId              = $summary['object_id']
-        AppId                 = $summary['app_id']
-        AppName               = $summary['app_name']
-        TenantId              = $summary['tenant_id']
-        Issuer                = $summary['issuer']
-        Audience              = [string[]] $summary['audience']
-        Service               = $summary['service']
-        PermissionKind        = $summary['permission_kind']
-        Permissions           = [string[]] $summary['permissions']
-        IssuedAt              = ConvertFrom-DefenderSeconds $summary['issued_at']
-        NotBefore             = ConvertFrom-DefenderSeconds $summary['not_before']
-        ExpiresOn             = ConvertFrom-DefenderSeconds $summary['expires_at']
-        AuthenticationMethods = [string[]] $summary['authentication_methods']
-        AppAuthentication     = $summary['app_authentication']
-        Mfa                   = $summary['mfa']
-        ContinuousAccess      = $summary['continuous_access_evaluation']
-        Version               = $summary['version']
-        SignaturePresent      = $signature['present']
-        SignatureVerified     = $signature['verified']
-        Notes                 = [string[]] $reading['notes']
-        Header                = ConvertTo-DefenderObject $reading['header']
-        Claims                = ConvertTo-DefenderObject $reading['claims']
+        Kind                  = $reading.kind
+        State                 = $summary.state
+        User                  = $summary.user
+        Name                  = $summary.name
+        ObjectId              = $summary.object_id
+        AppId                 = $summary.app_id
+        AppName               = $summary.app_name
+        TenantId              = $summary.tenant_id
+        Issuer                = $summary.issuer
+        Audience              = [string[]] $summary.audience
+        Service               = $summary.service
+        PermissionKind        = $summary.permission_kind
+        Permissions           = [string[]] $summary.permissions
+        IssuedAt              = $times[0]
+        NotBefore             = $times[1]
+        ExpiresOn             = $times[2]
+        AuthenticationMethods = [string[]] $summary.authentication_methods
+        AppAuthentication     = $summary.app_authentication
+        Mfa                   = $summary.mfa
+        ContinuousAccess      = $summary.continuous_access_evaluation
+        Version               = $summary.version
+        SignaturePresent      = $signature.present
+        SignatureVerified     = $signature.verified
+        Notes                 = [string[]] $reading.notes
+        Header                = $reading.header
+        Claims                = $reading.claims
     }
-}
-
-function script:ConvertFrom-DefenderSeconds {
-    # Unix seconds as DateTimeOffset; nothing for a number no date can hold.
-    param([object] $Seconds)
-    if ($Seconds -isnot [long] -or $Seconds -lt -62135596800 -or $Seconds -gt 253402300799) { return }
-    [System.DateTimeOffset]::FromUnixTimeSeconds($Seconds)
 }
