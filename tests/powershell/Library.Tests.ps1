@@ -118,8 +118,8 @@ Describe 'library' {
         Assert-Equal $said.FullyQualifiedErrorId 'DefenderXdr.ABI_VERSION'
         Assert-Match "$said" 'ABI 2\.0'
     }
-    It 'cannot be called in constrained language mode: the import names the reason and the way out' {
-        $text = "`$ExecutionContext.SessionState.LanguageMode = 'ConstrainedLanguage'; try { Import-Module '$ModulePath' -ErrorAction Stop } catch { `"`$(`$_.FullyQualifiedErrorId)|`$(`$_.CategoryInfo.Category)|`$_|`$(`$_.ErrorDetails.RecommendedAction)`" }"
+    It 'cannot be called in constrained language mode: the first command names the reason and the way out' {
+        $text = "`$ExecutionContext.SessionState.LanguageMode = 'ConstrainedLanguage'; Import-Module '$ModulePath' -ErrorAction Stop; try { Get-ADALToken -Resource https://api.security.microsoft.com -ClientId 22869222-3c51-4d11-ad15-99b70e71c548 -ErrorAction Stop } catch { `"`$(`$_.FullyQualifiedErrorId)|`$(`$_.CategoryInfo.Category)|`$_|`$(`$_.ErrorDetails.RecommendedAction)`" }"
         $result = Invoke-Process $PowerShellProgram @('-NoProfile', '-EncodedCommand', [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($text)))
         Assert-Match $result.Out '^DefenderXdr\.CONSTRAINED_LANGUAGE.*\|PermissionDenied\|.*ConstrainedLanguage mode.*\|.*administrator'
     }

@@ -21,6 +21,10 @@ Describe 'manifest' {
         $there = @($sources | ForEach-Object { $_.FullName.Substring($ModulePath.Length + 1).Replace('\', '/') } | Where-Object { $_ -notlike 'lib/*' } | Sort-Object)
         Assert-Equal $listed $there
     }
+    It 'reads every public file' {
+        $read = @([IO.File]::ReadAllLines([IO.Path]::Combine($ModulePath, 'DefenderXdr.psm1')) | Where-Object { $_ -match '^    \. \$PSScriptRoot/Public/(?<name>[\w-]+)\.ps1$' } | ForEach-Object { $Matches['name'] } | Sort-Object)
+        Assert-Equal $read ($Public | Sort-Object)
+    }
     It 'has the version of the Rust package and of the module file' {
         $cargo = [IO.File]::ReadAllText([IO.Path]::Combine($RepositoryRoot, 'Cargo.toml'))
         Assert-True ($cargo -match '(?m)^version = "(?<version>[0-9.]+)"') 'Cargo.toml has no version'
@@ -126,13 +130,13 @@ Describe 'help' {
 Describe 'import' {
     It 'keeps prepared requests apart that differ in case only, as redirect URIs and resources do' {
         $module = Import-Module $ModulePath -Force -PassThru
-        Assert-Equal (& $module { $script:Requests['a'] = 1; $script:Requests.Contains('A'); $script:Requests.Clear() }) $false
+        Assert-Equal (& $module { Import-DefenderPrivate; $script:Requests['a'] = 1; $script:Requests.Contains('A'); $script:Requests.Clear() }) $false
     }
     It 'loads no library and makes no client' {
         $shell = New-TestShell
         try {
-            $state = $shell.AddScript('& (Get-Module DefenderXdr) { ($null -eq $script:Native); ($script:Client -eq [IntPtr]::Zero) }').Invoke()
-            Assert-Equal $state 'True', 'True'
+            $state = $shell.AddScript('& (Get-Module DefenderXdr) { ($null -eq $script:Native); $script:Loaded }').Invoke()
+            Assert-Equal $state 'True', 'False'
         }
         finally { $shell.Dispose() }
     }
@@ -157,11 +161,12 @@ Describe 'import' {
     It 'fails when a public file is broken, and a command fails when a private one is' {
         $folder = [IO.Path]::Combine([IO.Path]::GetTempPath(), 'dxdr-test-' + [guid]::NewGuid().ToString('N'))
         try {
-            foreach ($broken in 'Public', 'Private') {
-                $copy = [IO.Path]::Combine($folder, $broken, 'DefenderXdr')
+            foreach ($broken in 'Public/Get-DefenderContext.ps1', 'Private/A.ps1') {
+                $room = [IO.Path]::GetDirectoryName($broken)
+                $copy = [IO.Path]::Combine($folder, $room, 'DefenderXdr')
                 $null = [IO.Directory]::CreateDirectory([IO.Path]::GetDirectoryName($copy))
                 Copy-Item -LiteralPath $ModulePath -Destination $copy -Recurse
-                [IO.File]::WriteAllText([IO.Path]::Combine($copy, $broken, 'A.ps1'), "function A {")
+                [IO.File]::WriteAllText([IO.Path]::Combine($copy, $broken), "function A {")
             }
             $text = "try { Import-Module '$([IO.Path]::Combine($folder, 'Public', 'DefenderXdr'))'; 'imported' } catch { 'refused' }; `$null -eq (Get-Module DefenderXdr)"
             $result = Invoke-Process $PowerShellProgram @('-NoProfile', '-EncodedCommand', [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($text)))
