@@ -1,5 +1,7 @@
 //! A text that must never be seen: wiped when dropped, and shown as `[redacted]` by `Debug`.
 
+use std::collections::BTreeMap;
+
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
@@ -45,6 +47,27 @@ impl Secret {
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("[redacted]")
+    }
+}
+
+/// Secrets by name, of one request.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets(BTreeMap<&'static str, Secret>);
+
+impl Secrets {
+    /// The secret of that name.
+    pub fn get(&self, name: &str) -> Option<&Secret> {
+        self.0.get(name)
+    }
+
+    /// Puts a secret in the place of one before it.
+    pub fn set(&mut self, name: &'static str, secret: Secret) {
+        self.0.insert(name, secret);
+    }
+
+    /// Names and secrets, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Secret)> {
+        self.0.iter().map(|(name, secret)| (*name, secret))
     }
 }
 

@@ -11,10 +11,12 @@ use zeroize::Zeroizing;
 
 use super::answer::{self, Answer};
 use super::authority::Dialect;
+use super::credential::Proof;
 use super::interaction::{Host, Question, Reply};
 use super::{Env, SignIn, Target, aadsts, browser};
 use crate::clock::{BoxFuture, Random};
 use crate::error::{Code, Error, Result};
+use crate::secret::Secret;
 use crate::transport::loopback::{Arrival, Listener, is_loopback_redirect};
 use crate::transport::{Call, Retry};
 
@@ -45,9 +47,23 @@ const RESERVED: &[&str] = &[
 /// What an interaction brought: all that the token endpoint has to be asked with.
 pub struct Outcome {
     code: Zeroizing<String>,
-    verifier: PkceCodeVerifier,
+    /// Absent where the caller brought the code and the sign-in had none.
+    verifier: Option<PkceCodeVerifier>,
     redirect_uri: String,
-    nonce: String,
+    /// Absent where the caller brought the code.
+    nonce: Option<String>,
+}
+
+impl Outcome {
+    /// A code from the caller's own sign-in.
+    pub fn given(sign_in: &SignIn, code: &Secret, verifier: Option<&Secret>) -> Outcome {
+        Outcome {
+            code: Zeroizing::new(code.expose().to_owned()),
+            verifier: verifier.map(|verifier| PkceCodeVerifier::new(verifier.expose().to_owned())),
+            redirect_uri: sign_in.redirect_uri.clone().unwrap_or_default(),
+            nonce: None,
+        }
+    }
 }
 
 /// One attempt: its own state, nonce and verifier.
@@ -271,9 +287,9 @@ async fn by_paste(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host, att
 fn outcome(code: Zeroizing<String>, attempt: Attempt, redirect_uri: String) -> Outcome {
     Outcome {
         code,
-        verifier: attempt.verifier,
+        verifier: Some(attempt.verifier),
         redirect_uri,
-        nonce: attempt.nonce,
+        nonce: Some(attempt.nonce),
     }
 }
 
@@ -363,16 +379,19 @@ fn judge(sign_in: &SignIn, attempt: &Attempt, answer: &dyn Lookup) -> Result<Zer
 }
 
 /// Redeems the code. Never repeated: a code works once (RFC 6749 section 4.1.2).
-pub async fn redeem(env: &Env, call: &Call, sign_in: &SignIn, outcome: &Outcome) -> Result<Answer> {
+pub async fn redeem(env: &Env, call: &Call, sign_in: &SignIn, outcome: &Outcome, proof: &Proof) -> Result<Answer> {
     let scope;
     let mut form: Vec<(&str, &str)> = vec![
         ("grant_type", "authorization_code"),
         ("client_id", &sign_in.client_id),
         ("code", &outcome.code),
         ("redirect_uri", &outcome.redirect_uri),
-        ("code_verifier", outcome.verifier.secret()),
         ("client_info", "1"),
     ];
+    if let Some(verifier) = &outcome.verifier {
+        form.push(("code_verifier", verifier.secret()));
+    }
+    form.extend(proof.iter().map(|(name, value)| (*name, value.as_str())));
     match &sign_in.target {
         Target::Resource(resource) => form.push(("resource", resource)),
         Target::Scopes(scopes) => {
@@ -384,7 +403,9 @@ pub async fn redeem(env: &Env, call: &Call, sign_in: &SignIn, outcome: &Outcome)
         form.push(("claims", claims));
     }
     let answer = answer::ask(env, call, sign_in, &form, Retry::Never).await?;
-    check_nonce(sign_in, &answer, &outcome.nonce)?;
+    if let Some(nonce) = &outcome.nonce {
+        check_nonce(sign_in, &answer, nonce)?;
+    }
     Ok(answer)
 }
 

@@ -1,18 +1,16 @@
-//! The app signs in by itself (RFC 6749 section 4.4), with a client secret.
+//! The app signs in by itself (RFC 6749 section 4.4), with whatever credential it has.
 
 use super::answer::{self, Answer};
-use super::{Credential, Env, SignIn, Target, aadsts};
+use super::credential::Proof;
+use super::{Env, SignIn, Target, aadsts};
 use crate::error::{Error, Result};
 use crate::transport::{Call, Retry};
 
 /// Asks for a token for the app itself.
-pub async fn client_credentials(env: &Env, call: &Call, sign_in: &SignIn, credential: &Credential) -> Result<Answer> {
+pub async fn client_credentials(env: &Env, call: &Call, sign_in: &SignIn, proof: &Proof) -> Result<Answer> {
     let scope;
-    let mut form: Vec<(&str, &str)> = vec![
-        ("grant_type", "client_credentials"),
-        ("client_id", &sign_in.client_id),
-        ("client_secret", credential.secret.expose()),
-    ];
+    let mut form: Vec<(&str, &str)> = vec![("grant_type", "client_credentials"), ("client_id", &sign_in.client_id)];
+    form.extend(proof.iter().map(|(name, value)| (*name, value.as_str())));
     match &sign_in.target {
         Target::Resource(resource) => form.push(("resource", resource)),
         Target::Scopes(scopes) => {

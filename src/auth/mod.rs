@@ -9,74 +9,150 @@ mod authorization_code;
 mod browser;
 pub mod cache;
 mod client_credentials;
+pub mod credential;
+mod developer_tools;
+mod device_code;
 mod flight;
 pub mod interaction;
+mod managed_identity;
+mod on_behalf_of;
+mod password;
 mod refresh_token;
 pub mod token;
 
 use std::sync::Arc;
 
-use crate::error::{Code, Error, Result};
-use crate::secret::Secret;
+use crate::error::{Error, Result};
 use crate::transport::Transport;
 use authority::{Authority, Dialect};
+use credential::CredentialDocument;
 
 pub use answer::Answer;
 pub use authorization_code::{Outcome, parse_extra_query, redeem, sign_in};
 pub use client_credentials::{check as check_client_credentials, client_credentials};
+pub use developer_tools::developer_tool;
+pub use device_code::device_code;
 pub use flight::{Flights, joined};
+pub use managed_identity::{ManagedIdentity, managed_identity};
+pub use on_behalf_of::on_behalf_of;
+pub use password::password;
 pub use refresh_token::refresh;
 
 /// How the token is got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
-    /// A person signs in with a browser (RFC 6749 section 4.1 with RFC 7636).
+    /// A person signs in with a browser (RFC 6749 section 4.1 with RFC 7636), or the caller brings the code.
     AuthorizationCode,
+    /// A person signs in on another device (RFC 8628).
+    DeviceCode,
     /// The app signs in by itself (RFC 6749 section 4.4).
     ClientCredentials,
+    /// The app acts for the person whose token it was given (RFC 7523 section 2.1, Entra's on-behalf-of).
+    OnBehalfOf,
+    /// A person's name and password (RFC 6749 section 4.3).
+    Password,
     /// The caller brings a refresh token (RFC 6749 section 6).
     RefreshToken,
     /// The caller brings the access token itself.
     AccessToken,
+    /// The machine or service this runs on has an identity of its own.
+    ManagedIdentity,
+    /// The person signed in to the Azure CLI.
+    AzureCli,
+    /// The person signed in to the Azure Developer CLI.
+    AzureDeveloperCli,
+    /// What the `AZURE_*` variables describe.
+    Environment,
+    /// Whatever fits the place.
+    Automatic,
 }
 
 impl Grant {
+    /// Every grant, in the order errors name them.
+    pub const ALL: &[Grant] = &[
+        Grant::AuthorizationCode,
+        Grant::DeviceCode,
+        Grant::ClientCredentials,
+        Grant::OnBehalfOf,
+        Grant::Password,
+        Grant::RefreshToken,
+        Grant::AccessToken,
+        Grant::ManagedIdentity,
+        Grant::AzureCli,
+        Grant::AzureDeveloperCli,
+        Grant::Environment,
+        Grant::Automatic,
+    ];
+
     /// The grant by the name used in a request.
     pub fn parse(name: &str) -> Result<Grant> {
-        match name {
-            "authorization_code" => Ok(Grant::AuthorizationCode),
-            "client_credentials" => Ok(Grant::ClientCredentials),
-            "refresh_token" => Ok(Grant::RefreshToken),
-            "access_token" => Ok(Grant::AccessToken),
-            "device_code" | "on_behalf_of" | "password" | "client_certificate" | "client_assertion" | "managed_identity"
-            | "workload_identity" => Err(Error::new(Code::Unsupported, format!("the grant {name} is not built yet"))
-                .with_hint("this version has authorization_code, client_credentials (with a secret), refresh_token and access_token")),
-            other => Err(Error::argument(
-                format!("grant \"{other}\" is not known"),
-                "use authorization_code, client_credentials, refresh_token or access_token",
-            )),
-        }
+        Grant::ALL.iter().copied().find(|grant| grant.name() == name).ok_or_else(|| {
+            let names: Vec<&str> = Grant::ALL.iter().map(|grant| grant.name()).collect();
+            Error::argument(format!("grant \"{name}\" is not known"), format!("use one of {}", names.join(", ")))
+        })
     }
 
     /// The name used in a request.
     pub fn name(self) -> &'static str {
         match self {
             Grant::AuthorizationCode => "authorization_code",
+            Grant::DeviceCode => "device_code",
             Grant::ClientCredentials => "client_credentials",
+            Grant::OnBehalfOf => "on_behalf_of",
+            Grant::Password => "password",
             Grant::RefreshToken => "refresh_token",
             Grant::AccessToken => "access_token",
+            Grant::ManagedIdentity => "managed_identity",
+            Grant::AzureCli => "azure_cli",
+            Grant::AzureDeveloperCli => "azure_developer_cli",
+            Grant::Environment => "environment",
+            Grant::Automatic => "automatic",
         }
     }
 
-    /// The secret that the grant cannot do without.
+    /// The secret that the grant itself cannot do without, beside the app's credential.
     pub fn secret_name(self) -> Option<&'static str> {
         match self {
-            Grant::AuthorizationCode => None,
-            Grant::ClientCredentials => Some("client_secret"),
+            Grant::OnBehalfOf => Some("user_assertion"),
+            Grant::Password => Some("password"),
             Grant::RefreshToken => Some("refresh_token"),
             Grant::AccessToken => Some("access_token"),
+            _ => None,
         }
     }
+
+    /// Secrets that the grant takes and can do without: a code from the caller's own sign-in, with its PKCE verifier.
+    pub fn optional_secrets(self) -> &'static [&'static str] {
+        match self {
+            Grant::AuthorizationCode => &["code", "code_verifier"],
+            _ => &[],
+        }
+    }
+
+    /// How the app's own credential enters.
+    pub fn credential_use(self) -> CredentialUse {
+        match self {
+            Grant::ClientCredentials | Grant::OnBehalfOf => CredentialUse::Required,
+            Grant::AuthorizationCode | Grant::DeviceCode | Grant::Password | Grant::RefreshToken => CredentialUse::Optional,
+            _ => CredentialUse::None,
+        }
+    }
+
+    /// True if a person takes part while the call runs.
+    pub fn asks_person(self) -> bool {
+        matches!(self, Grant::AuthorizationCode | Grant::DeviceCode)
+    }
+}
+
+/// How an app's credential enters a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialUse {
+    /// Not at all.
+    None,
+    /// A confidential client has one, a public one has none.
+    Optional,
+    /// The grant cannot do without.
+    Required,
 }
 
 /// What the token is for, which also decides the endpoint dialect.
@@ -173,6 +249,14 @@ pub struct SignIn {
     pub expiry_margin: i64,
     /// False where no person can be asked.
     pub interactive: bool,
+    /// The user name of the password grant.
+    pub username: Option<String>,
+    /// The app's credential, without its secrets; `None` for a public client and for one with a client secret only.
+    pub credential: CredentialDocument,
+    /// Which managed identity.
+    pub identity: ManagedIdentity,
+    /// What this client can handle, told to the service as `xms_cc`: `cp1` for claims challenges.
+    pub capabilities: Vec<String>,
 }
 
 impl SignIn {
@@ -218,11 +302,4 @@ impl SignIn {
 pub struct Env {
     /// The way out.
     pub transport: Arc<dyn Transport>,
-}
-
-/// A confidential client's own credential.
-#[derive(Clone, Debug)]
-pub struct Credential {
-    /// The client secret.
-    pub secret: Secret,
 }

@@ -1,13 +1,14 @@
 //! A refresh token turned into an access token (RFC 6749 section 6), for any resource of the same client.
 
 use super::answer::{self, Answer};
-use super::{Credential, Env, SignIn, Target};
+use super::credential::Proof;
+use super::{Env, SignIn, Target};
 use crate::error::Result;
 use crate::secret::Secret;
 use crate::transport::{Call, Retry};
 
 /// Spends a refresh token. It is not sent a second time: the service may have rotated it already.
-pub async fn refresh(env: &Env, call: &Call, sign_in: &SignIn, refresh_token: &Secret, credential: Option<&Credential>) -> Result<Answer> {
+pub async fn refresh(env: &Env, call: &Call, sign_in: &SignIn, refresh_token: &Secret, proof: &Proof) -> Result<Answer> {
     let scope;
     let mut form: Vec<(&str, &str)> = vec![
         ("grant_type", "refresh_token"),
@@ -22,9 +23,7 @@ pub async fn refresh(env: &Env, call: &Call, sign_in: &SignIn, refresh_token: &S
             form.push(("scope", &scope));
         }
     }
-    if let Some(credential) = credential {
-        form.push(("client_secret", credential.secret.expose()));
-    }
+    form.extend(proof.iter().map(|(name, value)| (*name, value.as_str())));
     if let Some(claims) = &sign_in.claims {
         form.push(("claims", claims));
     }

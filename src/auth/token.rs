@@ -107,7 +107,7 @@ impl Token {
         }
         let user = members
             .as_ref()
-            .filter(|_| sign_in.grant != Grant::ClientCredentials)
+            .filter(|_| !matches!(sign_in.grant, Grant::ClientCredentials | Grant::ManagedIdentity))
             .map(|m| user_of(m, answer.client_info.as_deref(), now));
         let (resource, asked): (Option<String>, &[String]) = match &sign_in.target {
             Target::Resource(resource) => (Some(resource.clone()), &[]),

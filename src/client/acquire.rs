@@ -8,15 +8,18 @@ use tokio::time::Instant;
 use super::operation::{Operation, Running};
 use super::request::{Bound, PreparedRequest};
 use crate::auth::cache::{Found, check_user};
+use crate::auth::credential::{self, Credential, Proof};
 use crate::auth::interaction::Host;
 use crate::auth::token::{Source, Token};
-use crate::auth::{self, CacheUse, Grant};
+use crate::auth::{self, CacheUse, Grant, Outcome};
 use crate::clock::uuid;
 use crate::error::{Code, Error, Result};
 use crate::transport::{Call, Notice, Notices};
 
 /// The limit of a sign-in that a person takes part in, when the caller names none.
 const INTERACTIVE_TIMEOUT: Duration = Duration::from_secs(300);
+/// The limit of a sign-in on another device: as long as a code of Entra's lives.
+const DEVICE_TIMEOUT: Duration = Duration::from_secs(900);
 /// The limit of everything else.
 const SILENT_TIMEOUT: Duration = Duration::from_secs(100);
 
@@ -28,14 +31,14 @@ impl PreparedRequest {
     pub fn acquire(self: &Arc<Self>, listens: bool, timeout: Option<Duration>) -> Result<Running> {
         let bound = self.bound();
         bound.check_secrets()?;
-        let timeout = timeout.unwrap_or(if bound.sign_in().grant == Grant::AuthorizationCode {
-            INTERACTIVE_TIMEOUT
-        } else {
-            SILENT_TIMEOUT
+        let timeout = timeout.unwrap_or(match bound.sign_in().grant {
+            Grant::DeviceCode => DEVICE_TIMEOUT,
+            grant if grant.asks_person() => INTERACTIVE_TIMEOUT,
+            _ => SILENT_TIMEOUT,
         });
         Operation::start(listens, timeout, |operation| async move {
             let call = bound.call(timeout, &operation)?;
-            bound.token(&call, operation.as_ref()).await.map(Some)
+            bound.token(&call, &(operation as Arc<dyn Host>)).await.map(Some)
         })
     }
 }
@@ -57,7 +60,7 @@ impl Bound {
     }
 
     /// A token by whatever way the request allows, the quietest first.
-    pub(crate) async fn token(&self, call: &Call, host: &dyn Host) -> Result<Acquired> {
+    pub(crate) async fn token(&self, call: &Call, host: &Arc<dyn Host>) -> Result<Acquired> {
         let sign_in = self.sign_in();
         if let Some(token) = self.cached()? {
             call.verbose("the cache has a fresh token");
@@ -72,17 +75,22 @@ impl Bound {
                 }
                 Ok((Arc::new(token), false))
             }
-            Grant::ClientCredentials | Grant::RefreshToken if sign_in.cache == CacheUse::Only => Err(nothing_cached()),
-            Grant::ClientCredentials => self.by_client_credentials(call).await.map(|token| (token, false)),
-            Grant::RefreshToken => self.by_given_refresh_token(call).await.map(|token| (token, false)),
-            Grant::AuthorizationCode => {
+            Grant::AuthorizationCode | Grant::DeviceCode | Grant::Password => {
+                let given_code = self.secret("code").is_some();
                 if sign_in.cache != CacheUse::Skip
-                    && let Some(token) = self.silently(call).await?
+                    && !given_code
+                    && let Some(token) = self.silently(call, host).await?
                 {
                     return Ok((token, false));
                 }
                 if sign_in.cache == CacheUse::Only {
                     return Err(nothing_cached());
+                }
+                if sign_in.grant == Grant::Password {
+                    return self.by_network(call, host).await;
+                }
+                if given_code {
+                    return self.by_given_code(call, host).await;
                 }
                 if !sign_in.interactive {
                     return Err(
@@ -93,44 +101,77 @@ impl Bound {
                 }
                 self.by_person(call, host).await
             }
+            Grant::Environment | Grant::Automatic => Err(Error::new(
+                Code::Unsupported,
+                format!("the grant {} is not built yet", sign_in.grant.name()),
+            )),
+            _ if sign_in.cache == CacheUse::Only => Err(nothing_cached()),
+            _ => self.by_network(call, host).await,
         }
     }
 
-    async fn by_client_credentials(&self, call: &Call) -> Result<Arc<Token>> {
-        self.needed_secret()?;
-        let bound = self.clone();
-        self.share(call, "app", false, move |call| async move {
+    /// A token by one call that asks no person, shared by all who want the same.
+    async fn by_network(&self, call: &Call, host: &Arc<dyn Host>) -> Result<Acquired> {
+        let grant = self.sign_in().grant;
+        // A refresh token may be rotated, and a wrong password counted, by being sent.
+        let spends = matches!(grant, Grant::RefreshToken | Grant::Password);
+        let (bound, asked) = (self.clone(), Arc::clone(host));
+        let work = move |call: Call| async move {
             let epoch = bound.client().cache.epoch();
-            let Some(credential) = bound.credential() else {
-                return Err(nothing_cached());
-            };
-            let answer = auth::client_credentials(&bound.client().env, &call, bound.sign_in(), credential).await?;
+            let answer = bound.ask(&call, &asked).await?;
             bound.keep(&answer, Source::Network, epoch)
-        })
-        .await
+        };
+        // Who has to answer for the app's key answers for this call alone.
+        if self.credential()?.is_some_and(Credential::asks_host) {
+            return work(call.clone()).await.map(|token| (token, false));
+        }
+        self.share(call, grant.name(), spends, work).await.map(|token| (token, false))
     }
 
-    async fn by_given_refresh_token(&self, call: &Call) -> Result<Arc<Token>> {
-        let given = self.needed_secret()?.clone();
-        let bound = self.clone();
-        self.share(call, "given", true, move |call| async move {
-            let epoch = bound.client().cache.epoch();
-            let answer = auth::refresh(&bound.client().env, &call, bound.sign_in(), &given, bound.credential()).await?;
-            bound.keep(&answer, Source::Network, epoch)
-        })
-        .await
+    /// The exchange of a grant that asks no person.
+    async fn ask(&self, call: &Call, host: &Arc<dyn Host>) -> Result<auth::Answer> {
+        let (env, sign_in) = (&self.client().env, self.sign_in());
+        match sign_in.grant {
+            Grant::ManagedIdentity => return auth::managed_identity(env, call, sign_in).await,
+            Grant::AzureCli | Grant::AzureDeveloperCli => return auth::developer_tool(env, call, sign_in).await,
+            _ => {}
+        }
+        let proof = self.proof(call, host).await?;
+        match sign_in.grant {
+            Grant::OnBehalfOf => auth::on_behalf_of(env, call, sign_in, self.needed_secret()?, &proof).await,
+            Grant::Password => {
+                let username = sign_in.username.as_deref().unwrap_or_default();
+                auth::password(env, call, sign_in, username, self.needed_secret()?, &proof).await
+            }
+            Grant::RefreshToken => auth::refresh(env, call, sign_in, self.needed_secret()?, &proof).await,
+            _ => auth::client_credentials(env, call, sign_in, &proof).await,
+        }
+    }
+
+    /// What proves the app to the token endpoint; empty for a public client.
+    async fn proof(&self, call: &Call, host: &Arc<dyn Host>) -> Result<Proof> {
+        credential::prove(self.credential()?, &self.client().env, call, self.sign_in(), host).await
+    }
+
+    async fn by_given_code(&self, call: &Call, host: &Arc<dyn Host>) -> Result<Acquired> {
+        let Some(code) = self.secret("code") else {
+            return Err(nothing_cached());
+        };
+        let outcome = Outcome::given(self.sign_in(), code, self.secret("code_verifier"));
+        self.redeem(call, host, outcome, ()).await
     }
 
     /// A token by a cached refresh token; `None` if there is none, or the service wants a person again.
-    async fn silently(&self, call: &Call) -> Result<Option<Arc<Token>>> {
+    async fn silently(&self, call: &Call, host: &Arc<dyn Host>) -> Result<Option<Arc<Token>>> {
         let Some(Found { account, token: renewal }) = self.client().cache.find_renewal(self.key(), self.sign_in())? else {
             return Ok(None);
         };
-        let bound = self.clone();
+        let (bound, asked) = (self.clone(), Arc::clone(host));
         let result = self
             .share(call, &account, true, move |call| async move {
                 let epoch = bound.client().cache.epoch();
-                let result = auth::refresh(&bound.client().env, &call, bound.sign_in(), &renewal, None).await;
+                let proof = bound.proof(&call, &asked).await?;
+                let result = auth::refresh(&bound.client().env, &call, bound.sign_in(), &renewal, &proof).await;
                 // A policy may refuse one resource and leave the sign-in good for others: only what is said to be dead is dropped.
                 if let Err(error) = &result
                     && matches!(error.suberror(), Some("bad_token" | "token_expired"))
@@ -150,7 +191,7 @@ impl Bound {
         }
     }
 
-    async fn by_person(&self, call: &Call, host: &dyn Host) -> Result<Acquired> {
+    async fn by_person(&self, call: &Call, host: &Arc<dyn Host>) -> Result<Acquired> {
         let sign_in = self.sign_in();
         // One person is asked one thing at a time; who waited may find the token there already.
         let turn = {
@@ -179,17 +220,28 @@ impl Bound {
             if let Some(token) = self.cached()? {
                 return Ok((token, true));
             }
-            if let Some(token) = self.silently(call).await? {
+            if let Some(token) = self.silently(call, host).await? {
                 return Ok((token, false));
             }
         }
-        let outcome = auth::sign_in(&self.client().env, call, sign_in, host).await?;
-        // From here on a code is spent: the exchange ends and is stored even if the caller has gone, and the turn lasts as long.
+        if sign_in.grant == Grant::DeviceCode {
+            let epoch = self.client().cache.epoch();
+            let proof = self.proof(call, host).await?;
+            let answer = auth::device_code(&self.client().env, call, sign_in, host, &proof).await?;
+            return self.keep(&answer, Source::Interaction, epoch).map(|token| (token, false));
+        }
+        let outcome = auth::sign_in(&self.client().env, call, sign_in, host.as_ref()).await?;
+        self.redeem(call, host, outcome, guard).await
+    }
+
+    /// Redeems a code. From here on it is spent: the exchange ends and is stored even if the caller has gone, and `guard` is held as long.
+    async fn redeem<G: Send + 'static>(&self, call: &Call, host: &Arc<dyn Host>, outcome: Outcome, guard: G) -> Result<Acquired> {
+        let proof = self.proof(call, host).await?;
         let (bound, call) = (self.clone(), call.clone());
         let exchange = tokio::spawn(async move {
             let _guard = guard;
             let epoch = bound.client().cache.epoch();
-            let answer = auth::redeem(&bound.client().env, &call, bound.sign_in(), &outcome).await?;
+            let answer = auth::redeem(&bound.client().env, &call, bound.sign_in(), &outcome, &proof).await?;
             bound.keep(&answer, Source::Interaction, epoch)
         });
         let token = exchange
@@ -221,7 +273,7 @@ impl Bound {
     }
 
     /// A token in place of one that an API refused.
-    pub(crate) async fn renewed(&self, call: &Call, host: &dyn Host, refused: &str) -> Result<Acquired> {
+    pub(crate) async fn renewed(&self, call: &Call, host: &Arc<dyn Host>, refused: &str) -> Result<Acquired> {
         if self.sign_in().grant == Grant::AccessToken {
             return Err(
                 Error::new(Code::Unauthorized, "the API refused the access token, and it cannot be renewed").with_hint("acquire a new one"),

@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 
 use super::operation::{Operation, Running};
 use super::request::{Bound, PreparedRequest};
+use crate::auth::interaction::Host;
 use crate::auth::token::Token;
 use crate::clock::BoxFuture;
 use crate::defender::incidents::{self, Get, Items, List};
@@ -31,12 +32,13 @@ impl Bearer for Renewing {
     fn bearer<'a>(&'a self, call: &'a Call, refused: Option<&'a str>) -> BoxFuture<'a, Result<Arc<str>>> {
         Box::pin(async move {
             let mut current = self.current.lock().await;
+            let host = Arc::clone(&self.operation) as Arc<dyn Host>;
             let now = self.bound.client().clock().unix();
             let (token, _) = match (refused, current.as_ref()) {
-                (Some(refused), _) => self.bound.renewed(call, self.operation.as_ref(), refused).await?,
+                (Some(refused), _) => self.bound.renewed(call, &host, refused).await?,
                 // One token serves many pages, also where the cache is not to be read.
                 (None, Some(token)) if token.is_fresh(now, self.bound.sign_in().expiry_margin) => (Arc::clone(token), false),
-                (None, _) => self.bound.token(call, self.operation.as_ref()).await?,
+                (None, _) => self.bound.token(call, &host).await?,
             };
             let value = Arc::from(token.value());
             *current = Some(token);

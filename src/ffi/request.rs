@@ -25,8 +25,18 @@ pub fn get(request: *const dxdr_request) -> Result<Arc<PreparedRequest>> {
 }
 
 /// Prepares a request for a token. The document is a JSON object:
-///   "grant"            "authorization_code" (a person signs in with a browser), "client_credentials" (the app signs in by itself, needs the
-///                      secret "client_secret"), "refresh_token" (needs that secret), or "access_token" (you have a token already; needs that secret)
+///   "grant"            how the token is got:
+///                        "authorization_code"   a person signs in with a browser; with the secret "code" (and "code_verifier") you bring the code yourself
+///                        "device_code"          a person signs in on another device
+///                        "client_credentials"   the app signs in by itself; needs the app's credential
+///                        "on_behalf_of"         the app acts for the person whose token you have: the secret "user_assertion"; needs the app's credential
+///                        "password"             "username" and the secret "password"
+///                        "refresh_token"        needs that secret
+///                        "access_token"         you have a token already; needs that secret
+///                        "managed_identity"     the identity of the machine or service this runs on; see "identity"
+///                        "azure_cli", "azure_developer_cli"   the person signed in to that tool
+///                        "environment"          what the AZURE_* variables describe
+///                        "automatic"            whatever fits the place
 ///   "authority"        such as "https://login.microsoftonline.com/TENANT"; aliases and a trailing /oauth2/authorize are understood
 ///   "tenant_id"        in place of an authority, for the public cloud: a GUID, a domain, "common" (default) or "organizations"
 ///   "client_id"        the application (client) ID, a GUID
@@ -41,6 +51,12 @@ pub fn get(request: *const dxdr_request) -> Result<Arc<PreparedRequest>> {
 ///   "extra_query"      "name=value&name=value" for the authorize request
 ///   "claims"           a claims request, as a JSON text, for instance that of a CLAIMS_CHALLENGE
 ///   "expiry_margin_s"  a cached token with less than this left is not used; 0 to 86400, default 300
+///   "username"         the person of the grant password
+///   "credential"       how the app proves itself, where it is no public client: an object with "type":
+///                        "client_secret"   (default) the secret of that name
+///                        "assertion"       a signed assertion from elsewhere, the secret "client_assertion"
+///   "identity"         {"type": "system" (default), "client_id", "object_id" or "resource_id", "id"}: which managed identity
+///   "capabilities"     a list; "cp1" tells the service that you handle claims challenges, which brings long-lived tokens that can be revoked
 ///   "interactive"      false: fail with INTERACTION_REQUIRED where a person would be asked; default true
 /// Unknown keys are errors, so that a typo is not silent. Secrets never stand in the document: see dxdr_request_set_secret().
 ///
@@ -77,7 +93,7 @@ pub unsafe extern "C" fn dxdr_request_new(
     unsafe { guard(error, body) }
 }
 
-/// Gives a request a secret by name: "client_secret", "refresh_token" or "access_token", whichever its grant takes. A later one replaces it.
+/// Gives a request a secret by name, one of "secrets_taken" in its description. A later one replaces it.
 ///
 /// @param request   the request; it keeps a copy of its own
 /// @param name      the name
@@ -110,7 +126,7 @@ pub unsafe extern "C" fn dxdr_request_set_secret(
 
 /// Describes a request as it was understood: {"grant", "authority", "authority_host", "tenant_id", "client_id", "resource", "scopes",
 /// "dialect": "v1" or "v2", "redirect_uri", "redirect_kind": "loopback", "other" or "none", "admin_consent_uri" (where an administrator grants
-/// the app's permissions for the tenant), "secrets_needed", "secrets_set"}.
+/// the app's permissions for the tenant), "secrets_needed", "secrets_taken", "secrets_set": lists of names}.
 ///
 /// @param request  the request
 /// @param json     receives the document

@@ -793,7 +793,7 @@ static int an_access_token_of_the_callers_own(void)
     REQUIRE(strstr(text_of(json), EMPTY_JWT) == NULL);
     drop_buf(&json);
     REQUIRE_OK(dxdr_request_describe(w.request, &json, &error));
-    REQUIRE_HOLDS(text_of(json), "\"secrets_needed\":[\"access_token\"],\"secrets_set\":[\"access_token\"]");
+    REQUIRE_HOLDS(text_of(json), "\"secrets_needed\":[\"access_token\"],\"secrets_taken\":[\"access_token\"],\"secrets_set\":[\"access_token\"]");
     drop_buf(&json);
     REQUIRE_OK(dxdr_cached_token(w.request, &token, &error));
     REQUIRE(token == NULL);

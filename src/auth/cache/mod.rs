@@ -12,7 +12,7 @@ use once_cell::sync::Lazy;
 
 use super::flight::Flights;
 use super::token::{Token, User};
-use super::{SignIn, UserHint, UserIdType};
+use super::{Grant, SignIn, UserHint, UserIdType};
 use crate::clock::Random;
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
@@ -31,14 +31,21 @@ impl Key {
         let cloud = format!("{}\n{}", emulator.unwrap_or_default(), sign_in.authority.cloud());
         let client = sign_in.client_id.to_ascii_lowercase();
         let access = format!(
-            "{cloud}\n{}\n{client}\n{}\n{}\n{}\n{}",
+            "{cloud}\n{}\n{client}\n{}\n{}\n{}\n{}\n{}\n{}\n{}",
             sign_in.authority.tenant().to_ascii_lowercase(),
             sign_in.grant.name(),
             credential,
             sign_in.target.key(),
             sign_in.claims.as_deref().unwrap_or_default().escape_default(),
+            sign_in.username.as_deref().unwrap_or_default().to_lowercase().escape_default(),
+            sign_in.identity.key().escape_default(),
+            sign_in.capabilities.join(" ").escape_default(),
         );
-        let refresh = format!("{cloud}\n{client}");
+        // What was got for one person's assertion or password serves only those who bring the same.
+        let refresh = match sign_in.grant {
+            Grant::OnBehalfOf | Grant::Password => access.clone(),
+            _ => format!("{cloud}\n{client}"),
+        };
         Key {
             access: access.into(),
             refresh: refresh.into(),

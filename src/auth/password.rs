@@ -1,0 +1,33 @@
+//! A person's name and password (RFC 6749 section 4.3). Entra refuses it for guests, for accounts with multifactor authentication and for
+//! personal accounts; Microsoft advises against it (Microsoft identity platform, "OAuth 2.0 Resource Owner Password Credentials").
+
+use super::answer::{self, Answer};
+use super::credential::Proof;
+use super::{Env, SignIn, Target};
+use crate::error::Result;
+use crate::secret::Secret;
+use crate::transport::{Call, Retry};
+
+/// Signs the person in. Sent once: a wrong password counts towards a lock-out.
+pub async fn password(env: &Env, call: &Call, sign_in: &SignIn, username: &str, password: &Secret, proof: &Proof) -> Result<Answer> {
+    let scope;
+    let mut form: Vec<(&str, &str)> = vec![
+        ("grant_type", "password"),
+        ("client_id", &sign_in.client_id),
+        ("username", username),
+        ("password", password.expose()),
+        ("client_info", "1"),
+    ];
+    form.extend(proof.iter().map(|(name, value)| (*name, value.as_str())));
+    match &sign_in.target {
+        Target::Resource(resource) => form.extend([("resource", resource.as_str()), ("scope", "openid")]),
+        Target::Scopes(scopes) => {
+            scope = SignIn::user_scopes(scopes);
+            form.push(("scope", &scope));
+        }
+    }
+    if let Some(claims) = &sign_in.claims {
+        form.push(("claims", claims));
+    }
+    answer::ask(env, call, sign_in, &form, Retry::Never).await
+}

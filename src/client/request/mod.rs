@@ -1,0 +1,264 @@
+//! Prepared requests: parsed, checked and keyed once, used many times.
+
+mod document;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde_json::{Value, json};
+
+use super::Client;
+use crate::auth::cache::Key;
+use crate::auth::credential::Credential;
+use crate::auth::token::Token;
+use crate::auth::{CacheUse, CredentialUse, SignIn, Target};
+use crate::error::{Error, Result};
+use crate::secret::{Secret, Secrets};
+use crate::transport::loopback::is_loopback_redirect;
+
+/// The secrets set so far, and all that follows from them. Replaced as a whole: who holds one sees no later change.
+pub(crate) struct State {
+    secrets: Secrets,
+    /// Made of the secrets; an error (a wrong password of a certificate file) is the next call's.
+    credential: Result<Option<Credential>>,
+    key: Key,
+    hot: RwLock<Option<Hot>>,
+}
+
+/// A hit that needs no second look while the cache has not changed.
+struct Hot {
+    generation: u64,
+    token: Arc<Token>,
+}
+
+impl State {
+    fn new(client: &Client, sign_in: &SignIn, secrets: Secrets) -> State {
+        let credential = match sign_in.grant.credential_use() {
+            CredentialUse::None => Ok(None),
+            _ => Credential::build(&sign_in.credential, &secrets),
+        };
+        let hash = |secret: &Secret| client.cache.credential_id(secret);
+        let of_credential = sign_in.credential.secret_names();
+        // Two refresh tokens may be two people's: what is brought is a part of the key, as the app's own credential is.
+        let mut ids: Vec<String> = secrets
+            .iter()
+            .filter(|(name, _)| !of_credential.contains(name))
+            .map(|(name, secret)| format!("{name}={}", hash(secret)))
+            .collect();
+        if let Ok(Some(credential)) = &credential {
+            ids.push(credential.id(&hash));
+        }
+        State {
+            key: Key::new(sign_in, client.http_emulator(), &ids.join(" ")),
+            secrets,
+            credential,
+            hot: RwLock::new(None),
+        }
+    }
+}
+
+/// A wish for a token, checked and keyed once.
+pub struct PreparedRequest {
+    client: Arc<Client>,
+    sign_in: SignIn,
+    state: RwLock<Arc<State>>,
+}
+
+/// A request with the secrets it had when a call began.
+#[derive(Clone)]
+pub(crate) struct Bound {
+    request: Arc<PreparedRequest>,
+    state: Arc<State>,
+}
+
+impl PreparedRequest {
+    /// Reads and checks the document; see `dxdr_request_new` for its keys.
+    pub fn new(client: &Arc<Client>, json: &[u8]) -> Result<Arc<PreparedRequest>> {
+        let sign_in = document::parse(json)?;
+        let state = State::new(client, &sign_in, Secrets::default());
+        Ok(Arc::new(PreparedRequest {
+            client: Arc::clone(client),
+            sign_in,
+            state: RwLock::new(Arc::new(state)),
+        }))
+    }
+
+    /// Gives the request a secret by its name; `describe` lists the names it takes.
+    pub fn set_secret(&self, name: &str, secret: &Secret) -> Result<()> {
+        let taken = self.taken();
+        let Some(name) = taken.iter().copied().find(|taken| *taken == name) else {
+            let hint = if taken.is_empty() {
+                "set none".to_owned()
+            } else {
+                format!("it takes {}", taken.join(", "))
+            };
+            return Err(Error::argument(
+                format!("the grant {} takes no secret named \"{name}\"", self.sign_in.grant.name()),
+                hint,
+            ));
+        };
+        if secret.expose().is_empty() {
+            return Err(Error::argument(format!("the {name} is empty"), "pass the secret's value"));
+        }
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut secrets = state.secrets.clone();
+        secrets.set(name, secret.clone());
+        *state = Arc::new(State::new(&self.client, &self.sign_in, secrets));
+        Ok(())
+    }
+
+    /// The secrets it cannot do without.
+    fn needed(&self) -> Vec<&'static str> {
+        let mut names: Vec<&'static str> = self.sign_in.grant.secret_name().into_iter().collect();
+        if self.sign_in.grant.credential_use() == CredentialUse::Required || self.sign_in.credential.is_named() {
+            names.extend(self.sign_in.credential.takes().required);
+        }
+        names
+    }
+
+    /// Every secret it takes.
+    fn taken(&self) -> Vec<&'static str> {
+        let grant = self.sign_in.grant;
+        let mut names: Vec<&'static str> = grant.secret_name().into_iter().collect();
+        names.extend(grant.optional_secrets());
+        if grant.credential_use() != CredentialUse::None {
+            names.extend(self.sign_in.credential.secret_names());
+        }
+        names
+    }
+
+    /// The request as it was understood, without any secret.
+    pub fn describe(&self) -> Value {
+        let s = &self.sign_in;
+        let state = self.state();
+        let (resource, scopes) = match &s.target {
+            Target::Resource(resource) => (Some(resource), None),
+            Target::Scopes(scopes) => (None, Some(scopes)),
+        };
+        let redirect_kind = match &s.redirect_uri {
+            Some(uri) if is_loopback_redirect(uri) => "loopback",
+            Some(_) => "other",
+            None => "none",
+        };
+        let consent = s.authority.admin_consent(&s.client_id, s.redirect_uri.as_deref(), &s.target);
+        json!({
+            "grant": s.grant.name(),
+            "authority": s.authority.display(None),
+            "authority_host": s.authority.host(),
+            "tenant_id": s.authority.tenant(),
+            "client_id": s.client_id,
+            "resource": resource,
+            "scopes": scopes,
+            "dialect": s.target.dialect().name(),
+            "redirect_uri": s.redirect_uri,
+            "redirect_kind": redirect_kind,
+            "admin_consent_uri": consent.map(|url| url.to_string()),
+            "secrets_needed": self.needed(),
+            "secrets_taken": self.taken(),
+            "secrets_set": state.secrets.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+        })
+    }
+
+    /// A fresh token from the cache, without a network, a lock that others wait for, or any parsing: the hot path.
+    pub fn cached(&self) -> Result<Option<Arc<Token>>> {
+        self.cached_for(&self.state())
+    }
+
+    fn cached_for(&self, state: &State) -> Result<Option<Arc<Token>>> {
+        if self.sign_in.cache == CacheUse::Skip {
+            return Ok(None);
+        }
+        let cache = &self.client.cache;
+        let now = self.client.clock().unix();
+        let generation = cache.generation();
+        {
+            let hot = state.hot.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(hot) = hot.as_ref()
+                && hot.generation == generation
+                && hot.token.is_fresh(now, self.sign_in.expiry_margin)
+            {
+                return Ok(Some(Arc::clone(&hot.token)));
+            }
+        }
+        let found = cache.find(&state.key, &self.sign_in, now)?;
+        // The generation was read before the look: if the cache changed meanwhile, the next call looks again.
+        *state.hot.write().unwrap_or_else(PoisonError::into_inner) = found.as_ref().map(|token| Hot {
+            generation,
+            token: Arc::clone(token),
+        });
+        Ok(found)
+    }
+
+    /// The client it was prepared for.
+    pub fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    /// The request as it is now, for one call.
+    pub(crate) fn bound(self: &Arc<Self>) -> Bound {
+        Bound {
+            request: Arc::clone(self),
+            state: self.state(),
+        }
+    }
+
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Bound {
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.request.client
+    }
+
+    pub(crate) fn sign_in(&self) -> &SignIn {
+        &self.request.sign_in
+    }
+
+    pub(crate) fn key(&self) -> &Key {
+        &self.state.key
+    }
+
+    /// The app's credential, where it has one.
+    pub(crate) fn credential(&self) -> Result<Option<&Credential>> {
+        self.state.credential.as_ref().map(Option::as_ref).map_err(Error::clone)
+    }
+
+    /// A secret that was set.
+    pub(crate) fn secret(&self, name: &str) -> Option<&Secret> {
+        self.state.secrets.get(name)
+    }
+
+    pub(crate) fn cached(&self) -> Result<Option<Arc<Token>>> {
+        self.request.cached_for(&self.state)
+    }
+
+    /// Refuses a call that lacks a secret it cannot do without, or whose credential cannot be used.
+    pub(crate) fn check_secrets(&self) -> Result<()> {
+        let missing = self.request.needed().into_iter().find(|name| self.secret(name).is_none());
+        if let Some(name) = missing {
+            return Err(self.lacks(name));
+        }
+        self.credential().map(drop)
+    }
+
+    /// The secret that the grant itself cannot do without.
+    pub(crate) fn needed_secret(&self) -> Result<&Secret> {
+        let name = self.sign_in().grant.secret_name().unwrap_or("secret");
+        self.secret(name).ok_or_else(|| self.lacks(name))
+    }
+
+    fn lacks(&self, name: &str) -> Error {
+        Error::argument(
+            format!("the grant {} needs a {name}", self.sign_in().grant.name()),
+            format!("set {name} with dxdr_request_set_secret (in PowerShell, its parameter)"),
+        )
+    }
+}
+
+impl Client {
+    pub(crate) fn http_emulator(&self) -> Option<&str> {
+        use crate::transport::Transport;
+        self.http.emulator_origin()
+    }
+}
