@@ -110,6 +110,7 @@ enum dxdr_status
   DXDR_STATUS_NO_BROWSER = 5004,
   DXDR_STATUS_BROWSER_TIMEOUT = 5005,
   DXDR_STATUS_ISS_MISMATCH = 5006,
+  DXDR_STATUS_ENDPOINT_REFUSED = 5007,
   DXDR_STATUS_THROTTLED = 6000,
   DXDR_STATUS_SERVER_ERROR = 6001,
   DXDR_STATUS_SERVER_UNAVAILABLE = 6002,
@@ -434,10 +435,21 @@ DXDR_API int32_t dxdr_client_free(dxdr_client *client);
                         "azure_cli", "azure_developer_cli"   the person signed in to that tool
                         "environment"          what the AZURE_* variables describe
                         "automatic"            whatever fits the place
-   "authority"        such as "https://login.microsoftonline.com/TENANT"; aliases and a trailing /oauth2/authorize are understood
-   "tenant_id"        in place of an authority, for the public cloud: a GUID, a domain, "common" (default) or "organizations"
+   "authority"        such as "https://login.microsoftonline.com/TENANT"; aliases and a trailing /oauth2/authorize are understood. Also
+                      "https://HOST/adfs" (AD FS), "https://NAME.b2clogin.com/TENANT/POLICY", also with /tfp/ (Azure AD B2C), and
+                      "https://NAME.ciamlogin.com" with or without a tenant (Microsoft Entra External ID)
+   "authority_type"   "entra", "adfs", "b2c", "ciam" or "oidc"; absent: the address decides. "oidc" is any OpenID provider by its issuer: its metadata is
+                      read once a day, must be for that very issuer, and its endpoints must be on the issuer's own host (else ENDPOINT_REFUSED).
+                      "b2c" and "ciam" are for custom domains
+   "cloud"            in place of an authority: "public" (default, also for GCC), "usgov" (also for GCC High and DoD), "china", "bleu", "delos" or "govsg"
+   "instance_discovery"  false: an authority's host that is in no table is trusted as given; default true: login.microsoftonline.com is asked
+                      first whether it is a cloud of Microsoft Entra, and if not the call fails with BAD_ARGUMENT before anything is sent there
+   "region"           client_credentials only: "westeurope" or such asks that region's own token endpoint; "auto" takes the region from REGION_NAME or
+                      the instance metadata service, and the global endpoint if neither knows it
+   "tenant_id"        in place of an authority, of the cloud named: a GUID, a domain, "common" (default) or "organizations"
    "client_id"        the application (client) ID, a GUID
-   "resource"         v1 endpoints, as ADAL used them: the resource exactly as registered, a trailing slash counts
+   "resource"         v1 endpoints, as ADAL used them: the resource exactly as registered, a trailing slash counts. AD FS is asked in the same way;
+                      B2C and External ID for the scope RESOURCE/.default; other providers with a resource indicator (RFC 8707)
    "scopes"           v2 endpoints: a list of scopes of one resource. Exactly one of resource and scopes is needed
    "redirect_uri"     exactly as registered; default "http://localhost" (any free port). Others than http loopback need a person to paste
                       the address they landed on: an event of the operation calls
@@ -488,8 +500,8 @@ int32_t dxdr_request_new(dxdr_client *client,
 DXDR_API int32_t dxdr_request_set_secret(dxdr_request *request, const uint8_t *name, size_t name_len, const dxdr_secret *secret, dxdr_buf **error);
 
 /*
- Describes a request as it was understood: {"grant", "authority", "authority_host", "tenant_id", "client_id", "resource", "scopes",
- "dialect": "v1" or "v2", "redirect_uri", "redirect_kind": "loopback", "other" or "none", "admin_consent_uri" (where an administrator grants
+ Describes a request as it was understood: {"grant", "authority", "authority_type", "authority_host", "tenant_id" (null where there are none),
+ "client_id", "resource", "scopes", "dialect": "v1" or "v2", "redirect_uri", "redirect_kind": "loopback", "other" or "none", "admin_consent_uri" (where an administrator grants
  the app's permissions for the tenant), "secrets_needed", "secrets_taken", "secrets_set": lists of names}.
 
  @param request  the request
@@ -499,7 +511,10 @@ DXDR_API int32_t dxdr_request_set_secret(dxdr_request *request, const uint8_t *n
 
  Safe from any thread.
  */
-DXDR_API int32_t dxdr_request_describe(const dxdr_request *request, dxdr_buf **json, dxdr_buf **error);
+DXDR_API
+int32_t dxdr_request_describe(const dxdr_request *request,
+                              dxdr_buf **json,
+                              dxdr_buf **error);
 
 /*
  Frees a request; the secrets it holds are wiped once no operation uses them. NULL is accepted and does nothing.

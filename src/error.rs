@@ -148,6 +148,8 @@ codes! {
     BrowserTimeout = 5005 "BROWSER_TIMEOUT",
     /// The answer names another issuer.
     IssMismatch = 5006 "ISS_MISMATCH",
+    /// An authority's metadata sends secrets to a host that is not its own.
+    EndpointRefused = 5007 "ENDPOINT_REFUSED",
 
     /// The service asks to slow down.
     Throttled = 6000 "THROTTLED",

@@ -396,7 +396,10 @@ fn requests_that_cannot_work_are_refused_before_anything_is_sent() {
     for (change, word) in [
         (json!({"client_id": ""}), "$cleintId"),
         (json!({"client_id": "walk-through"}), "GUID"),
-        (json!({"authority": "https://example.com/x.y"}), "cloud"),
+        (json!({"authority": "https://login.microsoftonline.de/x.y"}), "cloud"),
+        (json!({"cloud": "moon"}), "usgov"),
+        (json!({"region": "westeurope"}), "client_credentials"),
+        (json!({"authority_type": "kerberos"}), "oidc"),
         (json!({"authority": ""}), "empty"),
         (json!({"resource": "api.security"}), "resource"),
         (json!({"resource": format!("{XDR}/.default")}), "scope"),

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::aadsts;
-use super::authority::Dialect;
+use super::authority::{self, Dialect};
 use super::{Env, SignIn, Target};
 use crate::claims::{self, Members};
 use crate::document;
@@ -92,7 +92,7 @@ pub async fn ask(env: &Env, call: &Call, sign_in: &SignIn, form: &[(&str, &str)]
     }
     let request = Request {
         method: "POST",
-        url: sign_in.authority.endpoint(sign_in.target.dialect(), "token"),
+        url: authority::resolve(env, call, sign_in).await?.token,
         headers: vec![("accept", Zeroizing::new("application/json".to_owned()))],
         body: Some(("application/x-www-form-urlencoded", Zeroizing::new(body.into_bytes()))),
         retry,
@@ -150,7 +150,7 @@ fn read(response: &Response, now: i64, sign_in: &SignIn, call: &Call) -> Result<
         500.. => server_error(Code::ServerError, response),
         404 => Error::new(
             Code::TenantNotFound,
-            format!("{host} has no token endpoint for tenant {}", sign_in.authority.tenant()),
+            format!("{host} has no token endpoint for {}", sign_in.authority.name()),
         )
         .with_status(404)
         .with_hint("check the tenant and the authority"),
@@ -212,7 +212,7 @@ fn success(raw: RawAnswer, now: i64, sign_in: &SignIn, call: &Call, host: &str) 
         .and_then(|seconds| seconds.get())
         .filter(|at| (1..=expires_in).contains(at));
     let secret = |value: Option<Zeroizing<String>>| value.filter(|v| !v.is_empty()).map(|v| Secret::new(v.as_str().to_owned()));
-    if sign_in.target.dialect() == Dialect::V2
+    if sign_in.dialect() == Dialect::V2
         && let (Some(scope), Target::Scopes(asked)) = (&raw.scope, &sign_in.target)
     {
         let missing = missing_scopes(asked, scope);

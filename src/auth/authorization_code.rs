@@ -10,10 +10,10 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::answer::{self, Answer};
-use super::authority::Dialect;
+use super::authority::{Dialect, Endpoints, resolve};
 use super::credential::Proof;
 use super::interaction::{Host, Question, Reply};
-use super::{Env, SignIn, Target, aadsts, browser};
+use super::{Asks, Env, SignIn, aadsts, browser};
 use crate::clock::{BoxFuture, Random};
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
@@ -71,10 +71,12 @@ struct Attempt {
     state: CsrfToken,
     nonce: String,
     verifier: PkceCodeVerifier,
+    /// Where it happens, and which issuer has to answer.
+    endpoints: Endpoints,
 }
 
 impl Attempt {
-    fn new(random: &dyn Random) -> Result<Attempt> {
+    fn new(random: &dyn Random, endpoints: Endpoints) -> Result<Attempt> {
         let token = || -> Result<String> {
             let mut bytes = Zeroizing::new([0u8; 32]);
             random.fill(bytes.as_mut_slice())?;
@@ -84,12 +86,13 @@ impl Attempt {
             state: CsrfToken::new(token()?),
             nonce: token()?,
             verifier: PkceCodeVerifier::new(token()?),
+            endpoints,
         })
     }
 
     /// The authorize request (RFC 6749 section 4.1.1).
     fn url(&self, sign_in: &SignIn, redirect_uri: &str, correlation_id: &str) -> Result<Url> {
-        let dialect = sign_in.target.dialect();
+        let target = sign_in.target_fields(Asks::Code);
         let redirect = RedirectUrl::new(redirect_uri.to_owned()).map_err(|_| {
             Error::argument(
                 format!("the redirect URI \"{redirect_uri}\" is not a URI"),
@@ -97,7 +100,7 @@ impl Attempt {
             )
         })?;
         let client = BasicClient::new(ClientId::new(sign_in.client_id.clone()))
-            .set_auth_uri(AuthUrl::from_url(sign_in.authority.endpoint(dialect, "authorize")))
+            .set_auth_uri(AuthUrl::from_url(self.endpoints.authorize()?.clone()))
             .set_redirect_uri(redirect);
         let mut request = client
             .authorize_url(|| self.state.clone())
@@ -106,10 +109,12 @@ impl Attempt {
             .add_extra_param("nonce", self.nonce.as_str())
             .add_extra_param("client_info", "1")
             .add_extra_param("client-request-id", correlation_id);
-        request = match &sign_in.target {
-            Target::Resource(resource) => request.add_extra_param("resource", resource.as_str()),
-            Target::Scopes(scopes) => request.add_scope(Scope::new(SignIn::user_scopes(scopes))),
-        };
+        for (name, value) in &target {
+            request = match *name {
+                "scope" => request.add_scope(Scope::new(value.clone())),
+                name => request.add_extra_param(name, value.as_str()),
+            };
+        }
         let optional = [
             ("prompt", sign_in.prompt.as_deref()),
             ("login_hint", sign_in.offered_login()),
@@ -158,7 +163,7 @@ pub fn parse_extra_query(text: &str) -> Result<Vec<(String, String)>> {
 
 /// Lets a person sign in and returns the code. The caller redeems it with [`redeem`].
 pub async fn sign_in(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host) -> Result<Outcome> {
-    let attempt = Attempt::new(env.transport.random().as_ref())?;
+    let attempt = Attempt::new(env.transport.random().as_ref(), resolve(env, call, sign_in).await?)?;
     let redirect_uri = sign_in.redirect_uri.as_deref().unwrap_or("http://localhost");
     if is_loopback_redirect(redirect_uri) {
         by_loopback(env, call, sign_in, host, attempt, redirect_uri).await
@@ -348,12 +353,7 @@ fn judge(sign_in: &SignIn, attempt: &Attempt, answer: &dyn Lookup) -> Result<Zer
         )
         .with_hint("use the newest sign-in window, and paste the whole address"));
     }
-    if let Some(issuer) = answer.lookup("iss")
-        && !sign_in.authority.issues(issuer)
-    {
-        return Err(Error::new(Code::IssMismatch, format!("the answer names another issuer: {issuer}"))
-            .with_hint("check the authority, and the network for interference"));
-    }
+    attempt.endpoints.check_issuer(&sign_in.authority, answer.lookup("iss"))?;
     if let Some(error) = answer.lookup("error") {
         let description = answer.lookup("error_description");
         let number = description.and_then(aadsts::number_in);
@@ -380,7 +380,6 @@ fn judge(sign_in: &SignIn, attempt: &Attempt, answer: &dyn Lookup) -> Result<Zer
 
 /// Redeems the code. Never repeated: a code works once (RFC 6749 section 4.1.2).
 pub async fn redeem(env: &Env, call: &Call, sign_in: &SignIn, outcome: &Outcome, proof: &Proof) -> Result<Answer> {
-    let scope;
     let mut form: Vec<(&str, &str)> = vec![
         ("grant_type", "authorization_code"),
         ("client_id", &sign_in.client_id),
@@ -392,13 +391,8 @@ pub async fn redeem(env: &Env, call: &Call, sign_in: &SignIn, outcome: &Outcome,
         form.push(("code_verifier", verifier.secret()));
     }
     form.extend(proof.iter().map(|(name, value)| (*name, value.as_str())));
-    match &sign_in.target {
-        Target::Resource(resource) => form.push(("resource", resource)),
-        Target::Scopes(scopes) => {
-            scope = SignIn::user_scopes(scopes);
-            form.push(("scope", &scope));
-        }
-    }
+    let target = sign_in.target_fields(Asks::Code);
+    form.extend(target.iter().map(|(name, value)| (*name, value.as_str())));
     if let Some(claims) = &sign_in.claims {
         form.push(("claims", claims));
     }
@@ -417,7 +411,7 @@ fn check_nonce(sign_in: &SignIn, answer: &Answer, nonce: &str) -> Result<()> {
     let sent = crate::claims::Members::read(&claims).and_then(|members| members.text("nonce"));
     match sent {
         Some(sent) if sent == nonce => Ok(()),
-        None if sign_in.target.dialect() == Dialect::V1 => Ok(()),
+        None if sign_in.dialect() == Dialect::V1 => Ok(()),
         _ => Err(
             Error::new(Code::OauthOther, "the ID token does not belong to this sign-in (its nonce differs)")
                 .with_hint("start the sign-in again"),

@@ -1,23 +1,18 @@
 //! The app signs in by itself (RFC 6749 section 4.4), with whatever credential it has.
 
 use super::answer::{self, Answer};
+use super::authority::Kind;
 use super::credential::Proof;
-use super::{Env, SignIn, Target, aadsts};
+use super::{Asks, Env, SignIn, Target, aadsts};
 use crate::error::{Error, Result};
 use crate::transport::{Call, Retry};
 
 /// Asks for a token for the app itself.
 pub async fn client_credentials(env: &Env, call: &Call, sign_in: &SignIn, proof: &Proof) -> Result<Answer> {
-    let scope;
     let mut form: Vec<(&str, &str)> = vec![("grant_type", "client_credentials"), ("client_id", &sign_in.client_id)];
     form.extend(proof.iter().map(|(name, value)| (*name, value.as_str())));
-    match &sign_in.target {
-        Target::Resource(resource) => form.push(("resource", resource)),
-        Target::Scopes(scopes) => {
-            scope = scopes.join(" ");
-            form.push(("scope", &scope));
-        }
-    }
+    let target = sign_in.target_fields(Asks::App);
+    form.extend(target.iter().map(|(name, value)| (*name, value.as_str())));
     if let Some(claims) = &sign_in.claims {
         form.push(("claims", claims));
     }
@@ -35,7 +30,9 @@ pub fn check(sign_in: &SignIn) -> Result<()> {
             "name the tenant by its ID or domain",
         ));
     }
-    if let Target::Scopes(scopes) = &sign_in.target
+    // Other providers have scopes of their own.
+    if matches!(sign_in.authority.kind(), Kind::Entra | Kind::Ciam | Kind::B2c)
+        && let Target::Scopes(scopes) = &sign_in.target
         && (scopes.len() != 1 || !scopes.iter().all(|scope| scope.ends_with("/.default")))
     {
         return Err(Error::argument(

@@ -18,13 +18,14 @@ mod managed_identity;
 mod on_behalf_of;
 mod password;
 mod refresh_token;
+mod target;
 pub mod token;
 
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::transport::Transport;
-use authority::{Authority, Dialect};
+use authority::{Authority, Metadata};
 use credential::CredentialDocument;
 
 pub use answer::Answer;
@@ -37,6 +38,7 @@ pub use managed_identity::{ManagedIdentity, managed_identity};
 pub use on_behalf_of::on_behalf_of;
 pub use password::password;
 pub use refresh_token::refresh;
+pub use target::{Asks, Target};
 
 /// How the token is got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,38 +157,6 @@ pub enum CredentialUse {
     Required,
 }
 
-/// What the token is for, which also decides the endpoint dialect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// v1: one resource, exactly as the caller wrote it (a trailing slash is another audience).
-    Resource(String),
-    /// v2: scopes, in the caller's order.
-    Scopes(Vec<String>),
-}
-
-impl Target {
-    /// The dialect that understands it.
-    pub fn dialect(&self) -> Dialect {
-        match self {
-            Target::Resource(_) => Dialect::V1,
-            Target::Scopes(_) => Dialect::V2,
-        }
-    }
-
-    /// The part of a cache key: order and repetition of scopes do not matter, a trailing slash does.
-    pub fn key(&self) -> String {
-        match self {
-            Target::Resource(resource) => format!("v1 {resource}"),
-            Target::Scopes(scopes) => {
-                let mut sorted: Vec<&str> = scopes.iter().map(String::as_str).collect();
-                sorted.sort_unstable();
-                sorted.dedup();
-                format!("v2 {}", sorted.join(" "))
-            }
-        }
-    }
-}
-
 /// Whether the cache is read before anything is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheUse {
@@ -260,17 +230,6 @@ pub struct SignIn {
 }
 
 impl SignIn {
-    /// The scopes sent to a v2 endpoint for a person: with those that bring an ID token and a refresh token.
-    pub(crate) fn user_scopes(scopes: &[String]) -> String {
-        let mut all: Vec<&str> = scopes.iter().map(String::as_str).collect();
-        for extra in ["openid", "profile", "offline_access"] {
-            if !all.contains(&extra) {
-                all.push(extra);
-            }
-        }
-        all.join(" ")
-    }
-
     /// The user name to offer to the sign-in page. An object id is none.
     pub(crate) fn offered_login(&self) -> Option<&str> {
         self.login_hint.as_deref().or(match &self.user {
@@ -286,7 +245,7 @@ impl SignIn {
     pub(crate) fn about(&self) -> aadsts::About<'_> {
         aadsts::About {
             client_id: &self.client_id,
-            tenant: self.authority.tenant(),
+            tenant: self.authority.name(),
             redirect_uri: self.redirect_uri.as_deref(),
             target: &self.target,
             consent_uri: self
@@ -302,4 +261,6 @@ impl SignIn {
 pub struct Env {
     /// The way out.
     pub transport: Arc<dyn Transport>,
+    /// What was learned about authorities.
+    pub metadata: Arc<Metadata>,
 }

@@ -3,14 +3,13 @@
 
 use super::answer::{self, Answer};
 use super::credential::Proof;
-use super::{Env, SignIn, Target};
+use super::{Asks, Env, SignIn};
 use crate::error::Result;
 use crate::secret::Secret;
 use crate::transport::{Call, Retry};
 
 /// Signs the person in. Sent once: a wrong password counts towards a lock-out.
 pub async fn password(env: &Env, call: &Call, sign_in: &SignIn, username: &str, password: &Secret, proof: &Proof) -> Result<Answer> {
-    let scope;
     let mut form: Vec<(&str, &str)> = vec![
         ("grant_type", "password"),
         ("client_id", &sign_in.client_id),
@@ -19,13 +18,8 @@ pub async fn password(env: &Env, call: &Call, sign_in: &SignIn, username: &str, 
         ("client_info", "1"),
     ];
     form.extend(proof.iter().map(|(name, value)| (*name, value.as_str())));
-    match &sign_in.target {
-        Target::Resource(resource) => form.extend([("resource", resource.as_str()), ("scope", "openid")]),
-        Target::Scopes(scopes) => {
-            scope = SignIn::user_scopes(scopes);
-            form.push(("scope", &scope));
-        }
-    }
+    let target = sign_in.target_fields(Asks::Person);
+    form.extend(target.iter().map(|(name, value)| (*name, value.as_str())));
     if let Some(claims) = &sign_in.claims {
         form.push(("claims", claims));
     }

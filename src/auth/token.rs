@@ -134,7 +134,7 @@ impl Token {
                 resource,
                 scopes: granted.split_whitespace().map(str::to_owned).collect(),
                 missing_scopes,
-                dialect: sign_in.target.dialect().name(),
+                dialect: sign_in.dialect().name(),
                 grant: sign_in.grant.name(),
                 source,
                 correlation_id: answer.correlation_id.clone(),
@@ -182,7 +182,7 @@ impl Token {
                     .map(|scp| scp.split_whitespace().map(str::to_owned).collect())
                     .unwrap_or_default(),
                 missing_scopes: Vec::new(),
-                dialect: sign_in.target.dialect().name(),
+                dialect: sign_in.dialect().name(),
                 grant: sign_in.grant.name(),
                 source: Source::Caller,
                 correlation_id: correlation_id.to_owned(),

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::auth::Env;
+use crate::auth::authority::Metadata;
 use crate::auth::cache::Cache;
 use crate::claims;
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
@@ -44,9 +45,9 @@ impl Client {
     /// A client that lives by the given time and randomness.
     pub fn with(config: &[u8], clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Arc<Client>> {
         let config = config::Config::parse(config)?;
-        let cache = match config.cache.as_str() {
-            "private" => Cache::private(random.as_ref())?,
-            name => Cache::named(name, random.as_ref())?,
+        let (cache, metadata) = match config.cache.as_str() {
+            "private" => (Cache::private(random.as_ref())?, Arc::default()),
+            name => (Cache::named(name, random.as_ref())?, Metadata::shared()),
         };
         if let Some(emulator) = &config.emulator {
             let origin = emulator.origin().to_owned();
@@ -57,6 +58,7 @@ impl Client {
         let http = Arc::new(HttpTransport::new(config.settings, config.emulator, clock, random)?);
         let env = Env {
             transport: Arc::clone(&http) as Arc<dyn Transport>,
+            metadata,
         };
         Ok(Arc::new(Client {
             http,

@@ -23,7 +23,7 @@
     S(SECRET_EXPIRED, 4005) S(BAD_USER_CREDENTIAL, 4006) S(TENANT_NOT_FOUND, 4007) S(INVALID_GRANT, 4008) S(DEVICE_CODE_EXPIRED, 4009)           \
     S(DECLINED, 4010) S(CLAIMS_CHALLENGE, 4011) S(INVALID_SCOPE, 4012) S(ASSERTION_TIME, 4013) S(BLOCKED_BY_POLICY, 4014) S(OAUTH_OTHER, 4019)   \
     S(STATE_MISMATCH, 5000) S(REDIRECT_ERROR, 5001) S(NO_CODE, 5002) S(PORT_IN_USE, 5003) S(NO_BROWSER, 5004) S(BROWSER_TIMEOUT, 5005)           \
-    S(ISS_MISMATCH, 5006)                                                                                                                        \
+    S(ISS_MISMATCH, 5006) S(ENDPOINT_REFUSED, 5007)                                                                                               \
     S(THROTTLED, 6000) S(SERVER_ERROR, 6001) S(SERVER_UNAVAILABLE, 6002) S(THROTTLED_LOCALLY, 6003)                                              \
     S(CACHE_CORRUPT, 7000) S(CACHE_PERMISSION, 7001) S(CACHE_LOCKED, 7002) S(CACHE_IO, 7003) S(CACHE_NEWER_VERSION, 7004)                        \
     S(CACHE_DECRYPT, 7005) S(NO_KEYRING, 7006) S(ACCOUNT_NOT_FOUND, 7007)                                                                        \

@@ -131,6 +131,7 @@ function script:Get-DefenderAdalErrorCode {
         'REDIRECT_ERROR' { 'authentication_failed'; break }
         'NO_CODE' { 'authentication_failed'; break }
         'ISS_MISMATCH' { 'authentication_failed'; break }
+        'ENDPOINT_REFUSED' { 'invalid_authority_type'; break }
         'STATE_MISMATCH' { 'state_mismatch'; break }
         'ACCOUNT_NOT_FOUND' { 'failed_to_acquire_token_silently'; break }
         'TIMEOUT' { 'http_request_timeout'; break }

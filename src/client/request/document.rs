@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::auth::authority::{Authority, is_guid};
+use crate::auth::authority::{Authority, Given, Kind, is_guid};
 use crate::auth::credential::CredentialDocument;
 use crate::auth::{CacheUse, CredentialUse, Grant, ManagedIdentity, SignIn, Target, UserHint, UserIdType, parse_extra_query};
 use crate::document;
@@ -18,7 +18,11 @@ const DEFAULT_MARGIN: i64 = 300;
 struct Document {
     grant: Option<String>,
     authority: Option<String>,
+    authority_type: Option<String>,
+    instance_discovery: Option<bool>,
     tenant_id: Option<String>,
+    cloud: Option<String>,
+    region: Option<String>,
     client_id: Option<String>,
     resource: Option<String>,
     scopes: Option<Vec<String>>,
@@ -67,7 +71,22 @@ fn check(document: Document) -> Result<SignIn> {
             .as_deref()
             .ok_or_else(|| Error::argument("the request names no grant", "set \"grant\", to authorization_code for instance"))?,
     )?;
-    let authority = Authority::new(document.authority.as_deref(), document.tenant_id.as_deref())?;
+    let authority = Authority::new(&Given {
+        authority: document.authority.as_deref(),
+        tenant: document.tenant_id.as_deref(),
+        cloud: document.cloud.as_deref(),
+        kind: document.authority_type.as_deref(),
+        instance_discovery: document.instance_discovery,
+        region: document.region.as_deref(),
+    })?;
+    // Elsewhere an app may have any name, and a scope is no part of a resource.
+    let is_microsofts = !matches!(authority.kind(), Kind::Adfs | Kind::Oidc);
+    if document.region.is_some() && grant != Grant::ClientCredentials {
+        return Err(Error::argument(
+            format!("the grant {} takes no region", grant.name()),
+            "only client_credentials has regional token endpoints: remove region",
+        ));
+    }
     let client_id = document.client_id.unwrap_or_default().trim().to_owned();
     // These sign in as an app of their own.
     let brings_client = matches!(
@@ -80,7 +99,7 @@ fn check(document: Document) -> Result<SignIn> {
             "pass the application (client) ID from the app registration's Overview page; in a script, look for a misspelt variable: the published walk-through says $cleintId where it means $clientId",
         ));
     }
-    if !client_id.is_empty() && !is_guid(&client_id) {
+    if !client_id.is_empty() && is_microsofts && !is_guid(&client_id) {
         return Err(Error::argument(
             format!("the client ID \"{client_id}\" is not a GUID"),
             "pass the application (client) ID from the app registration's Overview page, not its name",
@@ -94,7 +113,7 @@ fn check(document: Document) -> Result<SignIn> {
             ));
         }
         (Some(resource), None) => Target::Resource(checked_resource(resource)?),
-        (None, Some(scopes)) => Target::Scopes(checked_scopes(scopes)?),
+        (None, Some(scopes)) => Target::Scopes(checked_scopes(scopes, is_microsofts)?),
         (None, None) if grant == Grant::AccessToken => Target::Resource(String::new()),
         (None, None) => {
             return Err(Error::argument(
@@ -274,7 +293,7 @@ fn checked_resource(resource: String) -> Result<String> {
     Ok(resource)
 }
 
-fn checked_scopes(scopes: Vec<String>) -> Result<Vec<String>> {
+fn checked_scopes(scopes: Vec<String>, of_one_resource: bool) -> Result<Vec<String>> {
     let scopes: Vec<String> = scopes
         .iter()
         .flat_map(|scope| scope.split_whitespace())
@@ -300,7 +319,7 @@ fn checked_scopes(scopes: Vec<String>) -> Result<Vec<String>> {
     let mut resources: Vec<String> = scopes.iter().filter_map(|scope| resource_of(scope)).collect();
     resources.sort_unstable();
     resources.dedup();
-    if resources.len() > 1 {
+    if of_one_resource && resources.len() > 1 {
         return Err(Error::argument(
             format!("the scopes belong to several resources: {}", resources.join(", ")),
             "a token is for one resource: ask for each in a call of its own; one sign-in serves them all",
