@@ -9,10 +9,11 @@ use url::Url;
 use crate::aad_error::AadError;
 use crate::config::{AppRegistration, AuthorizeIss, Config, Resource, Tenant, User};
 use crate::consent;
+use crate::device;
 use crate::http::{self, Asked, Params};
 use crate::keys;
 use crate::pages;
-use crate::state::{App, Ask, AuthRequest, Code, Dialect, Flow, SignedIn, stamp};
+use crate::state::{App, Ask, AuthRequest, Code, Dialect, Flow, SignedIn, Verdict, stamp};
 
 const COOKIE: &str = "ESTSAUTH";
 
@@ -104,6 +105,7 @@ fn start(app: &App, asked: Asked, tenant: &str, dialect: Dialect, admin: bool) -
     let mut flow = Flow {
         request,
         user: None,
+        confirmed: false,
         consented: false,
         awaiting_mfa: None,
     };
@@ -193,6 +195,7 @@ fn trusted(app: &App, asked: &Asked, tenant: &str, dialect: Dialect, admin_conse
         challenge: None,
         prompt: params.get("prompt").unwrap_or_default().to_owned(),
         admin_consent,
+        device: None,
         params,
     })
 }
@@ -261,9 +264,7 @@ fn check(app: &App, request: &mut AuthRequest) -> Result<(), AadError> {
             consent::ask_v2(&app.config, scope, &request.tenant)?
         }
     };
-    if let Some(registration) = app.config.app(&request.client_id) {
-        consent::needed(&app.config, registration, &request.ask)?;
-    }
+    consent::app_may(&app.config, &request.client_id, &request.ask)?;
     if let Some(challenge) = params.get("code_challenge") {
         let method = params.get("code_challenge_method").unwrap_or("plain");
         let unreserved = challenge.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));
@@ -294,19 +295,34 @@ fn check(app: &App, request: &mut AuthRequest) -> Result<(), AadError> {
     Ok(())
 }
 
-fn auto_approve(app: &App, mut flow: Flow) -> Response {
-    let config = &app.config;
-    let found = match flow.request.params.get("login_hint") {
+/// Who signs in when nobody does: the one hinted at, the default user, or the tenant's first.
+pub fn stand_in<'a>(config: &'a Config, request: &AuthRequest) -> Option<(&'a Tenant, &'a User)> {
+    match request.params.get("login_hint") {
         Some(hint) => config.user(hint),
-        None if is_common(&flow.request.tenant) => config.default_user(),
-        // Whoever of that tenant comes first, should the default user live elsewhere.
-        None => match (config.default_user(), config.tenant(&flow.request.tenant)) {
+        None if is_common(&request.tenant) => config.default_user(),
+        None => match (config.default_user(), config.tenant(&request.tenant)) {
             (Some((home, user)), Some(tenant)) if home.id == tenant.id => Some((home, user)),
             (_, Some(tenant)) => tenant.users.first().map(|u| (tenant, u)),
             (default, None) => default,
         },
-    };
-    let Some((tenant, user)) = found else {
+    }
+}
+
+/// Whether a second step follows this user's password.
+pub fn second_step(config: &Config, request: &AuthRequest, user: &User) -> bool {
+    user.mfa
+        || consent::claims_ask_for_mfa(request.params.get("claims"))
+        || request
+            .ask
+            .resource
+            .as_deref()
+            .and_then(|r| config.resource(r))
+            .is_some_and(|r| r.require_mfa)
+}
+
+fn auto_approve(app: &App, mut flow: Flow) -> Response {
+    let config = &app.config;
+    let Some((tenant, user)) = stand_in(config, &flow.request) else {
         let error = no_such_user(flow.request.params.get("login_hint").unwrap_or_default());
         return page_error(app, &flow.request.asked, &error);
     };
@@ -315,18 +331,20 @@ fn auto_approve(app: &App, mut flow: Flow) -> Response {
     }
     flow.user = Some(user.object_id.clone());
     grant_all(app, &flow.request, &user.object_id, tenant, flow.request.admin_consent);
+    let mfa = second_step(config, &flow.request, user);
     let cookie = remember(
         app,
         &flow.request.asked,
         SignedIn {
             user: user.object_id.clone(),
-            mfa: user.mfa,
+            mfa,
         },
     );
-    with_cookie(finish(app, &flow.request, tenant, user, user.mfa), cookie)
+    with_cookie(finish(app, &flow.request, tenant, user, mfa), cookie)
 }
 
-fn no_such_user(name: &str) -> AadError {
+/// A user name nobody has.
+pub fn no_such_user(name: &str) -> AadError {
     AadError::new(
         "invalid_grant",
         50_034,
@@ -351,7 +369,7 @@ fn belongs(segment: &str, tenant: &Tenant, user: &User, config: &Config) -> Resu
 }
 
 /// Takes a sign-in as far as it goes without a person, and shows the page where it needs one.
-fn proceed(app: &App, flow: Flow, session: &[SignedIn], failed: Option<&str>) -> Response {
+pub fn proceed(app: &App, flow: Flow, session: &[SignedIn], failed: Option<&str>) -> Response {
     let config = &app.config;
     let Some(id) = flow.user.clone() else {
         let hint = flow.request.params.get("login_hint").unwrap_or_default().to_owned();
@@ -371,6 +389,25 @@ fn proceed(app: &App, flow: Flow, session: &[SignedIn], failed: Option<&str>) ->
     };
     if let Err(error) = belongs(&flow.request.tenant, tenant, user, config) {
         return page_error(app, &flow.request.asked, &error);
+    }
+    let mfa = session.iter().any(|s| s.user == id && s.mfa);
+    if !mfa && second_step(config, &flow.request, user) {
+        let silent = matches!(flow.request.prompt.as_str(), "none" | "attempt_none");
+        if silent {
+            let mut error = AadError::new(
+                "interaction_required",
+                50_076,
+                "Due to a configuration change made by your administrator, or because you moved to a new location, you must use multi-factor authentication.",
+            );
+            error.suberror = Some("basic_action".to_owned());
+            return refuse(app, &flow.request, &error);
+        }
+        let mut flow = flow.clone();
+        flow.awaiting_mfa = Some(id);
+        return show(app, flow, |f, id| pages::approve(config, f, id, user));
+    }
+    if flow.request.device.is_some() && !flow.confirmed {
+        return show(app, flow, |f, id| pages::confirm_device(config, f, id, user));
     }
     if !flow.consented {
         let open = match open_permissions(app, &flow.request, tenant, user) {
@@ -399,7 +436,6 @@ fn proceed(app: &App, flow: Flow, session: &[SignedIn], failed: Option<&str>) ->
             };
         }
     }
-    let mfa = session.iter().any(|s| s.user == id && s.mfa);
     finish(app, &flow.request, tenant, user, mfa)
 }
 
@@ -445,7 +481,8 @@ fn open_permissions<'a>(app: &'a App, request: &AuthRequest, tenant: &Tenant, us
         .collect())
 }
 
-fn grant_all(app: &App, request: &AuthRequest, user: &str, tenant: &Tenant, everyone: bool) {
+/// Grants all a request asks for, to one user or to everyone.
+pub fn grant_all(app: &App, request: &AuthRequest, user: &str, tenant: &Tenant, everyone: bool) {
     let who = if everyone {
         format!("tenant:{}", tenant.id)
     } else {
@@ -471,7 +508,7 @@ fn grant_all(app: &App, request: &AuthRequest, user: &str, tenant: &Tenant, ever
 }
 
 /// Keeps the flow and shows a page that carries its id.
-fn show(app: &App, flow: Flow, page: impl FnOnce(&Flow, &str) -> Response) -> Response {
+pub fn show(app: &App, flow: Flow, page: impl FnOnce(&Flow, &str) -> Response) -> Response {
     let id = keys::b64(keys::random::<24>());
     let response = page(&flow, &id);
     app.state().flows.insert(id, flow);
@@ -505,7 +542,7 @@ fn pressed(app: &App, asked: &Asked) -> Response {
             let password = asked.form.get("password").unwrap_or_default();
             match config.user(name) {
                 Some((_, user)) if keys::same(&user.password, password) => {
-                    if user.mfa {
+                    if second_step(config, &flow.request, user) {
                         flow.awaiting_mfa = Some(user.object_id.clone());
                         return show(app, flow, |f, id| pages::approve(config, f, id, user));
                     }
@@ -522,6 +559,10 @@ fn pressed(app: &App, asked: &Asked) -> Response {
             Some(id) => signed_in(app, asked, flow, id, true),
             None => page_error(app, asked, &expired()),
         },
+        "continue" => {
+            flow.confirmed = true;
+            proceed(app, flow, &session, None)
+        }
         "other" => show(app, flow, |f, id| pages::sign_in(config, f, id, "", None)),
         "accept" => {
             let Some((tenant, user)) = flow.user.as_deref().and_then(|id| config.user(id)) else {
@@ -550,7 +591,8 @@ fn signed_in(app: &App, asked: &Asked, mut flow: Flow, id: String, mfa: bool) ->
     with_cookie(proceed(app, flow, &[who], None), cookie)
 }
 
-fn session_users(app: &App, asked: &Asked) -> Vec<SignedIn> {
+/// Who is signed in on this browser.
+pub fn session_users(app: &App, asked: &Asked) -> Vec<SignedIn> {
     asked
         .cookie(COOKIE)
         .and_then(|id| app.state().sessions.get(id).cloned())
@@ -578,6 +620,18 @@ fn with_cookie(mut response: Response, session: String) -> Response {
 
 /// Sends the code.
 fn finish(app: &App, request: &AuthRequest, tenant: &Tenant, user: &User, mfa: bool) -> Response {
+    if let Some(code) = &request.device {
+        let name = app.config.app(&request.client_id).map_or("", |a| a.name.as_str());
+        device::decided(
+            app,
+            code,
+            Verdict::Approved {
+                user: user.object_id.clone(),
+                mfa,
+            },
+        );
+        return pages::device_done(name, true);
+    }
     let mut answer: Vec<(&str, String)> = Vec::new();
     if request.admin_consent {
         answer.push(("admin_consent", "True".to_owned()));
@@ -630,6 +684,14 @@ pub fn client_info(user: &User, tenant: &Tenant) -> String {
 
 /// Sends an error.
 fn refuse(app: &App, request: &AuthRequest, error: &AadError) -> Response {
+    if let Some(code) = &request.device {
+        if error.error != "access_denied" {
+            return page_error(app, &request.asked, error);
+        }
+        let name = app.config.app(&request.client_id).map_or("", |a| a.name.as_str());
+        device::decided(app, code, Verdict::Declined);
+        return pages::device_done(name, false);
+    }
     let mut answer = vec![
         ("error", error.error.clone()),
         ("error_description", error.description(&request.asked, app.now())),

@@ -16,6 +16,12 @@ impl Clock {
         i64::try_from(system).unwrap_or(0) + self.ahead.load(Ordering::Relaxed)
     }
 
+    /// Unix milliseconds.
+    pub fn millis(&self) -> i64 {
+        let system = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
+        i64::try_from(system).unwrap_or(0) + self.ahead.load(Ordering::Relaxed) * 1000
+    }
+
     /// Steps the clock.
     pub fn advance(&self, seconds: i64) {
         self.ahead.fetch_add(seconds, Ordering::Relaxed);

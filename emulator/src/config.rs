@@ -29,6 +29,9 @@ pub struct Config {
     /// Lifetimes of what the token endpoint issues.
     #[serde(default)]
     pub tokens: Tokens,
+    /// Device codes.
+    #[serde(default)]
+    pub device_code: DeviceCode,
     /// Switches that have no counterpart in a real tenant.
     #[serde(default)]
     pub behaviour: Behaviour,
@@ -98,6 +101,9 @@ pub struct Resource {
     /// App roles.
     #[serde(default)]
     pub application: Vec<String>,
+    /// Whether a policy wants a second step from everyone who asks for it.
+    #[serde(default)]
+    pub require_mfa: bool,
 }
 
 impl Resource {
@@ -266,6 +272,38 @@ impl Default for Tokens {
     }
 }
 
+/// Device codes: how long they live, how often they may be asked about, and who answers for the person.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeviceCode {
+    /// Life of a code in seconds.
+    pub lifetime_seconds: u64,
+    /// Seconds between two polls.
+    pub interval_seconds: i64,
+    /// Whether polling faster is answered by `slow_down` and five seconds more.
+    pub enforce_interval: bool,
+    /// After so many polls answered "pending" the default user has approved; none waits for a person, or under auto-approve
+    /// means 0.
+    pub approve_after_polls: Option<u32>,
+    /// After so many polls the person has declined.
+    pub decline_after_polls: Option<u32>,
+    /// The page named in the answer; none is the emulator's own.
+    pub verification_uri: Option<String>,
+}
+
+impl Default for DeviceCode {
+    fn default() -> Self {
+        Self {
+            lifetime_seconds: 900,
+            interval_seconds: 5,
+            enforce_interval: true,
+            approve_after_polls: None,
+            decline_after_polls: None,
+            verification_uri: None,
+        }
+    }
+}
+
 /// The `iss` parameter of authorize answers.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
@@ -314,6 +352,7 @@ impl Default for Config {
             data: Data::default(),
             quotas: Quotas::default(),
             tokens: Tokens::default(),
+            device_code: DeviceCode::default(),
             behaviour: Behaviour::default(),
         })
     }

@@ -135,6 +135,14 @@ pub fn needed(config: &Config, app: &AppRegistration, ask: &Ask) -> Result<Vec<S
     Ok(ask.scopes.clone())
 }
 
+/// Turns away a request for what the app cannot ask for.
+pub fn app_may(config: &Config, client_id: &str, ask: &Ask) -> Result<(), AadError> {
+    match config.app(client_id) {
+        Some(app) => needed(config, app, ask).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
 /// The delegated permissions of one resource this user and app already have.
 pub fn granted(config: &Config, state: &State, app: &AppRegistration, resource: &Resource, tenant: &Tenant, user: &User) -> Vec<String> {
     let home = config.tenant(&app.tenant).is_some_and(|t| t.id == tenant.id);
@@ -184,6 +192,19 @@ pub fn describe<'a>(resource: &'a Resource, scopes: &[String]) -> Vec<&'a Permis
         .iter()
         .filter_map(|s| resource.delegated.iter().find(|p| p.value == *s))
         .collect()
+}
+
+/// The claims challenge of a policy that demands a second step for this resource.
+pub fn mfa_challenge(resource: &Resource) -> String {
+    let policy = crate::keys::guid_of(&format!("policy:{}", resource.app_id));
+    serde_json::json!({"access_token": {"capolids": {"essential": true, "values": [policy]}}}).to_string()
+}
+
+/// Whether a request's claims are such a challenge.
+pub fn claims_ask_for_mfa(claims: Option<&str>) -> bool {
+    claims
+        .and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok())
+        .is_some_and(|c| !c["access_token"]["capolids"].is_null() || !c["access_token"]["polids"].is_null())
 }
 
 /// No consent, and nobody to ask.

@@ -20,6 +20,7 @@ pub mod config;
 mod consent;
 mod control;
 mod data;
+mod device;
 mod discovery;
 mod emulator;
 pub mod faults;

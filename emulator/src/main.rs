@@ -15,7 +15,7 @@ Entra ID sign-in and the Defender APIs on loopback, for development and tests.
 
 Usage:
   defender-emulator serve [--port N] [--config FILE] [--tls] [--tls-port N] [--auto-approve] [--quiet]
-  defender-emulator browse URL [--user UPN] [--password P] [--decline] [--ca-file FILE] [--timeout SECONDS]
+  defender-emulator browse URL [--user UPN] [--password P] [--code C] [--decline] [--ca-file FILE] [--timeout SECONDS]
   defender-emulator config
 
 serve    prints one JSON line with its addresses when it is ready, logs requests to stderr, and stops on
@@ -32,6 +32,7 @@ config   prints the embedded configuration, to start one's own from.
   --quiet           log nothing
   --user UPN        who signs in (default: the first test user the page names)
   --password P      their password (default: the one the page names)
+  --code C          the code a device shows, for the page that asks for it
   --decline         press Cancel
   --ca-file FILE    the certificate authority to trust for an https URL
   --timeout SECONDS give up after that long (default 30)
@@ -146,6 +147,7 @@ fn parse_browse(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
         match argument {
             Long("user") => options.user = Some(parser.value()?.string()?),
             Long("password") => options.password = Some(parser.value()?.string()?),
+            Long("code") => options.user_code = Some(parser.value()?.string()?),
             Long("decline") => options.decline = true,
             Long("ca-file") => {
                 let path = PathBuf::from(parser.value()?);

@@ -247,6 +247,58 @@ pub fn needs_admin(config: &Config, flow: &Flow, id: &str, user: &User) -> Respo
     )
 }
 
+/// Where a person types the code a device shows. `target`: where the form goes.
+pub fn device_code(target: &str, typed: &str, failed: Option<&str>) -> Response {
+    let alert = failed
+        .map(|text| format!(r#"<p class="alert" role="alert">{}</p>"#, escape(text)))
+        .unwrap_or_default();
+    page(
+        200,
+        "Sign in to your account",
+        &format!(
+            r#"<h1>Enter code to allow access</h1><p class="to">Once you enter the code displayed on your app or device, it will have access to your account.</p>
+<form method="post" action="{}">{alert}
+<label for="otc">Code</label>
+<input id="otc" name="otc" type="text" autocomplete="off" spellcheck="false" maxlength="18" value="{}" required autofocus>
+<div class="buttons"><button type="submit" name="action" value="next" class="main">Next</button></div></form>"#,
+            escape(target),
+            escape(typed)
+        ),
+        "",
+    )
+}
+
+/// The last question before a device gets its tokens.
+pub fn confirm_device(config: &Config, flow: &Flow, id: &str, user: &User) -> Response {
+    let content = r#"<div class="buttons"><button type="submit" name="action" value="continue" class="main">Continue</button><button type="submit" name="action" value="cancel" class="quiet">Cancel</button></div>"#;
+    page(
+        200,
+        "Confirm sign-in",
+        &format!(
+            r#"<p class="who">{}</p><h1>Are you trying to sign in to {}?</h1><p>Only continue if you started this on a device or app you trust.</p>{}"#,
+            escape(&user.upn),
+            app_name(config, flow),
+            form(flow, id, content)
+        ),
+        "",
+    )
+}
+
+/// The end of a device's sign-in.
+pub fn device_done(app_name: &str, approved: bool) -> Response {
+    let name = escape(app_name);
+    let main = if approved {
+        format!(
+            r#"<h1>{name}</h1><p class="done" role="status">You have signed in to the {name} application on your device. You may now close this window.</p>"#
+        )
+    } else {
+        format!(
+            r#"<h1>{name}</h1><p class="done" role="status">You declined the sign-in of the {name} application. You may now close this window.</p>"#
+        )
+    };
+    page(200, "Sign in", &main, "")
+}
+
 /// An error that cannot be sent anywhere.
 pub fn error(asked: &Asked, error: &AadError, now: i64) -> Response {
     let main = format!(

@@ -28,6 +28,8 @@ pub struct Options {
     pub user: Option<String>,
     /// Their password; none takes the one the page names.
     pub password: Option<String>,
+    /// The code a device shows, for the page that asks for it.
+    pub user_code: Option<String>,
     /// Press Cancel on the first page that has it.
     pub decline: bool,
     /// Press Cancel on the consent page only.
@@ -47,6 +49,7 @@ impl Default for Options {
         Self {
             user: None,
             password: None,
+            user_code: None,
             decline: false,
             decline_consent: false,
             wrong_state: None,
@@ -69,6 +72,13 @@ pub enum Outcome {
         /// Its page.
         page: String,
     },
+    /// A device's sign-in ended at a page that says how.
+    Finished {
+        /// The page's address.
+        url: String,
+        /// What it says.
+        text: String,
+    },
     /// The browser stands at an address that is not followed: what a person would copy.
     Landed {
         /// That address; of a posted answer, the fields as a query.
@@ -80,7 +90,7 @@ impl Outcome {
     /// The address the answer went to.
     pub fn url(&self) -> &str {
         match self {
-            Self::Delivered { url, .. } | Self::Landed { url } => url,
+            Self::Delivered { url, .. } | Self::Finished { url, .. } | Self::Landed { url } => url,
         }
     }
 
@@ -98,6 +108,7 @@ impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Landed { url } => f.write_str(url),
+            Self::Finished { text, .. } => f.write_str(text),
             Self::Delivered { url, status, .. } => {
                 let to = url.split(['?', '#']).next().unwrap_or(url);
                 let what = if self.parameter("error").is_some() { "an error" } else { "a code" };
@@ -170,6 +181,11 @@ impl Browser {
                     .or_else(|_| target.join(location))
                     .map_err(|e| fail(format!("redirected to {location}: {e}")))?;
                 Next::Get(to)
+            } else if let Some(text) = finished(&page) {
+                return Ok(Outcome::Finished {
+                    url: target.to_string(),
+                    text,
+                });
             } else {
                 press(&page, &target, options)?
             };
@@ -342,6 +358,12 @@ fn tamper(target: &mut Url, fields: Option<&mut Vec<(String, String)>>, wrong: &
     target.set_fragment(fragment.as_deref());
 }
 
+/// What a device's last page says.
+fn finished(page: &Page) -> Option<String> {
+    let rest = page.body.split(r#"<p class="done" role="status">"#).nth(1)?;
+    Some(unescape(rest.split("</p>").next()?))
+}
+
 /// Reads a page and decides which button to press.
 fn press(page: &Page, at: &Url, options: &Options) -> Result<Next, Error> {
     let form = form(&page.body);
@@ -368,17 +390,36 @@ fn press(page: &Page, at: &Url, options: &Options) -> Result<Next, Error> {
         .filter(|i| i.kind == "hidden")
         .map(|i| (i.name.clone(), i.value.clone()))
         .collect();
+    if form.inputs.iter().any(|i| i.name == "otc") {
+        if page.body.contains(r#"class="alert""#) {
+            return Err(fail(
+                "the page says: That code didn't work. Check the code and try again.".to_owned(),
+            ));
+        }
+        let typed = form.inputs.iter().find(|i| i.name == "otc").map(|i| i.value.clone());
+        let code = options
+            .user_code
+            .clone()
+            .or(typed.filter(|t| !t.is_empty()))
+            .ok_or_else(|| fail("the page asks for a device's code: give it with --code".to_owned()))?;
+        return Ok(Next::Post(
+            action,
+            vec![("action".to_owned(), "next".to_owned()), ("otc".to_owned(), code)],
+        ));
+    }
     // A posted answer: nothing to decide.
     if action.origin() != at.origin() || form.buttons.is_empty() || !has("cancel") {
         return Ok(Next::Post(action, fields));
     }
     let mut pressed = |name: &str| fields.push(("action".to_owned(), name.to_owned()));
-    if options.decline || (options.decline_consent && has("accept")) {
+    if options.decline || (options.decline_consent && (has("accept") || has("continue"))) {
         pressed("cancel");
         return Ok(Next::Post(action, fields));
     }
     if has("accept") {
         pressed("accept");
+    } else if has("continue") {
+        pressed("continue");
     } else if has("approve") {
         pressed("approve");
     } else if form.inputs.iter().any(|i| i.kind == "password") {

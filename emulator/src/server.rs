@@ -21,7 +21,7 @@ use crate::faults::{self, Action};
 use crate::hosts::{self, Base, Service};
 use crate::http::{self, Asked, Params};
 use crate::state::App;
-use crate::{api, authorize, control, discovery, keys, token};
+use crate::{api, authorize, control, device, discovery, keys, token};
 
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
@@ -60,6 +60,11 @@ impl Services {
             .route("/{tenant}/adminconsent", get(authorize::admin_consent))
             .route("/{tenant}/v2.0/adminconsent", get(authorize::admin_consent))
             .route("/{tenant}/login", post(authorize::login))
+            .route("/{tenant}/oauth2/devicecode", get(device::v1).post(device::v1))
+            .route("/{tenant}/oauth2/v2.0/devicecode", get(device::v2).post(device::v2))
+            .route("/devicelogin", get(device::page).post(device::typed))
+            .route("/device", get(device::page).post(device::typed))
+            .route("/{tenant}/oauth2/deviceauth", get(device::page).post(device::typed))
             .route("/{tenant}/oauth2/token", post(token::v1))
             .route("/{tenant}/oauth2/v2.0/token", post(token::v2));
         let xdr = Router::new()

@@ -67,6 +67,30 @@ pub struct AuthRequest {
     pub challenge: Option<(String, String)>,
     pub prompt: String,
     pub admin_consent: bool,
+    /// The device code this sign-in is for; it then has no redirect URI.
+    pub device: Option<String>,
+}
+
+/// What a person made of a device code.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    Pending,
+    Approved { user: String, mfa: bool },
+    Declined,
+}
+
+/// A device code.
+#[derive(Clone, Debug)]
+pub struct Device {
+    pub user_code: String,
+    /// The request, as if it had come to the authorize endpoint.
+    pub request: AuthRequest,
+    pub created: i64,
+    pub interval_seconds: i64,
+    pub polled_ms: Option<i64>,
+    pub polls: u32,
+    pub verdict: Verdict,
+    pub redeemed: bool,
 }
 
 /// A sign-in in progress.
@@ -75,6 +99,8 @@ pub struct Flow {
     pub request: AuthRequest,
     /// Object id of who was chosen or signed in.
     pub user: Option<String>,
+    /// "Are you trying to sign in to …?" answered; for device codes only.
+    pub confirmed: bool,
     /// Consent page answered.
     pub consented: bool,
     /// Password right, second step open.
@@ -122,6 +148,7 @@ pub struct State {
     pub flows: HashMap<String, Flow>,
     pub codes: HashMap<String, Code>,
     pub refresh: HashMap<String, Refresh>,
+    pub devices: HashMap<String, Device>,
     /// (user object id or `tenant:ID`, client id, resource app id, scope).
     pub grants: HashSet<(String, String, String, String)>,
     /// Access tokens by `uti`, with the epoch they were issued in.

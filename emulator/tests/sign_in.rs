@@ -312,7 +312,7 @@ fn a_loopback_listener_receives_the_answer() {
             Outcome::Delivered { status, page, .. } => {
                 assert_eq!((*status, page.as_str()), (200, "Done"));
             }
-            Outcome::Landed { .. } => panic!("{outcome}"),
+            Outcome::Landed { .. } | Outcome::Finished { .. } => panic!("{outcome}"),
         }
         assert!(outcome.to_string().contains("answered 200"), "{outcome}");
     }

@@ -388,10 +388,7 @@ fn client_credentials_errors_are_entras() {
         700_025,
     );
     is_error(
-        &v1(&[
-            ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
-            ("client_id", PUBLIC),
-        ]),
+        &v1(&[("grant_type", "urn:example:magic"), ("client_id", PUBLIC)]),
         400,
         "unsupported_grant_type",
         70_003,
