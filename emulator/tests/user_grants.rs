@@ -116,7 +116,7 @@ fn assertion(emulator: &BlockingEmulator) -> String {
     body["access_token"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned()
 }
 
-fn on_behalf<'a>(assertion: &'a str) -> Vec<(&'a str, &'a str)> {
+fn on_behalf(assertion: &str) -> Vec<(&str, &str)> {
     vec![
         ("grant_type", OBO),
         ("client_id", RUNBOOK),
