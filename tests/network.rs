@@ -144,6 +144,13 @@ fn retry_after_is_waited_for_within_the_limit_and_told_beyond_it() {
     let (error, _, waits) = fail(vec![Step::answer(429, &[("Retry-After", "999999999")], b"{}")]);
     assert_eq!((error.code(), error.retry_after_ms()), (Code::Throttled, Some(3_600_000)));
     assert!(waits.is_empty() && error.is_throttled());
+
+    // The shared call may wait longer than one of its callers can: that one is told at once.
+    let server = Scripted::start([Step::answer(429, &[("Retry-After", "30")], b"{}")]);
+    let client = scripted::client(r#"{"cache":"private"}"#);
+    let request = app_request(&client, &format!("{}/{TENANT}", server.origin), CLIENT, SECRET);
+    let error = request.acquire_now(Some(Duration::from_secs(20)), None).map(|_| ()).unwrap_err();
+    assert_eq!((error.code(), error.retry_after_ms()), (Code::Throttled, Some(30_000)), "{error}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::token::Token;
 use crate::error::{Code, Error, Result};
@@ -36,19 +36,74 @@ impl Drop for Flight {
     }
 }
 
+/// A wait that the service asked for: one who cannot wait as long is told at once.
+#[derive(Clone)]
+struct Pause {
+    until: Instant,
+    wait: Duration,
+    status: u16,
+    host: String,
+}
+
+impl Pause {
+    fn error(&self) -> Error {
+        let code = match self.status {
+            429 => Code::Throttled,
+            500 => Code::ServerError,
+            _ => Code::ServerUnavailable,
+        };
+        Error::new(
+            code,
+            format!(
+                "{} answered HTTP {} and asks for a wait longer than this call's limit",
+                self.host, self.status
+            ),
+        )
+        .with_status(self.status)
+        .with_retry(Some(u64::try_from(self.wait.as_millis()).unwrap_or(u64::MAX)))
+        .with_hint("allow the call more time, or try again after the wait")
+    }
+}
+
 /// All who wait, told together.
-#[derive(Default)]
-struct Crowd(Mutex<Vec<Weak<dyn Notices>>>);
+struct Crowd {
+    members: Mutex<Vec<Weak<dyn Notices>>>,
+    pause: watch::Sender<Option<Pause>>,
+}
 
 impl Crowd {
+    fn new() -> Crowd {
+        Crowd {
+            members: Mutex::default(),
+            pause: watch::Sender::new(None),
+        }
+    }
+
     fn join(&self, notices: &Arc<dyn Notices>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(notices));
+        self.members
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::downgrade(notices));
     }
 }
 
 impl Notices for Crowd {
     fn tell(&self, notice: Notice) {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Notice::Retry {
+            status: Some(status),
+            wait,
+            host,
+            ..
+        } = &notice
+        {
+            self.pause.send_replace(Some(Pause {
+                until: Instant::now() + *wait,
+                wait: *wait,
+                status: *status,
+                host: host.clone(),
+            }));
+        }
+        let all = self.members.lock().unwrap_or_else(PoisonError::into_inner).clone();
         all.iter().filter_map(Weak::upgrade).for_each(|one| one.tell(notice.clone()));
     }
 }
@@ -96,7 +151,7 @@ where
                 // Flights that were left and aborted stay behind as dead entries.
                 map.retain(|_, flight| flight.strong_count() > 0);
                 let (sender, landed) = watch::channel(None);
-                let crowd = Arc::new(Crowd::default());
+                let crowd = Arc::new(Crowd::new());
                 crowd.join(&call.notices);
                 let flight = Arc::new(Flight {
                     landed,
@@ -132,10 +187,13 @@ where
         }
     };
     let mut landed = flight.landed.clone();
-    let result = match timeout_at(call.deadline, landed.wait_for(Option::is_some)).await {
-        Ok(Ok(value)) => value.clone(),
-        Ok(Err(_)) => None,
-        Err(_) => {
+    let mut pauses = flight.crowd.pause.subscribe();
+    let too_long = |pause: &Option<Pause>| pause.as_ref().is_some_and(|pause| pause.until > call.deadline);
+    let result = tokio::select! {
+        biased;
+        landed = landed.wait_for(Option::is_some) => landed.ok().and_then(|value| value.clone()),
+        Ok(pause) = pauses.wait_for(too_long) => pause.as_ref().map(|pause| Err(pause.error())),
+        () = sleep_until(call.deadline) => {
             return Err(Error::new(Code::Timeout, "the sign-in service did not answer in time")
                 .with_retry(None)
                 .with_hint("check the network, or allow more time"));
