@@ -49,6 +49,11 @@ fn sign_in() {
 }
 
 #[test]
+fn authority() {
+    holds("authority", plain());
+}
+
+#[test]
 fn incidents() {
     holds("incidents", plain());
 }

@@ -330,3 +330,41 @@ fn two_peoples_refresh_tokens_are_two_keys() {
     );
     assert_eq!(server.seen().len(), 2);
 }
+
+#[test]
+fn a_wrong_clock_is_told_with_both_times() {
+    let body = r#"{"error":"invalid_client","error_description":"AADSTS700024: Client assertion is not within its valid time range.","error_codes":[700024]}"#;
+    let hint = |date: &str| {
+        let (error, _, _) = fail(vec![Step::answer(
+            401,
+            &[("Date", date), ("Content-Type", "application/json")],
+            body.as_bytes(),
+        )]);
+        assert_eq!((error.code(), error.aadsts()), (Code::AssertionTime, Some(700_024)));
+        error.hint().unwrap().to_owned()
+    };
+    // The virtual clock begins at Mon, 21 Sep 2026 14:13:20 GMT.
+    let behind = hint("Mon, 21 Sep 2026 14:23:20 GMT");
+    assert!(
+        behind.contains("600 s behind") && behind.contains("14:13:20 GMT") && behind.contains("14:23:20 GMT"),
+        "{behind}"
+    );
+    assert!(hint("Mon, 21 Sep 2026 13:13:20 GMT").contains("3600 s ahead of"));
+    // With the right time the clock is not to blame; nor can it be without a date.
+    for date in ["Mon, 21 Sep 2026 14:13:30 GMT", "yesterday"] {
+        assert!(!hint(date).contains("here"), "{date}");
+    }
+}
+
+#[test]
+fn a_server_that_makes_no_tls_ends_at_the_connect_limit() {
+    let server = Scripted::start([]);
+    let client = scripted::client(r#"{"cache":"private","connect_timeout_ms":50}"#);
+    let authority = format!("https://{}/{TENANT}", server.address);
+    let error = app_request(&client, &authority, CLIENT, SECRET)
+        .acquire_now(None, None)
+        .map(|_| ())
+        .unwrap_err();
+    assert_eq!(error.code(), Code::Connect);
+    assert!(error.message().contains("within 50 ms"), "{error}");
+}

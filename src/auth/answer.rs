@@ -100,12 +100,12 @@ pub async fn ask(env: &Env, call: &Call, sign_in: &SignIn, form: &[(&str, &str)]
     };
     let response = env.transport.send(call, request).await?;
     let now = env.transport.clock().unix();
-    let skew = server_time(&response).map(|server| server - now);
+    let server = server_time(&response);
     read(&response, now, sign_in, call).map_err(|error| {
         let error = if error.code() == Code::AssertionTime
-            && let Some(skew) = skew
+            && let Some(hint) = server.and_then(|server| clock_hint(now, server))
         {
-            error.with_hint(format!("this machine's clock differs from the server's by {skew} s: set it right"))
+            error.with_hint(hint)
         } else {
             error
         };
@@ -121,6 +121,24 @@ pub async fn ask(env: &Env, call: &Call, sign_in: &SignIn, form: &[(&str, &str)]
             )
             .scrub(&secrets)
     })
+}
+
+/// What to say of a clock that differs from the server's by more than a service bears with, in Unix seconds.
+fn clock_hint(now: i64, server: i64) -> Option<String> {
+    const BORNE: i64 = 60;
+    let text = |unix: i64| {
+        let since = std::time::Duration::from_secs(u64::try_from(unix).ok()?);
+        Some(httpdate::fmt_http_date(std::time::UNIX_EPOCH.checked_add(since)?))
+    };
+    let skew = server.saturating_sub(now);
+    let side = if skew > 0 { "behind" } else { "ahead of" };
+    (skew.abs() > BORNE).then_some(())?;
+    Some(format!(
+        "this machine's clock is {} s {side} the server's (here {}, there {}): set it right",
+        skew.abs(),
+        text(now)?,
+        text(server)?
+    ))
 }
 
 fn server_time(response: &Response) -> Option<i64> {

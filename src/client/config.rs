@@ -15,6 +15,8 @@ struct Document {
     application: Option<String>,
     cache: Option<String>,
     proxy: Option<String>,
+    proxy_user: Option<String>,
+    no_proxy: Option<String>,
     ca_file: Option<String>,
     connect_timeout_ms: Option<u64>,
     timeout_ms: Option<u64>,
@@ -35,7 +37,11 @@ impl Config {
     /// Reads and checks the document.
     pub fn parse(json: &[u8]) -> Result<Config> {
         let document: Document = document::from_caller(json, "client configuration")?;
-        let proxy = Proxy::parse(document.proxy.as_deref().unwrap_or("system"))?;
+        let proxy = Proxy::parse(
+            document.proxy.as_deref().unwrap_or("system"),
+            document.proxy_user.as_deref(),
+            document.no_proxy.as_deref(),
+        )?;
         let roots = document.ca_file.map(|path| read_roots(&path)).transpose()?;
         let application = document.application.unwrap_or_default();
         if application.len() > 200 || application.bytes().any(|b| !(b' '..=b'~').contains(&b)) {

@@ -19,7 +19,8 @@ use crate::auth::cache::Cache;
 use crate::claims;
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::defender::services;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::secret::Secret;
 use crate::transport::{HttpTransport, Transport, trace};
 
 pub use cancel::Cancel;
@@ -78,6 +79,17 @@ impl Client {
             "proxy": self.http.describe_proxy(),
             "user_agent": self.http.user_agent(),
         })
+    }
+
+    /// Gives the client a secret by name: `proxy_password`.
+    pub fn set_secret(&self, name: &str, secret: &Secret) -> Result<()> {
+        match name {
+            "proxy_password" => self.http.set_proxy_password(secret),
+            other => Err(Error::argument(
+                format!("a client takes no secret named \"{other}\""),
+                "set proxy_password; the secrets of a sign-in belong to the request",
+            )),
+        }
     }
 
     /// Forgets every token in the client's cache, for all who share it.

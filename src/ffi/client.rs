@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::buf::{dxdr_buf, give};
-use super::convert::{Out, handle, input, pointer};
+use super::convert::{Out, handle, input, pointer, text};
+use super::secret::{self, dxdr_secret};
 use super::slots::Table;
 use super::{guard, version};
 use crate::client::Client;
@@ -27,7 +28,12 @@ pub fn get(client: *const dxdr_client) -> Result<Arc<Client>> {
 /// The configuration is a JSON object; every key is optional, an empty document (len 0) is all defaults:
 ///   "application"         your program as "Name/Version", put in front of the User-Agent; printable ASCII, at most 200 characters
 ///   "cache"               "default", a name of your own (clients of one process that name the same cache share its tokens), or "private"
-///   "proxy"               "system" (default: environment and operating system), "none", or "http://HOST:PORT"; credentials only by HTTPS_PROXY
+///   "proxy"               "system" (default: HTTPS_PROXY, ALL_PROXY and NO_PROXY, else the operating system's settings), "none", or "http://HOST:PORT".
+///                         Credentials stand in HTTPS_PROXY, percent-encoded, or are "proxy_user" and the secret "proxy_password".
+///                         Loopback and link-local addresses, the instance metadata service among them, are never proxied
+///   "proxy_user"          the user name for that proxy
+///   "no_proxy"            exceptions from that proxy, comma-separated: hosts, domains with all below them (with or without a leading dot),
+///                         addresses, networks such as "10.0.0.0/8", or "*"; NO_PROXY counts for "system" only
 ///   "ca_file"             absolute path of a PEM file of roots to trust beside the operating system's
 ///   "connect_timeout_ms"  limit for one connection, 1 to 86400000, default 10000
 ///   "emulator"            what `defender-emulator serve` printed: send to it what is meant for Microsoft; default: DEFENDER_XDR_EMULATOR, if set
@@ -55,6 +61,37 @@ pub unsafe extern "C" fn dxdr_client_new(config: *const u8, len: usize, client: 
         let config = unsafe { input(config, len) }?;
         out.set(pointer(CLIENTS.insert(Client::new(config)?)?));
         Ok(())
+    };
+    // SAFETY: the caller vouches for `error`.
+    unsafe { guard(error, body) }
+}
+
+/// Gives a client a secret by name: "proxy_password", for the "proxy_user" of its configuration. A later one replaces it.
+///
+/// @param client    the client; it keeps a copy of its own
+/// @param name      the name
+/// @param name_len  its length in bytes
+/// @param secret    the secret, which stays the caller's
+/// @param error     receives the error document; may be NULL
+/// @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8 or BAD_ARGUMENT
+///
+/// Safe from any thread.
+///
+/// # Safety
+///
+/// `name` points to `name_len` readable bytes; `error` to writable memory for a pointer, or is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dxdr_client_set_secret(
+    client: *mut dxdr_client,
+    name: *const u8,
+    name_len: usize,
+    secret: *const dxdr_secret,
+    error: *mut *mut dxdr_buf,
+) -> i32 {
+    let body = || {
+        // SAFETY: the caller vouches for `name` and `name_len`.
+        let name = unsafe { text(name, name_len, "name") }?;
+        get(client)?.set_secret(name, secret::get(secret)?.as_ref())
     };
     // SAFETY: the caller vouches for `error`.
     unsafe { guard(error, body) }

@@ -1,21 +1,23 @@
 //! One exchange over reqwest, and the loop that repeats it where that is safe.
 
 use std::error::Error as StdError;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper_util::client::proxy::matcher::Matcher;
 use once_cell::sync::OnceCell;
 use rustls::CertificateError;
 use tokio::time::Instant;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::connector::{Emulator, is_loopback};
+use super::connector::Emulator;
 use super::retry::Trouble;
-use super::{Call, Notice, Proxy, Request, Response, Transport, retry, trace};
+use super::{Call, Notice, Proxy, Request, Response, Transport, proxy, retry, trace};
 use crate::clock::{BoxFuture, Clock, Random};
 use crate::error::{Code, Error, Result};
+use crate::secret::Secret;
 
 /// How a client's connections are made.
 #[derive(Clone, Debug)]
@@ -39,9 +41,17 @@ pub struct HttpTransport {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     // Reading the trust store costs some milliseconds, so it waits for the first request.
-    client: OnceCell<reqwest::Client>,
-    /// For loopback addresses, which are never proxied.
+    outward: RwLock<Option<Outward>>,
+    /// For loopback and link-local addresses, which are never proxied.
     direct: OnceCell<reqwest::Client>,
+    proxy_password: RwLock<Option<Secret>>,
+}
+
+/// The way to other machines.
+#[derive(Clone)]
+struct Outward {
+    client: reqwest::Client,
+    proxies: Option<Arc<Matcher>>,
 }
 
 impl HttpTransport {
@@ -58,8 +68,9 @@ impl HttpTransport {
             emulator,
             clock,
             random,
-            client: OnceCell::new(),
+            outward: RwLock::new(None),
             direct: OnceCell::new(),
+            proxy_password: RwLock::new(None),
         })
     }
 
@@ -73,35 +84,63 @@ impl HttpTransport {
         &self.settings.user_agent
     }
 
-    fn client(&self, wire: &Url) -> Result<&reqwest::Client> {
-        let direct = is_loopback(wire);
-        let client = if direct { &self.direct } else { &self.client };
-        client.get_or_try_init(|| {
-            let mut builder = reqwest::Client::builder()
-                .user_agent(&self.settings.user_agent)
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .connect_timeout(self.settings.connect_timeout)
-                .pool_idle_timeout(Duration::from_secs(60))
-                .tcp_keepalive(Duration::from_secs(30))
-                .referer(false);
-            builder = match &self.settings.proxy {
-                _ if direct => builder.no_proxy(),
-                Proxy::System => builder,
-                Proxy::None => builder.no_proxy(),
-                Proxy::Explicit(url) => {
-                    let proxy = reqwest::Proxy::all(url.clone())
-                        .map_err(|_| Error::argument("proxy is not usable", "set proxy to http://HOST:PORT"))?;
-                    builder.no_proxy().proxy(proxy)
+    /// Gives the password of `proxy_user`. Connections made before stay as they are; the next ones use it.
+    pub fn set_proxy_password(&self, password: &Secret) -> Result<()> {
+        if !self.settings.proxy.takes_password() {
+            return Err(Error::argument(
+                "proxy_password is set, but the client has no proxy_user",
+                "set proxy and proxy_user in the client's configuration",
+            ));
+        }
+        *self.proxy_password.write().unwrap_or_else(PoisonError::into_inner) = Some(password.clone());
+        *self.outward.write().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
+    }
+
+    /// The HTTP client for an address, and the proxy it goes through.
+    fn client(&self, wire: &Url) -> Result<(reqwest::Client, Option<String>)> {
+        if proxy::is_local(wire) {
+            let direct = self.direct.get_or_try_init(|| self.build(|builder| Ok(builder.no_proxy())))?;
+            return Ok((direct.clone(), None));
+        }
+        let known = self.outward.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let outward = match known {
+            Some(outward) => outward,
+            None => {
+                let mut place = self.outward.write().unwrap_or_else(PoisonError::into_inner);
+                match place.as_ref() {
+                    Some(outward) => outward.clone(),
+                    None => {
+                        let password = self.proxy_password.read().unwrap_or_else(PoisonError::into_inner).clone();
+                        let outward = Outward {
+                            client: self.build(|builder| self.settings.proxy.apply(builder, password.as_ref()))?,
+                            proxies: self.settings.proxy.matcher().map(Arc::new),
+                        };
+                        place.insert(outward).clone()
+                    }
                 }
-            };
-            if let Some(pem) = &self.settings.roots {
-                builder = builder.tls_certs_merge(roots(pem)?);
             }
-            builder.build().map_err(|error| {
-                Error::new(Code::TlsUntrusted, format!("the TLS setup failed: {}", root_cause(&error)))
-                    .with_hint("check the system's certificate store, and ca_file if it is set")
-            })
+        };
+        let through = outward.proxies.and_then(|proxies| proxy::on_the_way(&proxies, wire));
+        Ok((outward.client, through))
+    }
+
+    fn build(&self, proxied: impl FnOnce(reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder>) -> Result<reqwest::Client> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(&self.settings.user_agent)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(self.settings.connect_timeout)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .tcp_keepalive(Duration::from_secs(30))
+            .referer(false);
+        builder = proxied(builder)?;
+        if let Some(pem) = &self.settings.roots {
+            builder = builder.tls_certs_merge(roots(pem)?);
+        }
+        builder.build().map_err(|error| {
+            Error::new(Code::TlsUntrusted, format!("the TLS setup failed: {}", root_cause(&error)))
+                .with_hint("check the system's certificate store, and ca_file if it is set")
         })
     }
 
@@ -170,7 +209,7 @@ impl HttpTransport {
             }
             None => url.clone(),
         };
-        if wire.scheme() != "https" && !is_loopback(&wire) {
+        if wire.scheme() != "https" && !proxy::is_local(&wire) {
             return Err(Error::argument(
                 format!("{} would be sent over plain http", host_of(url)),
                 "use https; plain http is accepted for loopback addresses only",
@@ -182,8 +221,9 @@ impl HttpTransport {
     async fn perform(&self, call: &Call, request: &Request, wire: Url, host: &str) -> Result<Response> {
         let method =
             reqwest::Method::from_bytes(request.method.as_bytes()).map_err(|_| Error::new(Code::BadArgument, "no such HTTP method"))?;
-        let mut builder = self
-            .client(&wire)?
+        let (client, through) = self.client(&wire)?;
+        let classify = |error| self.classify(error, host, through.as_deref());
+        let mut builder = client
             .request(method, wire)
             .header("client-request-id", &call.correlation_id)
             .header("return-client-request-id", "true");
@@ -202,7 +242,7 @@ impl HttpTransport {
                 .header("content-type", *content_type)
                 .body(Bytes::from_owner(Zeroizing::new(body.to_vec())));
         }
-        let mut answer = builder.send().await.map_err(|error| self.classify(error, host))?;
+        let mut answer = builder.send().await.map_err(classify)?;
         let status = answer.status().as_u16();
         let headers: Vec<(String, String)> = answer
             .headers()
@@ -223,7 +263,7 @@ impl HttpTransport {
         }
         // The buffer may come to hold a token: it is wiped when the last slice of it is gone.
         let mut body = Zeroizing::new(Vec::with_capacity(announced.max(4096)));
-        while let Some(chunk) = answer.chunk().await.map_err(|error| self.classify(error, host))? {
+        while let Some(chunk) = answer.chunk().await.map_err(classify)? {
             if body.len() + chunk.len() > request.body_limit {
                 return Err(too_large());
             }
@@ -246,10 +286,10 @@ impl HttpTransport {
     }
 
     /// Finds what really happened in the chain of causes.
-    fn classify(&self, error: reqwest::Error, host: &str) -> Error {
-        let through = match (&self.settings.proxy, &self.emulator) {
+    fn classify(&self, error: reqwest::Error, host: &str, proxy: Option<&str>) -> Error {
+        let through = match (proxy, &self.emulator) {
             (_, Some(emulator)) => format!(" through the emulator at {}", emulator.origin()),
-            (Proxy::Explicit(_), None) => format!(" through proxy {}", self.settings.proxy.describe()),
+            (Some(proxy), None) => format!(" through proxy {proxy}"),
             _ => String::new(),
         };
         let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
@@ -261,8 +301,15 @@ impl HttpTransport {
             }
             if let Some(io) = current.downcast_ref::<std::io::Error>() {
                 io_kind = Some(io.kind());
-                if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                    return tls_error(tls, host);
+                // An io::Error hides what it holds from source(), and may hold another of its kind.
+                let mut inner = io.get_ref();
+                while let Some(held) = inner {
+                    if let Some(tls) = held.downcast_ref::<rustls::Error>() {
+                        return tls_error(tls, host);
+                    }
+                    texts.push_str(&held.to_string());
+                    texts.push('\n');
+                    inner = held.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
                 }
             }
             texts.push_str(&current.to_string());
@@ -271,6 +318,15 @@ impl HttpTransport {
         }
         use std::io::ErrorKind;
         if error.is_dns() || texts.contains("dns error") {
+            // With a proxy on the way, the only name looked up here is the proxy's.
+            if let Some(proxy) = proxy {
+                return Error::new(
+                    Code::Dns,
+                    format!("the name of the proxy {proxy} was not found, on the way to {host}"),
+                )
+                .with_retry(None)
+                .with_hint("check the network connection, and the proxy's address in the settings or in HTTPS_PROXY");
+            }
             return Error::new(Code::Dns, format!("the name {host} was not found{through}"))
                 .with_retry(None)
                 .with_hint("check the network connection and the authority's or service's host name");
@@ -281,15 +337,15 @@ impl HttpTransport {
                 format!("the proxy on the way to {host} wants credentials{through}"),
             )
             .with_status(407)
-            .with_hint("set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT for this process");
+            .with_hint("set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT for this process, or proxy, proxy_user and the secret proxy_password of the client");
         }
         if error.is_timeout() || io_kind == Some(ErrorKind::TimedOut) {
             return if error.is_connect() {
                 Error::new(
                     Code::Connect,
                     format!(
-                        "no connection to {host} within {} s{through}",
-                        self.settings.connect_timeout.as_secs()
+                        "no connection to {host} within {} ms{through}",
+                        self.settings.connect_timeout.as_millis()
                     ),
                 )
                 .with_retry(None)

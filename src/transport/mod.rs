@@ -1,6 +1,6 @@
 //! The only way out of the process: HTTP with limits, retry, proxy, trace, and the loopback listener that catches a sign-in's redirect.
 //!
-//! Invariants: no redirect is followed; no body beyond its limit is kept; plain http goes to loopback addresses only; nothing that is written
+//! Invariants: no redirect is followed; no body beyond its limit is kept; plain http goes to loopback and link-local addresses only; nothing that is written
 //! to the trace or to an error holds a query, a body or an authorization header.
 
 mod connector;

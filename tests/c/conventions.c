@@ -197,6 +197,8 @@ static int all_refuse(const void *handle, const char *what)
     REFUSED(dxdr_cancel_trigger((dxdr_cancel *)number));
     REFUSED(dxdr_cancel_free((dxdr_cancel *)number));
     REFUSED_WITH_OUT(out, dxdr_buf, dxdr_client_describe((dxdr_client *)number, &out, &error));
+    REFUSED(dxdr_client_set_secret((dxdr_client *)number, TEXT("proxy_password"), (dxdr_secret *)number, &error));
+    drop_buf(&error);
     REFUSED(dxdr_client_clear_cache((dxdr_client *)number, &error));
     drop_buf(&error);
     REFUSED(dxdr_client_free((dxdr_client *)number));
@@ -365,6 +367,9 @@ static int null_is_a_status_everywhere(void)
     NULL_REFUSED_WITH_OUT(request, dxdr_request, dxdr_request_new(NULL, TEXT("{\"grant\":\"access_token\"}"), &request, &error));
     NULL_REFUSED_WITH_OUT(request, dxdr_request, dxdr_request_new(w.client, NULL, 1, &request, &error));
     NULL_REFUSED(dxdr_request_new(w.client, TEXT("{\"grant\":\"access_token\"}"), NULL, &error));
+    NULL_REFUSED(dxdr_client_set_secret(NULL, TEXT("proxy_password"), w.secret, &error));
+    NULL_REFUSED(dxdr_client_set_secret(w.client, NULL, 1, w.secret, &error));
+    NULL_REFUSED(dxdr_client_set_secret(w.client, TEXT("proxy_password"), NULL, &error));
     NULL_REFUSED(dxdr_request_set_secret(NULL, TEXT("access_token"), w.secret, &error));
     NULL_REFUSED(dxdr_request_set_secret(w.request, NULL, 1, w.secret, &error));
     NULL_REFUSED(dxdr_request_set_secret(w.request, TEXT("access_token"), NULL, &error));
@@ -462,6 +467,7 @@ static int bad_utf8_is_a_status(void)
         UTF8_REFUSED(dxdr_client_new(TEXT(json), &client, &error));
         UTF8_REFUSED(dxdr_request_new(w.client, TEXT(json), &request, &error));
         UTF8_REFUSED(dxdr_request_set_secret(w.request, TEXT(bad[i]), w.secret, &error));
+        UTF8_REFUSED(dxdr_client_set_secret(w.client, TEXT(bad[i]), w.secret, &error));
         UTF8_REFUSED(dxdr_decode_claims(TEXT(bad[i]), &out, &error));
         UTF8_REFUSED(dxdr_get_incidents(w.request, TEXT(json), 0, NULL, &out, &error));
         UTF8_REFUSED(dxdr_list_incidents_start(w.request, TEXT(json), 0, &op, &error));

@@ -67,6 +67,7 @@ static void in_child(void)
     FORKED(dxdr_cancel_trigger(cancel));
     FORKED_WITH_OUT(new_client, dxdr_client, dxdr_client_new(NULL, 0, &new_client, &error));
     FORKED_WITH_OUT(out, dxdr_buf, dxdr_client_describe(client, &out, &error));
+    FORKED(dxdr_client_set_secret(client, TEXT("proxy_password"), secret, NULL));
     FORKED(dxdr_client_clear_cache(client, NULL));
     FORKED_WITH_OUT(new_request, dxdr_request, dxdr_request_new(client, TEXT("{}"), &new_request, &error));
     FORKED(dxdr_request_set_secret(request, TEXT("client_secret"), secret, NULL));

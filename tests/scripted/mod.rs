@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,6 +11,8 @@ use std::time::Duration;
 use defender_xdr::client::{Client, PreparedRequest};
 use defender_xdr::clock::{BoxFuture, Clock, SystemRandom};
 use defender_xdr::secret::Secret;
+
+pub mod tls;
 
 pub const TENANT: &str = "8e58f0bf-3f7c-4dc0-90c3-f13a92d07897";
 pub const CLIENT: &str = "22869222-3c51-4d11-ad15-99b70e71c548";
@@ -25,6 +27,8 @@ pub enum Step {
     Silence,
     /// Closes at once.
     Drop,
+    /// As a proxy: opens the tunnel, whose other end is here whatever was asked for.
+    Tunnel(SocketAddr),
 }
 
 impl Step {
@@ -51,25 +55,53 @@ impl Step {
 
 pub struct Scripted {
     pub origin: String,
+    pub address: SocketAddr,
     script: Arc<Mutex<VecDeque<Step>>>,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl Scripted {
     pub fn start(steps: impl IntoIterator<Item = Step>) -> Scripted {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
+        Scripted::serve(TcpListener::bind("127.0.0.1:0").unwrap(), steps, None)
+    }
+
+    /// The same over TLS, as `https://localhost:PORT`.
+    pub fn start_tls(tls: &tls::Server, steps: impl IntoIterator<Item = Step>) -> Scripted {
+        let mut server = Scripted::serve(TcpListener::bind("127.0.0.1:0").unwrap(), steps, Some(Arc::clone(&tls.config)));
+        server.origin = format!("https://localhost:{}", server.address.port());
+        server
+    }
+
+    /// The same on the IPv6 loopback, where the machine has one.
+    pub fn start_v6(steps: impl IntoIterator<Item = Step>) -> Option<Scripted> {
+        Some(Scripted::serve(TcpListener::bind("[::1]:0").ok()?, steps, None))
+    }
+
+    fn serve(listener: TcpListener, steps: impl IntoIterator<Item = Step>, tls: Option<Arc<rustls::ServerConfig>>) -> Scripted {
+        let address = listener.local_addr().unwrap();
+        let origin = format!("http://{address}");
         let script = Arc::new(Mutex::new(steps.into_iter().collect::<VecDeque<_>>()));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (steps, log) = (Arc::clone(&script), Arc::clone(&seen));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
-                let (steps, log) = (Arc::clone(&steps), Arc::clone(&log));
-                std::thread::spawn(move || serve(stream, &steps, &log));
+                let (steps, log, tls) = (Arc::clone(&steps), Arc::clone(&log), tls.clone());
+                std::thread::spawn(move || match tls {
+                    Some(config) => {
+                        let connection = rustls::ServerConnection::new(config).unwrap();
+                        serve(rustls::StreamOwned::new(connection, stream), &steps, &log);
+                    }
+                    None => serve(stream, &steps, &log),
+                });
             }
         });
-        Scripted { origin, script, seen }
+        Scripted {
+            origin,
+            address,
+            script,
+            seen,
+        }
     }
 
     pub fn add(&self, step: Step) {
@@ -82,7 +114,24 @@ impl Scripted {
     }
 }
 
-fn serve(mut stream: TcpStream, steps: &Mutex<VecDeque<Step>>, log: &Mutex<Vec<String>>) {
+/// A connection, with or without TLS.
+trait Line: Read + Write {
+    fn plain(self) -> TcpStream;
+}
+
+impl Line for TcpStream {
+    fn plain(self) -> TcpStream {
+        self
+    }
+}
+
+impl Line for rustls::StreamOwned<rustls::ServerConnection, TcpStream> {
+    fn plain(self) -> TcpStream {
+        self.sock
+    }
+}
+
+fn serve(mut stream: impl Line, steps: &Mutex<VecDeque<Step>>, log: &Mutex<Vec<String>>) {
     let mut bytes = Vec::new();
     let mut chunk = [0u8; 4096];
     let complete = |bytes: &[u8]| {
@@ -116,7 +165,23 @@ fn serve(mut stream: TcpStream, steps: &Mutex<VecDeque<Step>>, log: &Mutex<Vec<S
         }
         Step::Silence => while matches!(stream.read(&mut chunk), Ok(n) if n > 0) {},
         Step::Drop => {}
+        Step::Tunnel(end) => {
+            let _ = stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n");
+            pipe(stream.plain(), TcpStream::connect(end).unwrap());
+        }
     }
+}
+
+/// Carries bytes both ways until both sides have ended.
+fn pipe(near: TcpStream, far: TcpStream) {
+    let carry = |mut from: TcpStream, mut to: TcpStream| {
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Write);
+    };
+    let (near_again, far_again) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+    let back = std::thread::spawn(move || carry(far_again, near_again));
+    carry(near, far);
+    back.join().unwrap();
 }
 
 /// Stands still, except that every wait is over at once and moves it.
