@@ -178,8 +178,9 @@ fn who_leaves_detaches_only_himself() {
     assert_eq!(first.wait(Duration::ZERO), State::Cancelled);
     assert_eq!(second.wait(Duration::ZERO), State::Running, "the call goes on for who is left");
     second.cancel();
-    // With the last one gone the call is gone: the next caller starts another.
-    assert!(requests[0].acquire_now(None, None).is_ok());
+    // With the last one gone the call is gone: the next caller starts another. One that comes before the second has quite left joins the old call.
+    let limit = Some(Duration::from_secs(3));
+    assert!((0..5).any(|_| requests[0].acquire_now(limit, None).is_ok()));
     assert_eq!(server.seen().len(), 2);
 }
 
