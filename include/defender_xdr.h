@@ -482,7 +482,14 @@ DXDR_API int32_t dxdr_client_free(dxdr_client *client);
    "username"         the person of the grant password
    "credential"       how the app proves itself, where it is no public client: an object with "type":
                         "client_secret"   (default) the secret of that name
-                        "assertion"       a signed assertion from elsewhere, the secret "client_assertion"
+                        "certificate"     an RSA certificate of 2048 bits or more, which signs an assertion for each request (PS256; RS256 for "resource" and
+                                          AD FS). One of: "path", an absolute path of a PFX or PEM file with the private key, told apart by content, read
+                                          again when it has changed, with the secret "certificate_password" if it is locked; "store", "CurrentUser" or
+                                          "LocalMachine" of Windows, with "thumbprint" (SHA-1) or "subject" (distinguished or common name; the one valid
+                                          longest), whose key is never exported; "caller_signs", the certificate's DER in base64, whose key stays with you:
+                                          the event sign asks for each signature. "send_x5c": true sends the certificate and its issuers along
+                        "assertion"       a signed assertion from elsewhere: the secret "client_assertion", or "file", an absolute path that is read at each
+                                          use, or "from_event": true, which asks for it by the event assertion at each use
    "identity"         {"type": "system" (default), "client_id", "object_id" or "resource_id", "id"}: which managed identity
    "capabilities"     a list; "cp1" tells the service that you handle claims challenges, which brings long-lived tokens that can be revoked
    "interactive"      false: fail with INTERACTION_REQUIRED where a person would be asked; default true
@@ -493,7 +500,8 @@ DXDR_API int32_t dxdr_client_free(dxdr_client *client);
  @param len      its length in bytes
  @param request  receives the request
  @param error    receives the error document; may be NULL
- @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8, TOO_LARGE, BAD_ARGUMENT, INVALID_SCOPE, or UNSUPPORTED for a grant not built yet
+ @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8, TOO_LARGE, BAD_ARGUMENT, INVALID_SCOPE, CERTIFICATE (of caller_signs), or UNSUPPORTED
+         for a grant not built yet and for a certificate store where there is none
 
  Safe from any thread.
  */
@@ -682,18 +690,23 @@ int32_t dxdr_get_incidents(dxdr_request *request,
 /*
  Starts to acquire a token. Bad arguments fail here and make no operation; everything later is the operation's own failure.
 
- Events it may bring: open_browser, paste_redirect, retry, verbose, warning (see dxdr_op_take_event()). After DONE take the token with
+ Events it may bring: open_browser, paste_redirect, sign, assertion, retry, verbose, warning (see dxdr_op_take_event()). After DONE take the token with
  dxdr_op_take_token().
 
  @param request     the request
  @param timeout_ms  the limit in milliseconds; 0 is the default: 300000 where a person signs in, else 100000
  @param op          receives the operation
  @param error       receives the error document; may be NULL
- @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_ARGUMENT (a secret is missing) or OUT_OF_MEMORY
+ @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_ARGUMENT (a secret is missing), CERTIFICATE or PRIVATE_KEY (the credential's certificate cannot
+         be used) or OUT_OF_MEMORY
 
  Safe from any thread.
  */
-DXDR_API int32_t dxdr_acquire_token_start(dxdr_request *request, uint32_t timeout_ms, dxdr_op **op, dxdr_buf **error);
+DXDR_API
+int32_t dxdr_acquire_token_start(dxdr_request *request,
+                                 uint32_t timeout_ms,
+                                 dxdr_op **op,
+                                 dxdr_buf **error);
 
 /*
  Starts to list incidents, newest first: every one, or the first N. The query is a JSON object; every key is optional:
@@ -764,6 +777,11 @@ DXDR_API int32_t dxdr_op_wait(dxdr_op *op, uint32_t wait_ms, int32_t *state);
    open_browser    "url", "redirect_uri"; reply optional: "opened" if you opened it yourself, or the whole address the browser came back to.
                    Without a reply the library opens the system browser (BROWSER is honoured) at the next dxdr_op_wait()
    paste_redirect  "url", "redirect_uri", "message"; reply required: the whole address the person landed on (it holds a code: do not show it)
+   sign            "algorithm": "PS256" or "RS256", "data": base64, "thumbprint"; reply required: the signature in base64url. Sign the data itself with the
+                   key of the request's certificate (caller_signs) and SHA-256: PSS with a salt of 32 bytes for PS256, PKCS#1 v1.5 for RS256. One that does not
+                   fit the certificate ends the operation with PRIVATE_KEY
+   assertion       "audience", "client_id", "problem": why the one before was not good enough, or null; reply required: a client assertion (a JWT). You are
+                   asked once more when it has expired or the service refuses it
    retry           "status", "wait_ms", "attempt", "reason", "host"
    progress        "pages", "items"
    verbose, warning  "message"
@@ -776,7 +794,10 @@ DXDR_API int32_t dxdr_op_wait(dxdr_op *op, uint32_t wait_ms, int32_t *state);
 
  One thread at a time.
  */
-DXDR_API int32_t dxdr_op_take_event(dxdr_op *op, dxdr_buf **event, dxdr_buf **error);
+DXDR_API
+int32_t dxdr_op_take_event(dxdr_op *op,
+                           dxdr_buf **event,
+                           dxdr_buf **error);
 
 /*
  Replies to a question. A second or late reply is an error (BAD_ARGUMENT) and does no harm.

@@ -24,6 +24,24 @@ pub enum Question {
         /// What to tell the person.
         message: String,
     },
+    /// Sign these bytes with the certificate's private key. Needs a reply: the signature in base64url.
+    Sign {
+        /// What is signed; it holds no secret.
+        data: Vec<u8>,
+        /// `PS256` or `RS256` (RFC 7518 section 3.1).
+        algorithm: &'static str,
+        /// The certificate's thumbprint (SHA-1, hexadecimal).
+        thumbprint: String,
+    },
+    /// Bring a client assertion, a JWT that proves the app. Needs a reply.
+    Assertion {
+        /// The token endpoint it will be sent to.
+        audience: String,
+        /// The app it is for.
+        client_id: String,
+        /// Why the one before was not good enough.
+        problem: Option<String>,
+    },
 }
 
 /// What is answered. The text may hold an authorization code.

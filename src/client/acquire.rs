@@ -14,6 +14,7 @@ use crate::auth::token::{Source, Token};
 use crate::auth::{self, CacheUse, Grant, Outcome};
 use crate::clock::uuid;
 use crate::error::{Code, Error, Result};
+use crate::secret::Secret;
 use crate::transport::{Call, Notice, Notices};
 
 /// The limit of a sign-in that a person takes part in, when the caller names none.
@@ -116,36 +117,65 @@ impl Bound {
         // A refresh token may be rotated, and a wrong password counted, by being sent.
         let spends = matches!(grant, Grant::RefreshToken | Grant::Password);
         let (bound, asked) = (self.clone(), Arc::clone(host));
-        let work = move |call: Call| async move {
-            let epoch = bound.client().cache.epoch();
-            let answer = bound.ask(&call, &asked).await?;
-            bound.keep(&answer, Source::Network, epoch)
+        // Who answers for the app's key or assertion answers in a call of its own; what follows is shared like any other.
+        let token = if self.credential()?.is_some_and(Credential::asks_host) {
+            let exchange = |proof: Proof| {
+                let bound = self.clone();
+                self.share(call, grant.name(), spends, move |call| async move {
+                    bound.exchange(&call, &proof).await
+                })
+            };
+            self.proven(call, host, exchange).await?
+        } else {
+            let work = move |call: Call| async move {
+                bound
+                    .proven(&call, &asked, |proof| {
+                        let (bound, call) = (&bound, &call);
+                        async move { bound.exchange(call, &proof).await }
+                    })
+                    .await
+            };
+            self.share(call, grant.name(), spends, work).await?
         };
-        // Who has to answer for the app's key answers for this call alone.
-        if self.credential()?.is_some_and(Credential::asks_host) {
-            return work(call.clone()).await.map(|token| (token, false));
-        }
-        self.share(call, grant.name(), spends, work).await.map(|token| (token, false))
+        Ok((token, false))
     }
 
-    /// The exchange of a grant that asks no person.
-    async fn ask(&self, call: &Call, host: &Arc<dyn Host>) -> Result<auth::Answer> {
-        let (env, sign_in) = (&self.client().env, self.sign_in());
-        match sign_in.grant {
-            Grant::ManagedIdentity => return auth::managed_identity(env, call, sign_in).await,
-            Grant::AzureCli | Grant::AzureDeveloperCli => return auth::developer_tool(env, call, sign_in).await,
-            _ => {}
-        }
+    /// Proves the app and makes a call with it; once more if the service does not accept an assertion and another can be had.
+    async fn proven<T, F>(&self, call: &Call, host: &Arc<dyn Host>, attempt: impl Fn(Proof) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
         let proof = self.proof(call, host).await?;
-        match sign_in.grant {
-            Grant::OnBehalfOf => auth::on_behalf_of(env, call, sign_in, self.needed_secret()?, &proof).await,
+        let refused = match attempt(proof.clone()).await {
+            Err(refused) => refused,
+            done => return done,
+        };
+        let Some(credential) = self.credential()?.filter(|credential| credential.renews_after(&refused)) else {
+            return Err(refused);
+        };
+        call.verbose(format!("the assertion was not accepted; getting another: {}", refused.message()));
+        let another = credential
+            .prove(&self.client().env, call, self.sign_in(), host, Some(&refused))
+            .await?;
+        if another == proof { Err(refused) } else { attempt(another).await }
+    }
+
+    /// The exchange of a grant that asks no person, and what it brings stored.
+    async fn exchange(&self, call: &Call, proof: &Proof) -> Result<Arc<Token>> {
+        let epoch = self.client().cache.epoch();
+        let (env, sign_in) = (&self.client().env, self.sign_in());
+        let answer = match sign_in.grant {
+            Grant::ManagedIdentity => auth::managed_identity(env, call, sign_in).await,
+            Grant::AzureCli | Grant::AzureDeveloperCli => auth::developer_tool(env, call, sign_in).await,
+            Grant::OnBehalfOf => auth::on_behalf_of(env, call, sign_in, self.needed_secret()?, proof).await,
             Grant::Password => {
                 let username = sign_in.username.as_deref().unwrap_or_default();
-                auth::password(env, call, sign_in, username, self.needed_secret()?, &proof).await
+                auth::password(env, call, sign_in, username, self.needed_secret()?, proof).await
             }
-            Grant::RefreshToken => auth::refresh(env, call, sign_in, self.needed_secret()?, &proof).await,
-            _ => auth::client_credentials(env, call, sign_in, &proof).await,
-        }
+            Grant::RefreshToken => auth::refresh(env, call, sign_in, self.needed_secret()?, proof).await,
+            _ => auth::client_credentials(env, call, sign_in, proof).await,
+        }?;
+        self.keep(&answer, Source::Network, epoch)
     }
 
     /// What proves the app to the token endpoint; empty for a public client.
@@ -167,20 +197,24 @@ impl Bound {
             return Ok(None);
         };
         let (bound, asked) = (self.clone(), Arc::clone(host));
-        let result = self
-            .share(call, &account, true, move |call| async move {
-                let epoch = bound.client().cache.epoch();
-                let proof = bound.proof(&call, &asked).await?;
-                let result = auth::refresh(&bound.client().env, &call, bound.sign_in(), &renewal, &proof).await;
-                // A policy may refuse one resource and leave the sign-in good for others: only what is said to be dead is dropped.
-                if let Err(error) = &result
-                    && matches!(error.suberror(), Some("bad_token" | "token_expired"))
-                {
-                    bound.client().cache.drop_renewal(bound.key(), &renewal);
-                }
-                bound.keep(&result?, Source::Network, epoch)
-            })
-            .await;
+        let result = if self.credential()?.is_some_and(Credential::asks_host) {
+            let exchange = |proof: Proof| {
+                let (bound, renewal) = (self.clone(), renewal.clone());
+                self.share(call, &account, true, move |call| async move {
+                    bound.renew(&call, &renewal, &proof).await
+                })
+            };
+            self.proven(call, host, exchange).await
+        } else {
+            let work = move |call: Call| async move {
+                let attempt = |proof: Proof| {
+                    let (bound, call, renewal) = (&bound, &call, &renewal);
+                    async move { bound.renew(call, renewal, &proof).await }
+                };
+                bound.proven(&call, &asked, attempt).await
+            };
+            self.share(call, &account, true, work).await
+        };
         match result {
             Ok(token) => Ok(Some(token)),
             Err(error) if wants_a_person(&error) && self.sign_in().cache != CacheUse::Only => {
@@ -189,6 +223,19 @@ impl Bound {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Spends a cached refresh token and stores what it brings.
+    async fn renew(&self, call: &Call, renewal: &Secret, proof: &Proof) -> Result<Arc<Token>> {
+        let epoch = self.client().cache.epoch();
+        let result = auth::refresh(&self.client().env, call, self.sign_in(), renewal, proof).await;
+        // A policy may refuse one resource and leave the sign-in good for others: only what is said to be dead is dropped.
+        if let Err(error) = &result
+            && matches!(error.suberror(), Some("bad_token" | "token_expired"))
+        {
+            self.client().cache.drop_renewal(self.key(), renewal);
+        }
+        self.keep(&result?, Source::Network, epoch)
     }
 
     async fn by_person(&self, call: &Call, host: &Arc<dyn Host>) -> Result<Acquired> {

@@ -5,6 +5,8 @@ use std::future::Future;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
@@ -395,6 +397,26 @@ impl Host for Operation {
                 true,
                 "the sign-in waits until its time limit",
                 json!({ "url": url, "redirect_uri": redirect_uri, "message": message }),
+            ),
+            Question::Sign {
+                data,
+                algorithm,
+                thumbprint,
+            } => (
+                "sign",
+                true,
+                "the sign-in waits until its time limit",
+                json!({ "algorithm": algorithm, "data": STANDARD.encode(data), "thumbprint": thumbprint }),
+            ),
+            Question::Assertion {
+                audience,
+                client_id,
+                problem,
+            } => (
+                "assertion",
+                true,
+                "the sign-in waits until its time limit",
+                json!({ "audience": audience, "client_id": client_id, "problem": problem }),
             ),
         };
         let pending = Pending {

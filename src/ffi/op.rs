@@ -60,14 +60,15 @@ fn put(operation: Running) -> Result<*mut dxdr_op> {
 
 /// Starts to acquire a token. Bad arguments fail here and make no operation; everything later is the operation's own failure.
 ///
-/// Events it may bring: open_browser, paste_redirect, retry, verbose, warning (see dxdr_op_take_event()). After DONE take the token with
+/// Events it may bring: open_browser, paste_redirect, sign, assertion, retry, verbose, warning (see dxdr_op_take_event()). After DONE take the token with
 /// dxdr_op_take_token().
 ///
 /// @param request     the request
 /// @param timeout_ms  the limit in milliseconds; 0 is the default: 300000 where a person signs in, else 100000
 /// @param op          receives the operation
 /// @param error       receives the error document; may be NULL
-/// @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_ARGUMENT (a secret is missing) or OUT_OF_MEMORY
+/// @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_ARGUMENT (a secret is missing), CERTIFICATE or PRIVATE_KEY (the credential's certificate cannot
+///         be used) or OUT_OF_MEMORY
 ///
 /// Safe from any thread.
 ///
@@ -211,6 +212,11 @@ pub unsafe extern "C" fn dxdr_op_wait(op: *mut dxdr_op, wait_ms: u32, state: *mu
 ///   open_browser    "url", "redirect_uri"; reply optional: "opened" if you opened it yourself, or the whole address the browser came back to.
 ///                   Without a reply the library opens the system browser (BROWSER is honoured) at the next dxdr_op_wait()
 ///   paste_redirect  "url", "redirect_uri", "message"; reply required: the whole address the person landed on (it holds a code: do not show it)
+///   sign            "algorithm": "PS256" or "RS256", "data": base64, "thumbprint"; reply required: the signature in base64url. Sign the data itself with the
+///                   key of the request's certificate (caller_signs) and SHA-256: PSS with a salt of 32 bytes for PS256, PKCS#1 v1.5 for RS256. One that does not
+///                   fit the certificate ends the operation with PRIVATE_KEY
+///   assertion       "audience", "client_id", "problem": why the one before was not good enough, or null; reply required: a client assertion (a JWT). You are
+///                   asked once more when it has expired or the service refuses it
 ///   retry           "status", "wait_ms", "attempt", "reason", "host"
 ///   progress        "pages", "items"
 ///   verbose, warning  "message"

@@ -65,7 +65,14 @@ pub fn get(request: *const dxdr_request) -> Result<Arc<PreparedRequest>> {
 ///   "username"         the person of the grant password
 ///   "credential"       how the app proves itself, where it is no public client: an object with "type":
 ///                        "client_secret"   (default) the secret of that name
-///                        "assertion"       a signed assertion from elsewhere, the secret "client_assertion"
+///                        "certificate"     an RSA certificate of 2048 bits or more, which signs an assertion for each request (PS256; RS256 for "resource" and
+///                                          AD FS). One of: "path", an absolute path of a PFX or PEM file with the private key, told apart by content, read
+///                                          again when it has changed, with the secret "certificate_password" if it is locked; "store", "CurrentUser" or
+///                                          "LocalMachine" of Windows, with "thumbprint" (SHA-1) or "subject" (distinguished or common name; the one valid
+///                                          longest), whose key is never exported; "caller_signs", the certificate's DER in base64, whose key stays with you:
+///                                          the event sign asks for each signature. "send_x5c": true sends the certificate and its issuers along
+///                        "assertion"       a signed assertion from elsewhere: the secret "client_assertion", or "file", an absolute path that is read at each
+///                                          use, or "from_event": true, which asks for it by the event assertion at each use
 ///   "identity"         {"type": "system" (default), "client_id", "object_id" or "resource_id", "id"}: which managed identity
 ///   "capabilities"     a list; "cp1" tells the service that you handle claims challenges, which brings long-lived tokens that can be revoked
 ///   "interactive"      false: fail with INTERACTION_REQUIRED where a person would be asked; default true
@@ -76,7 +83,8 @@ pub fn get(request: *const dxdr_request) -> Result<Arc<PreparedRequest>> {
 /// @param len      its length in bytes
 /// @param request  receives the request
 /// @param error    receives the error document; may be NULL
-/// @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8, TOO_LARGE, BAD_ARGUMENT, INVALID_SCOPE, or UNSUPPORTED for a grant not built yet
+/// @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8, TOO_LARGE, BAD_ARGUMENT, INVALID_SCOPE, CERTIFICATE (of caller_signs), or UNSUPPORTED
+///         for a grant not built yet and for a certificate store where there is none
 ///
 /// Safe from any thread.
 ///

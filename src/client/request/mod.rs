@@ -240,7 +240,10 @@ impl Bound {
         if let Some(name) = missing {
             return Err(self.lacks(name));
         }
-        self.credential().map(drop)
+        match self.credential()? {
+            Some(credential) => credential.check(self.client().clock().unix()),
+            None => Ok(()),
+        }
     }
 
     /// The secret that the grant itself cannot do without.
