@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use support::c::{compile, compile_c, compiler, hooked, plain};
-use support::{cdylib, cdylib_with_hooks, emulator, emulator_program, on_path, root, run, send_to, skip};
+use support::{cdylib, cdylib_with_hooks, emulator, emulator_program, on_path, root, run, scratch, send_to, skip};
 
 const LIMIT: Duration = Duration::from_secs(250);
 
@@ -51,6 +51,33 @@ fn sign_in() {
 #[test]
 fn authority() {
     holds("authority", plain());
+}
+
+#[test]
+fn credential() {
+    let Some(program) = compile_c("tests/c/credential.c", plain()) else {
+        return;
+    };
+    let Some(openssl) = on_path("openssl") else {
+        skip("credential", "there is no openssl on PATH");
+        return;
+    };
+    let folder = scratch("c-credential");
+    let made = |arguments: &[&str]| {
+        let ran = run(Command::new(&openssl).current_dir(&folder).args(arguments), LIMIT);
+        assert!(ran.status.success(), "openssl {arguments:?}: {}", ran.said());
+    };
+    made(&[
+        "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key", "-outform", "DER", "-out", "der", "-subj", "/CN=c",
+    ]);
+    made(&["base64", "-A", "-in", "der", "-out", "base64"]);
+    let mut command = Command::new(program);
+    command
+        .args([folder.join("base64"), folder.join("key")])
+        .env_remove("DEFENDER_XDR_EMULATOR");
+    let ran = run(&mut command, LIMIT);
+    assert!(ran.status.success() && ran.stdout.contains(" 0 failed"), "{}", ran.said());
+    assert!(ran.stderr.is_empty(), "wrote to standard error: {}", ran.said());
 }
 
 #[test]

@@ -1,7 +1,12 @@
 using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Security;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json;
 
@@ -26,7 +31,7 @@ internal sealed class Suite<N>(string kind, string[] args) where N : INative
         foreach (var check in new Action[]
         {
             VersionAndNames, WrongArguments, ASecretAsSecureString, AWrongSecret, TokenAndIncidents, OneIncident, ABadFilter, Cancelling, APersonPastes,
-            ManyThreads, EverythingOnce,
+            ACertificateOfDotNet, ManyThreads, EverythingOnce,
         })
         {
             try
@@ -402,6 +407,80 @@ internal sealed class Suite<N>(string kind, string[] args) where N : INative
             url = response.Headers.Location?.OriginalString ?? throw new Wrong($"{url} leads nowhere: {(int)response.StatusCode}");
         }
         return url;
+    }
+
+    /// <summary>An X509Certificate2 whose key stays in .NET: the event asks for each signature.</summary>
+    private void ACertificateOfDotNet()
+    {
+        using var key = RSA.Create(2048);
+        var wanted = new CertificateRequest("CN=csharp", key, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1);
+        using var certificate = wanted.CreateSelfSigned(DateTimeOffset.UtcNow.AddMinutes(-1), DateTimeOffset.UtcNow.AddDays(1));
+        using var endpoint = new TcpListener(IPAddress.Loopback, 0);
+        endpoint.Start();
+        var sent = Task.Run(() => AnswerOnce(endpoint));
+        var client = Client();
+        var request = Request(client, $$"""
+            {"grant":"client_credentials","authority":"http://{{endpoint.LocalEndpoint}}/{{tenant}}","client_id":"{{clientId}}",
+             "scopes":["https://api.security.microsoft.com/.default"],
+             "credential":{"type":"certificate","caller_signs":"{{Convert.ToBase64String(certificate.RawData)}}","send_x5c":true} }
+            """);
+        Good(N.dxdr_acquire_token_start(request, 0, out var op, out var error), error);
+        int state;
+        while (N.dxdr_op_wait(op, Long, out state) == Ok && state == Event)
+        {
+            Good(N.dxdr_op_take_event(op, out var taken, out error), error);
+            var asked = Json(taken);
+            if (asked.GetProperty("kind").GetString() != "sign")
+            {
+                continue;
+            }
+            Same(certificate.Thumbprint, asked.GetProperty("thumbprint").GetString());
+            Same("PS256", asked.GetProperty("algorithm").GetString());
+            using var own = certificate.GetRSAPrivateKey()!;
+            var signature = own.SignData(asked.GetProperty("data").GetBytesFromBase64(), HashAlgorithmName.SHA256, RSASignaturePadding.Pss);
+            var reply = Utf8(Convert.ToBase64String(signature));
+            Good(N.dxdr_op_reply(op, asked.GetProperty("id").GetUInt64(), reply, (nuint)reply.Length, out error), error);
+        }
+        if (state == Failed)
+        {
+            Good(N.dxdr_op_take_error(op, out var detail, out error), error);
+            throw new Wrong(Take(detail));
+        }
+        Same(Done, state);
+        Require(sent.Result.Contains("&client_assertion=eyJ", StringComparison.Ordinal));
+        Same(Ok, N.dxdr_op_free(op));
+        Same(Ok, N.dxdr_request_free(request));
+        Same(Ok, N.dxdr_client_free(client));
+    }
+
+    /// <summary>A token endpoint that answers once; returns what it was sent.</summary>
+    private static string AnswerOnce(TcpListener endpoint)
+    {
+        using var peer = endpoint.AcceptTcpClient();
+        using var stream = peer.GetStream();
+        var buffer = new byte[1 << 16];
+        var (text, length) = ("", 0);
+        while (!text.Contains("\r\n\r\n", StringComparison.Ordinal) || length < Expected(text))
+        {
+            var got = stream.Read(buffer, length, buffer.Length - length);
+            if (got == 0)
+            {
+                break;
+            }
+            length += got;
+            text = Encoding.ASCII.GetString(buffer, 0, length);
+        }
+        const string body = """{"token_type":"Bearer","expires_in":3599,"access_token":"aaa.bbb.ccc"}""";
+        stream.Write(Utf8($"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {body.Length}\r\n\r\n{body}"));
+        return text;
+
+        static int Expected(string text)
+        {
+            const string name = "content-length: ";
+            var at = text.IndexOf(name, StringComparison.OrdinalIgnoreCase);
+            var size = at < 0 ? 0 : int.Parse(text.AsSpan(at + name.Length, text.IndexOf('\r', at) - at - name.Length), CultureInfo.InvariantCulture);
+            return text.IndexOf("\r\n\r\n", StringComparison.Ordinal) + 4 + size;
+        }
     }
 
     private void ManyThreads()
