@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::certificate::Certificate;
 use crate::{Error, clock};
 
 const DEFAULT: &str = include_str!("../data/default.json");
@@ -32,6 +33,12 @@ pub struct Config {
     /// Device codes.
     #[serde(default)]
     pub device_code: DeviceCode,
+    /// Identities of the places the emulator plays.
+    #[serde(default)]
+    pub managed_identities: Vec<ManagedIdentity>,
+    /// What pipelines and clusters say about their workloads.
+    #[serde(default)]
+    pub workloads: Workloads,
     /// Switches that have no counterpart in a real tenant.
     #[serde(default)]
     pub behaviour: Behaviour,
@@ -162,6 +169,12 @@ pub struct AppRegistration {
     /// Client secrets.
     #[serde(default)]
     pub secrets: Vec<Secret>,
+    /// Certificates whose keys sign client assertions.
+    #[serde(default)]
+    pub certificates: Vec<AppCertificate>,
+    /// Federated identity credentials: whose tokens stand for this app.
+    #[serde(default)]
+    pub federated: Vec<FederatedCredential>,
     /// API permissions as the registration lists them.
     #[serde(default)]
     pub permissions: Vec<AppPermissions>,
@@ -193,6 +206,46 @@ pub struct Secret {
     pub value: String,
     /// When it stops working, `2099-01-01T00:00:00Z`.
     pub expires: String,
+}
+
+/// A certificate registered on an app: the certificate itself, or its thumbprint, which needs assertions that carry `x5c`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AppCertificate {
+    /// What it is for.
+    pub name: String,
+    /// The certificate as PEM text; a private key beside it is not read.
+    pub pem: Option<String>,
+    /// A file that holds it. In a configuration file the path starts from that file's folder.
+    pub file: Option<String>,
+    /// Its SHA-1 or SHA-256 thumbprint, hexadecimal or base64url.
+    pub thumbprint: Option<String>,
+}
+
+impl AppCertificate {
+    pub(crate) fn certificate(&self) -> Option<Certificate> {
+        self.pem.as_deref().and_then(|pem| Certificate::from_pem(pem).ok())
+    }
+}
+
+/// A federated identity credential.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FederatedCredential {
+    /// What it is for.
+    #[serde(default)]
+    pub name: String,
+    /// Who signs the tokens.
+    pub issuer: String,
+    /// Whom they are about, to the letter.
+    pub subject: String,
+    /// Whom they are for.
+    #[serde(default = "exchange_audience")]
+    pub audiences: Vec<String>,
+}
+
+fn exchange_audience() -> Vec<String> {
+    vec!["api://AzureADTokenExchange".to_owned()]
 }
 
 /// What an app asks of one resource.
@@ -304,6 +357,65 @@ impl Default for DeviceCode {
     }
 }
 
+/// A managed identity: of the place itself, or assigned to it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManagedIdentity {
+    /// Name of the place or of the identity.
+    pub name: String,
+    /// Client (application) id.
+    pub client_id: String,
+    /// Object id of its service principal.
+    pub object_id: String,
+    /// Azure resource id.
+    pub resource_id: String,
+    /// Its tenant: an id or a domain of one of the tenants.
+    pub tenant: String,
+    /// Whether it is what a place gets that names none.
+    #[serde(default)]
+    pub system_assigned: bool,
+    /// App roles it has.
+    #[serde(default)]
+    pub permissions: Vec<AppPermissions>,
+}
+
+/// Who vouches for workloads, and under which subject.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Workloads {
+    /// `iss` of GitHub Actions' tokens.
+    pub github_issuer: String,
+    /// `OWNER/NAME`.
+    pub github_repository: String,
+    /// Their `sub`; none is `repo:OWNER/NAME:ref:refs/heads/main`.
+    pub github_subject: Option<String>,
+    /// `iss` of Azure Pipelines' tokens.
+    pub pipelines_issuer: String,
+    /// Their `sub`: `sc://ORGANIZATION/PROJECT/CONNECTION`.
+    pub pipelines_subject: String,
+    /// The service connection they can be had for.
+    pub pipelines_service_connection_id: String,
+    /// `iss` of the cluster's tokens.
+    pub kubernetes_issuer: String,
+    /// Their `sub`: `system:serviceaccount:NAMESPACE:NAME`.
+    pub kubernetes_subject: String,
+}
+
+impl Default for Workloads {
+    fn default() -> Self {
+        Self {
+            github_issuer: "https://token.actions.githubusercontent.com".to_owned(),
+            github_repository: "fabrikam/soc".to_owned(),
+            github_subject: None,
+            pipelines_issuer: "https://vstoken.dev.azure.com/1c3e9fb6-6f14-4f0e-a2a7-6b2d3d4f3c11".to_owned(),
+            pipelines_subject: "sc://fabrikam/soc/defender".to_owned(),
+            pipelines_service_connection_id: "d2a2e1b6-7a0f-4b52-9a4e-3c1d0f3b5a77".to_owned(),
+            kubernetes_issuer: "https://oidc.fabrikam.example/cluster-1/".to_owned(),
+            kubernetes_subject: "system:serviceaccount:soc:defender".to_owned(),
+        }
+    }
+}
+
 /// The `iss` parameter of authorize answers.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
@@ -329,6 +441,10 @@ pub struct Behaviour {
     pub next_link: bool,
     /// Whether the sign-in page shows the test users and their passwords.
     pub hints: bool,
+    /// The region the metadata service names.
+    pub region: String,
+    /// Where Azure Arc's key files go; none is the system's temporary folder. The agent's own is `/var/opt/azcmagent/tokens`.
+    pub arc_key_directory: Option<String>,
 }
 
 impl Default for Behaviour {
@@ -338,6 +454,8 @@ impl Default for Behaviour {
             authorize_iss: AuthorizeIss::None,
             next_link: false,
             hints: true,
+            region: "westeurope".to_owned(),
+            arc_key_directory: None,
         }
     }
 }
@@ -353,6 +471,8 @@ impl Default for Config {
             quotas: Quotas::default(),
             tokens: Tokens::default(),
             device_code: DeviceCode::default(),
+            managed_identities: Vec::new(),
+            workloads: Workloads::default(),
             behaviour: Behaviour::default(),
         })
     }
@@ -382,7 +502,28 @@ impl Config {
         if let (Some(named), Some(folder)) = (&config.data.incidents_file, path.parent()) {
             config.data.incidents_file = Some(folder.join(named).display().to_string());
         }
+        if let Some(folder) = path.parent() {
+            for certificate in config.apps.iter_mut().flat_map(|a| &mut a.certificates) {
+                if let Some(named) = &certificate.file {
+                    certificate.file = Some(folder.join(named).display().to_string());
+                }
+            }
+        }
+        config.read_files()?;
         Ok(config)
+    }
+
+    /// Reads the certificates that are named by file.
+    pub(crate) fn read_files(&mut self) -> Result<(), Error> {
+        for certificate in self.apps.iter_mut().flat_map(|a| &mut a.certificates) {
+            if let (None, Some(file)) = (&certificate.pem, &certificate.file) {
+                let fail = |e: String| Error::Config(format!("`certificates.file`: {file}: {e}"));
+                let pem = std::fs::read_to_string(file).map_err(|e| fail(e.to_string()))?;
+                Certificate::from_pem(&pem).map_err(fail)?;
+                certificate.pem = Some(pem);
+            }
+        }
+        Ok(())
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -415,9 +556,37 @@ impl Config {
                     }
                 }
             }
+            for certificate in &app.certificates {
+                match &certificate.pem {
+                    Some(pem) => {
+                        Certificate::from_pem(pem)
+                            .map_err(|e| Error::Config(format!("app `{}`: `certificates.pem` is no certificate: {e}", app.name)))?;
+                    }
+                    None if certificate.file.is_none() && certificate.thumbprint.is_none() => {
+                        return fail(format!("app `{}`: `certificates` needs `pem`, `file` or `thumbprint`", app.name));
+                    }
+                    None => {}
+                }
+            }
             for secret in &app.secrets {
                 if clock::parse_ticks(&secret.expires).is_none() {
                     return fail(format!("app `{}`: `secrets.expires` is no time: `{}`", app.name, secret.expires));
+                }
+            }
+        }
+        for identity in &self.managed_identities {
+            if self.tenant(&identity.tenant).is_none() {
+                return fail(format!(
+                    "managed identity `{}`: `tenant` names no tenant: `{}`",
+                    identity.name, identity.tenant
+                ));
+            }
+            for asked in &identity.permissions {
+                if self.resource(&asked.resource).is_none() {
+                    return fail(format!(
+                        "managed identity `{}`: `permissions.resource` names no resource: `{}`",
+                        identity.name, asked.resource
+                    ));
                 }
             }
         }

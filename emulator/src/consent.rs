@@ -7,6 +7,9 @@ use crate::state::{Ask, State};
 /// Microsoft Graph: the resource of sign-ins that ask for nothing else.
 pub const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
 
+/// The exchange of federated tokens: a managed identity's token for it stands for an app that trusts the identity.
+pub const EXCHANGE: &str = "fb60f99c-7a34-4190-8149-302f77469936";
+
 /// The `resource` of a v1 request.
 pub fn ask_v1(config: &Config, resource: &str, tenant: &str) -> Result<Ask, AadError> {
     let found = config.resource(resource).ok_or_else(|| unknown_resource(resource, tenant))?;

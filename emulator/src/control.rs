@@ -7,10 +7,12 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::data;
+use crate::environment;
 use crate::faults::{ActiveFault, Fault};
 use crate::http::{self, Asked};
 use crate::keys;
 use crate::state::App;
+use crate::workload;
 
 /// The path all of it lives under.
 pub const PREFIX: &str = "/.emulator/";
@@ -54,6 +56,19 @@ pub fn answer(app: &App, asked: &Asked) -> Response {
         (&Method::DELETE, "faults") => {
             app.state().faults.clear();
             Ok(())
+        }
+        (&Method::GET, _) if path.starts_with("environment/") => {
+            let place = path.trim_start_matches("environment/");
+            return match environment::of(app, place) {
+                Ok(variables) => http::json(200, &json!(variables)),
+                Err(e) => problem(400, &e.to_string()),
+            };
+        }
+        (&Method::POST, "federated_token") => {
+            return match mint(app, &asked.body) {
+                Ok(token) => http::json(200, &json!({"token": token})),
+                Err(text) => problem(400, &text),
+            };
         }
         (&Method::POST, "data") => set_data(app, &asked.body),
         (&Method::POST, "clock") => advance(app, &asked.body),
@@ -126,6 +141,22 @@ pub fn set_data(app: &App, body: &[u8]) -> Result<(), String> {
         app.state().next_link = next_link;
     }
     Ok(())
+}
+
+fn mint(app: &App, body: &[u8]) -> Result<String, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wanted {
+        issuer: String,
+        subject: String,
+        #[serde(default)]
+        audience: Option<String>,
+        #[serde(default)]
+        seconds: Option<i64>,
+    }
+    let wanted: Wanted = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    let audience = wanted.audience.as_deref().unwrap_or("api://AzureADTokenExchange");
+    workload::mint(app, &wanted.issuer, &wanted.subject, audience, wanted.seconds.unwrap_or(3_600)).map_err(|e| e.text)
 }
 
 fn advance(app: &App, body: &[u8]) -> Result<(), String> {

@@ -1,5 +1,6 @@
 //! Starting, steering and stopping an emulator from Rust.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Deref;
 use std::path::Path;
@@ -18,7 +19,7 @@ use crate::log::{Log, LoggedRequest};
 use crate::server::Services;
 use crate::state::{App, Shared};
 use crate::tls::{self, TemporaryFile};
-use crate::{Error, control, keys};
+use crate::{Error, control, environment, keys, workload};
 
 /// How an emulator is to start.
 #[derive(Default)]
@@ -88,8 +89,9 @@ impl Builder {
             let made = tls::make()?;
             let (listeners, port) = bind(self.tls_port).await?;
             let _ = app.tls_origin.set(format!("https://localhost:{port}"));
+            let _ = app.tls_thumbprint.set(made.thumbprint.clone());
             doors.extend(listeners.into_iter().map(|l| (l, Some(made.acceptor.clone()))));
-            ca_file = Some(TemporaryFile::new(&made.ca_pem)?);
+            ca_file = Some(TemporaryFile::new("pem", &made.ca_pem)?);
             ca = Some(made.ca_pem);
         }
         let (stop, stopped) = watch::channel(());
@@ -309,6 +311,21 @@ impl Handle {
     /// Steps its clock: tokens, codes, secrets and quotas age.
     pub fn advance_clock(&self, seconds: i64) {
         self.app.clock.advance(seconds);
+    }
+
+    /// The environment variables that make a place look real: see [`PLACES`](crate::PLACES). `service-fabric` needs TLS.
+    pub fn environment(&self, place: &str) -> Result<BTreeMap<String, String>, Error> {
+        environment::of(&self.app, place)
+    }
+
+    /// A token signed by any issuer, as a federated credential takes it; `seconds` is its life from now on and may be negative.
+    pub fn federated_token(&self, issuer: &str, subject: &str, audience: &str, seconds: i64) -> Result<String, Error> {
+        workload::mint(&self.app, issuer, subject, audience, seconds).map_err(|e| Error::Start(e.text))
+    }
+
+    /// The content of a Kubernetes workload identity token file, made anew.
+    pub fn kubernetes_token(&self) -> Result<String, Error> {
+        workload::kubernetes(&self.app).map_err(|e| Error::Start(e.text))
     }
 
     /// Back to how it started; addresses and key stay.

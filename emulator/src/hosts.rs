@@ -2,6 +2,8 @@
 //!
 //! The first path segment names it. Anything else is addressed to the sign-in service of the emulator's own origin.
 
+use crate::workload;
+
 /// What a host serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
@@ -13,6 +15,10 @@ pub enum Service {
     Endpoint,
     /// Microsoft Graph.
     Graph,
+    /// Managed identities: the metadata service's address, and the other places' endpoints.
+    Identity,
+    /// The token endpoints of GitHub Actions and Azure Pipelines.
+    Workload,
 }
 
 /// Who a request was addressed to.
@@ -41,6 +47,11 @@ pub fn service(host: &str) -> Option<Service> {
     let host = host.split(':').next().unwrap_or(host);
     if LOGIN.contains(&host) {
         return Some(Service::Login);
+    }
+    match host {
+        "169.254.169.254" => return Some(Service::Identity),
+        workload::GITHUB | workload::DEVOPS => return Some(Service::Workload),
+        _ => {}
     }
     let within = |domain: &str| host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
     if within("api.security.microsoft.com")
@@ -80,6 +91,14 @@ pub fn split(path: &str) -> Option<(&str, Service, &str)> {
     let rest = path.strip_prefix('/')?;
     let (host, tail) = rest.find('/').map_or((rest, "/"), |at| (&rest[..at], &rest[at..]));
     service(host).map(|service| (host, service, tail))
+}
+
+/// The paths of the emulator's own origin that are no tenant's.
+pub fn own_service(path: &str) -> Service {
+    match path.trim_start_matches('/').split('/').next() {
+        Some("metadata" | "msi") => Service::Identity,
+        _ => Service::Login,
+    }
 }
 
 impl Base {

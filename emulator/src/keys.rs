@@ -20,6 +20,11 @@ pub fn unb64(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
+/// Hexadecimal, in lower case.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
 /// Random bytes. The generator fails only when the operating system has none, and then nothing here is safe to run.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
@@ -56,6 +61,11 @@ pub fn sha256(text: impl AsRef<[u8]>) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest::digest(&digest::SHA256, text.as_ref()).as_ref());
     out
+}
+
+/// SHA-1, where a protocol wants it.
+pub fn sha1(bytes: &[u8]) -> Vec<u8> {
+    digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref().to_vec()
 }
 
 /// The proof that this is the emulator whose key the caller was given.

@@ -15,6 +15,7 @@
 mod aad_error;
 mod api;
 mod authorize;
+mod certificate;
 pub mod clock;
 pub mod config;
 mod consent;
@@ -23,11 +24,13 @@ mod data;
 mod device;
 mod discovery;
 mod emulator;
+mod environment;
 pub mod faults;
 mod hosts;
 mod http;
 mod keys;
 pub mod log;
+mod managed_identity;
 mod odata;
 mod pages;
 pub mod person;
@@ -35,9 +38,11 @@ mod server;
 mod state;
 mod tls;
 mod token;
+mod workload;
 
 pub use config::Config;
 pub use emulator::{BlockingEmulator, Builder, Emulator, Ready};
+pub use environment::{PLACES, elsewhere as environment_of};
 pub use faults::Fault;
 pub use log::LoggedRequest;
 

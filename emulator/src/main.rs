@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use defender_emulator::person::{self, Options};
-use defender_emulator::{Config, Emulator, Error};
+use defender_emulator::{Config, Emulator, Error, PLACES};
 use lexopt::prelude::*;
 
 const HELP: &str = "\
@@ -16,12 +16,17 @@ Entra ID sign-in and the Defender APIs on loopback, for development and tests.
 Usage:
   defender-emulator serve [--port N] [--config FILE] [--tls] [--tls-port N] [--auto-approve] [--quiet]
   defender-emulator browse URL [--user UPN] [--password P] [--code C] [--decline] [--ca-file FILE] [--timeout SECONDS]
+  defender-emulator environment PLACE [--emulator VALUE] [--format sh|powershell|json]
   defender-emulator config
 
 serve    prints one JSON line with its addresses when it is ready, logs requests to stderr, and stops on
          Ctrl+C, or when its parent goes or closes its standard input.
 browse   plays the person at the sign-in page: signs in, consents, and follows the answer to a loopback
          redirect URI; for any other it prints the address it landed on. Fits in $BROWSER.
+environment
+         prints the variables that make a place look real to what runs there, of a running emulator: vm,
+         app-service, functions, automation, arc, service-fabric, cloud-shell, azure-ml, kubernetes,
+         github-actions, azure-pipelines.
 config   prints the embedded configuration, to start one's own from.
 
   --port N          listen there instead of on a free port
@@ -34,6 +39,8 @@ config   prints the embedded configuration, to start one's own from.
   --password P      their password (default: the one the page names)
   --code C          the code a device shows, for the page that asks for it
   --decline         press Cancel
+  --emulator VALUE  the value that serve printed (default: $DEFENDER_XDR_EMULATOR)
+  --format F        export lines for a shell (default), $env: lines for PowerShell, or a JSON object
   --ca-file FILE    the certificate authority to trust for an https URL
   --timeout SECONDS give up after that long (default 30)
   -h, --help        this text
@@ -46,6 +53,22 @@ enum Command {
     Config,
     Serve(Serve),
     Browse(String, Options),
+    Environment(Environment),
+}
+
+#[derive(Default)]
+struct Environment {
+    place: String,
+    emulator: Option<String>,
+    format: Format,
+}
+
+#[derive(Clone, Copy, Default)]
+enum Format {
+    #[default]
+    Sh,
+    PowerShell,
+    Json,
 }
 
 #[derive(Default)]
@@ -81,6 +104,7 @@ fn main() -> ExitCode {
                 }
             }
         }
+        Command::Environment(options) => environment(&options),
         Command::Browse(url, options) => person::browse_blocking(&url, &options).and_then(|outcome| say(&outcome.to_string())),
     };
     match done {
@@ -111,6 +135,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Command, lexopt::Error> {
         Some(Short('V') | Long("version")) => Ok(Command::Version),
         Some(Value(name)) if name == "serve" => parse_serve(&mut parser),
         Some(Value(name)) if name == "browse" => parse_browse(&mut parser),
+        Some(Value(name)) if name == "environment" => parse_environment(&mut parser),
         Some(Value(name)) if name == "config" => match parser.next()? {
             None => Ok(Command::Config),
             Some(other) => Err(other.unexpected()),
@@ -164,6 +189,50 @@ fn parse_browse(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
     }
     url.map(|url| Command::Browse(url, options))
         .ok_or_else(|| "browse needs a URL".into())
+}
+
+fn parse_environment(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut options = Environment::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("emulator") => options.emulator = Some(parser.value()?.string()?),
+            Long("format") => {
+                options.format = match parser.value()?.string()?.as_str() {
+                    "sh" => Format::Sh,
+                    "powershell" => Format::PowerShell,
+                    "json" => Format::Json,
+                    other => return Err(format!("no format {other}").into()),
+                };
+            }
+            Value(value) if options.place.is_empty() => options.place = value.string()?,
+            Short('h') | Long("help") => return Ok(Command::Help),
+            other => return Err(other.unexpected()),
+        }
+    }
+    if options.place.is_empty() {
+        return Err(format!("environment needs a place: {}", PLACES.join(", ")).into());
+    }
+    Ok(Command::Environment(options))
+}
+
+fn environment(options: &Environment) -> Result<(), Error> {
+    let value = match &options.emulator {
+        Some(value) => value.clone(),
+        None => std::env::var("DEFENDER_XDR_EMULATOR")
+            .map_err(|_| Error::Start("which emulator? Give --emulator, or set DEFENDER_XDR_EMULATOR".to_owned()))?,
+    };
+    let variables = defender_emulator::environment_of(&value, &options.place)?;
+    if matches!(options.format, Format::Json) {
+        return say(&serde_json::to_string_pretty(&variables).map_err(|e| Error::Start(e.to_string()))?);
+    }
+    for (name, value) in &variables {
+        let quoted = match options.format {
+            Format::PowerShell => format!("$env:{name} = '{}'", value.replace('\'', "''")),
+            _ => format!("export {name}='{}'", value.replace('\'', r"'\''")),
+        };
+        say(&quoted)?;
+    }
+    Ok(())
 }
 
 fn serve(options: &Serve, config: Config) -> Result<(), Error> {

@@ -132,10 +132,28 @@ pub fn browse_blocking(url: &str, options: &Options) -> Result<Outcome, Error> {
         .block_on(browse(url, options))
 }
 
+/// One control request to an emulator elsewhere, by the value it printed: the body of a 200.
+pub(crate) async fn control(value: &str, path: &str) -> Result<String, Error> {
+    let wrong = || fail("that is no emulator's value: http://127.0.0.1:PORT/KEY".to_owned());
+    let (origin, key) = value.trim().rsplit_once('/').ok_or_else(wrong)?;
+    let url = Url::parse(&format!("{origin}/.emulator/{path}")).map_err(|_| wrong())?;
+    let mut browser = Browser {
+        key: Some(key.to_owned()),
+        ..Browser::default()
+    };
+    let page = browser.fetch(&url, None, &Options::default()).await?;
+    if page.status == 200 {
+        return Ok(page.body);
+    }
+    Err(fail(format!("the emulator answers {}: {}", page.status, page.body)))
+}
+
 /// A browser that keeps its cookies, so that a second sign-in finds the first one's session.
 #[derive(Clone, Debug, Default)]
 pub struct Browser {
     cookies: HashMap<String, String>,
+    /// Sent as the emulator's key.
+    key: Option<String>,
 }
 
 struct Page {
@@ -275,6 +293,9 @@ impl Browser {
         if !self.cookies.is_empty() {
             let cookies: Vec<String> = self.cookies.iter().map(|(k, v)| format!("{k}={v}")).collect();
             request = request.header(header::COOKIE, cookies.join("; "));
+        }
+        if let Some(key) = &self.key {
+            request = request.header("x-emulator-key", key);
         }
         let body = match fields {
             None => Bytes::new(),

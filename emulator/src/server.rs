@@ -21,7 +21,7 @@ use crate::faults::{self, Action};
 use crate::hosts::{self, Base, Service};
 use crate::http::{self, Asked, Params};
 use crate::state::App;
-use crate::{api, authorize, control, device, discovery, keys, token};
+use crate::{api, authorize, control, device, discovery, keys, managed_identity, token, workload};
 
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
@@ -45,6 +45,8 @@ pub struct Services {
     xdr: Router,
     endpoint: Router,
     graph: Router,
+    identity: Router,
+    workload: Router,
 }
 
 impl Services {
@@ -67,6 +69,29 @@ impl Services {
             .route("/{tenant}/oauth2/deviceauth", get(device::page).post(device::typed))
             .route("/{tenant}/oauth2/token", post(token::v1))
             .route("/{tenant}/oauth2/v2.0/token", post(token::v2));
+        let identity = Router::new()
+            .route("/metadata/identity/oauth2/token", get(managed_identity::imds))
+            .route("/metadata/instance/compute/location", get(managed_identity::location))
+            .route("/metadata/instance/compute", get(managed_identity::compute))
+            .route("/msi/app-service/token", get(managed_identity::app_service))
+            .route(
+                "/msi/automation/oauth2/token",
+                get(managed_identity::automation).post(managed_identity::automation),
+            )
+            .route("/msi/arc/metadata/identity/oauth2/token", get(managed_identity::arc))
+            .route(
+                "/msi/service-fabric/metadata/identity/oauth2/token",
+                get(managed_identity::service_fabric),
+            )
+            .route(
+                "/msi/cloud-shell/oauth2/token",
+                get(managed_identity::cloud_shell).post(managed_identity::cloud_shell),
+            )
+            .route("/msi/azure-ml/token", get(managed_identity::machine_learning));
+        let workload = Router::new().route("/{run}/idtoken/{job}", get(workload::github)).route(
+            "/{organization}/{project}/_apis/distributedtask/hubs/{hub}/plans/{plan}/jobs/{job}/oidctoken",
+            post(workload::pipelines),
+        );
         let xdr = Router::new()
             .route("/api/incidents", get(api::incidents::list))
             .route("/api/v1.0/incidents", get(api::incidents::list))
@@ -87,6 +112,8 @@ impl Services {
             xdr: refusing(xdr),
             endpoint: refusing(Router::new()),
             graph: Router::new().fallback(api::graph_not_found),
+            identity: identity.with_state(app.clone()),
+            workload: workload.with_state(app.clone()),
             app: app.clone(),
         }
     }
@@ -124,7 +151,7 @@ impl Services {
         let scheme = if tls { "https" } else { "http" };
         let (base, service, path) = match hosts::split(full) {
             Some((host, service, path)) => (Base::Host(host.to_owned()), service, path),
-            None => (Base::Own(format!("{scheme}://{host}")), Service::Login, full),
+            None => (Base::Own(format!("{scheme}://{host}")), hosts::own_service(full), full),
         };
         let query_text = parts.uri.query().unwrap_or_default();
         let is_form = parts
@@ -181,6 +208,8 @@ impl Services {
             Service::Xdr => &self.xdr,
             Service::Endpoint => &self.endpoint,
             Service::Graph => &self.graph,
+            Service::Identity => &self.identity,
+            Service::Workload => &self.workload,
         };
         let mut request = Request::new(Body::empty());
         *request.method_mut() = asked.method.clone();

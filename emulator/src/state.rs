@@ -1,6 +1,7 @@
 //! What changes while the emulator runs. One lock, never held across an await.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use axum::response::Response;
@@ -13,6 +14,7 @@ use crate::faults::ActiveFault;
 use crate::http::{Asked, Params};
 use crate::keys::SigningKey;
 use crate::log::Log;
+use crate::tls::TemporaryFile;
 
 /// Everything a request handler can reach.
 pub struct Shared {
@@ -24,6 +26,8 @@ pub struct Shared {
     pub auto_approve: bool,
     pub origin: OnceLock<String>,
     pub tls_origin: OnceLock<String>,
+    /// SHA-1 of the server certificate.
+    pub tls_thumbprint: OnceLock<String>,
     state: Mutex<State>,
 }
 
@@ -155,6 +159,10 @@ pub struct State {
     pub issued: HashMap<String, u64>,
     /// Raised by a revocation: tokens of earlier epochs are dead.
     pub epoch: u64,
+    /// Azure Arc's keys that were not used yet, with their files.
+    pub arc_keys: HashMap<String, TemporaryFile>,
+    /// Token files of workloads.
+    pub token_files: Vec<TemporaryFile>,
     pub faults: Vec<ActiveFault>,
     pub incidents: Arc<Vec<Incident>>,
     pub next_link: bool,
@@ -162,7 +170,8 @@ pub struct State {
 }
 
 impl Shared {
-    pub fn new(config: Config, key: String, auto_approve: bool, log: Log) -> Result<Self, Error> {
+    pub fn new(mut config: Config, key: String, auto_approve: bool, log: Log) -> Result<Self, Error> {
+        config.read_files()?;
         let signing = SigningKey::generate()?;
         let shared = Self {
             config,
@@ -173,6 +182,7 @@ impl Shared {
             auto_approve,
             origin: OnceLock::new(),
             tls_origin: OnceLock::new(),
+            tls_thumbprint: OnceLock::new(),
             state: Mutex::default(),
         };
         shared.reset()?;
@@ -194,6 +204,15 @@ impl Shared {
 
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where Azure Arc's key files go.
+    pub fn arc_directory(&self) -> PathBuf {
+        self.config
+            .behaviour
+            .arc_key_directory
+            .as_ref()
+            .map_or_else(std::env::temp_dir, PathBuf::from)
     }
 
     pub fn now(&self) -> i64 {

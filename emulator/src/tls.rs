@@ -15,6 +15,8 @@ use crate::{Error, keys};
 pub struct Tls {
     pub acceptor: TlsAcceptor,
     pub ca_pem: String,
+    /// SHA-1 of the server certificate, as Windows writes it.
+    pub thumbprint: String,
 }
 
 /// Makes both.
@@ -47,6 +49,7 @@ pub fn make() -> Result<Tls, Error> {
     Ok(Tls {
         acceptor: TlsAcceptor::from(Arc::new(config)),
         ca_pem: ca_certificate.pem(),
+        thumbprint: keys::hex(&keys::sha1(certificate.der())).to_uppercase(),
     })
 }
 
@@ -60,11 +63,17 @@ fn name(params: &mut CertificateParams, text: &str) {
 pub struct TemporaryFile(PathBuf);
 
 impl TemporaryFile {
-    /// A new file in the system's temporary folder.
-    pub fn new(content: &str) -> Result<Self, Error> {
+    /// A new file in the system's temporary folder, its name ending so.
+    pub fn new(ending: &str, content: &str) -> Result<Self, Error> {
+        let name = format!("defender-emulator-{}.{ending}", keys::b64(keys::random::<12>()));
+        Self::within(std::env::temp_dir(), &name, content)
+    }
+
+    /// A new file of that name in a folder, which is made when it is not there.
+    pub fn within(folder: PathBuf, name: &str, content: &str) -> Result<Self, Error> {
         use std::io::Write as _;
-        let name = format!("defender-emulator-{}.pem", keys::b64(keys::random::<12>()));
-        let path = std::env::temp_dir().join(name);
+        let path = folder.join(name);
+        std::fs::create_dir_all(&folder).map_err(|e| Error::Start(format!("{}: {e}", folder.display())))?;
         std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)

@@ -16,6 +16,8 @@ pub enum Proof {
     /// Not at all: a public client.
     None,
     Secret,
+    /// A signature: its certificate's, or a federated issuer's.
+    Assertion,
 }
 
 /// The app that asks.
@@ -31,6 +33,7 @@ impl Client<'_> {
         match self.proof {
             Proof::None => "0",
             Proof::Secret => "1",
+            Proof::Assertion => "2",
         }
     }
 }
@@ -54,7 +57,14 @@ impl<'a> Request<'a> {
             };
             return Ok((decode(id), Some(decode(secret))));
         }
-        let id = self.need("client_id")?.to_owned();
+        let id = match (self.form.get("client_id"), self.form.get("client_assertion")) {
+            (Some(id), _) => id.to_owned(),
+            // RFC 7521 section 4.2: the assertion's subject stands in.
+            (None, Some(assertion)) => keys::peek(assertion)
+                .and_then(|(_, claims)| claims["sub"].as_str().map(str::to_owned))
+                .ok_or_else(|| AadError::missing("client_id"))?,
+            (None, None) => return Err(AadError::missing("client_id")),
+        };
         Ok((id, self.form.get("client_secret").map(str::to_owned)))
     }
 
@@ -62,19 +72,14 @@ impl<'a> Request<'a> {
     pub(super) fn client(&self, must: impl FnOnce(&AppRegistration) -> bool) -> Result<Client<'a>, AadError> {
         let (id, secret) = self.credentials()?;
         let app = find_app(&self.app.config, &id, self.tenant)?;
-        if self.form.get("client_assertion").is_some() {
-            return Err(AadError::new(
-                "invalid_client",
-                700_027,
-                "The emulator does not take client assertions yet.",
-            ));
+        if let Some(assertion) = self.form.get("client_assertion") {
+            if app.kind == Kind::Public {
+                return Err(public_client());
+            }
+            return self.asserted(app, assertion);
         }
         match secret {
-            Some(_) if app.kind == Kind::Public => Err(AadError::new(
-                "invalid_client",
-                700_025,
-                "Client is public so neither 'client_assertion' nor 'client_secret' should be presented.",
-            )),
+            Some(_) if app.kind == Kind::Public => Err(public_client()),
             Some(secret) => {
                 let found = app
                     .secrets
@@ -111,4 +116,12 @@ impl<'a> Request<'a> {
             None => Ok(Client { app, proof: Proof::None }),
         }
     }
+}
+
+fn public_client() -> AadError {
+    AadError::new(
+        "invalid_client",
+        700_025,
+        "Client is public so neither 'client_assertion' nor 'client_secret' should be presented.",
+    )
 }

@@ -7,6 +7,7 @@ use crate::aad_error::AadError;
 use crate::authorize::client_info;
 use crate::config::{Kind, Resource, Tenant, User};
 use crate::consent;
+use crate::hosts::Base;
 use crate::http::Asked;
 use crate::keys;
 use crate::state::{App, Ask, Dialect, Refresh};
@@ -32,7 +33,10 @@ pub fn app_claims(
     roles: &[String],
     requested: Option<&str>,
 ) -> Value {
-    let issuer = asked.base.issuer_v1(&tenant.id);
+    // A managed identity's place has no sign-in host of its own.
+    let home = Base::Host("login.microsoftonline.com".to_owned());
+    let base = if who.managed.is_some() { &home } else { &asked.base };
+    let issuer = base.issuer_v1(&tenant.id);
     let mut claims = common(app, audience, &issuer);
     add(&mut claims, "aio", json!(keys::b64(keys::random::<33>())));
     if who.managed.is_none() {
@@ -60,6 +64,12 @@ pub fn app_claims(
         add(&mut claims, "xms_mirid", json!(id));
     }
     client_capabilities(&mut claims, requested);
+    // The exchange service takes the newer shape: its app id, and the v2 issuer.
+    if let Some(exchange) = app.config.resource(audience).filter(|r| r.app_id == consent::EXCHANGE) {
+        add(&mut claims, "aud", json!(exchange.app_id));
+        add(&mut claims, "iss", json!(base.issuer_v2(&tenant.id)));
+        add(&mut claims, "ver", json!("2.0"));
+    }
     claims
 }
 

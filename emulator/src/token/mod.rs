@@ -1,6 +1,7 @@
 //! The token endpoint: one engine, two dialects, a file for each grant.
 
 mod app;
+mod assertion;
 mod client;
 mod code;
 mod device;
