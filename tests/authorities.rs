@@ -154,6 +154,33 @@ fn any_openid_provider_is_found_by_its_metadata_which_is_read_once_a_day() {
 }
 
 #[test]
+fn a_secret_is_sent_the_way_the_provider_takes_it() {
+    let server = Scripted::start([]);
+    let issuer = format!("{}/r", server.origin);
+    let sent = |methods: Option<Value>| {
+        let client = scripted::client(r#"{"cache":"private"}"#);
+        let methods = methods.map_or(json!({}), |methods| json!({"token_endpoint_auth_methods_supported": methods}));
+        server.add(metadata(&issuer, &issuer, methods));
+        server.add(Step::token());
+        let keys = json!({"authority": issuer, "authority_type": "oidc", "client_id": "a:b c", "scopes": ["x"]});
+        app(&client, keys).acquire_now(None, None).unwrap();
+        server.seen().pop().unwrap()
+    };
+    let posted = sent(Some(json!(["private_key_jwt", "client_secret_basic", "client_secret_post"])));
+    assert_eq!(form(&posted)["client_secret"], SECRET);
+    assert!(!posted.to_ascii_lowercase().contains("authorization:"));
+    // Without a word, HTTP Basic is the one that every provider takes.
+    for methods in [None, Some(json!(["client_secret_basic"]))] {
+        let basic = sent(methods);
+        assert!(!form(&basic).contains_key("client_secret") && form(&basic)["client_id"] == "a:b c");
+        let header = basic.lines().find_map(|line| line.strip_prefix("authorization: Basic ")).unwrap();
+        let pair = base64::engine::general_purpose::STANDARD.decode(header).unwrap();
+        let escaped: String = url::form_urlencoded::byte_serialize(SECRET.as_bytes()).collect();
+        assert_eq!(String::from_utf8(pair).unwrap(), format!("a%3Ab+c:{escaped}"));
+    }
+}
+
+#[test]
 fn a_resource_is_told_to_each_in_its_own_way() {
     let server = Scripted::start([]);
     let client = scripted::client(r#"{"cache":"private"}"#);

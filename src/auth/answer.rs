@@ -83,17 +83,23 @@ const SECRET_FIELDS: &[&str] = &[
 
 /// Asks the token endpoint. The form's values may be secret and are wiped once sent.
 pub async fn ask(env: &Env, call: &Call, sign_in: &SignIn, form: &[(&str, &str)], retry: Retry) -> Result<Answer> {
+    let endpoints = authority::resolve(env, call, sign_in).await?;
+    let mut headers = vec![("accept", Zeroizing::new("application/json".to_owned()))];
+    let basic = form.iter().find(|(key, _)| endpoints.basic && *key == "client_secret");
+    if let Some((_, secret)) = basic {
+        headers.push(("authorization", basic_credentials(&sign_in.client_id, secret)));
+    }
     let mut body = String::with_capacity(8192);
     {
         let mut serializer = url::form_urlencoded::Serializer::new(&mut body);
-        for (key, value) in form {
+        for (key, value) in form.iter().filter(|pair| basic.is_none_or(|basic| basic.0 != pair.0)) {
             serializer.append_pair(key, value);
         }
     }
     let request = Request {
         method: "POST",
-        url: authority::resolve(env, call, sign_in).await?.token,
-        headers: vec![("accept", Zeroizing::new("application/json".to_owned()))],
+        url: endpoints.token,
+        headers,
         body: Some(("application/x-www-form-urlencoded", Zeroizing::new(body.into_bytes()))),
         retry,
         body_limit: TOKEN_BODY_LIMIT,
@@ -121,6 +127,17 @@ pub async fn ask(env: &Env, call: &Call, sign_in: &SignIn, form: &[(&str, &str)]
             )
             .scrub(&secrets)
     })
+}
+
+/// An app's id and secret for the `Authorization` header: each form-encoded first (RFC 6749 section 2.3.1).
+fn basic_credentials(client_id: &str, secret: &str) -> Zeroizing<String> {
+    use base64::Engine;
+    let mut pair = Zeroizing::new(String::with_capacity(client_id.len() + 3 * secret.len() + 1));
+    pair.extend(url::form_urlencoded::byte_serialize(client_id.as_bytes()));
+    pair.push(':');
+    pair.extend(url::form_urlencoded::byte_serialize(secret.as_bytes()));
+    let encoded = Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(pair.as_bytes()));
+    Zeroizing::new(format!("Basic {}", encoded.as_str()))
 }
 
 /// What to say of a clock that differs from the server's by more than a service bears with, in Unix seconds.

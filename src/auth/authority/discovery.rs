@@ -61,6 +61,9 @@ pub(super) struct Configuration {
     pub(super) authorization_endpoint: Option<String>,
     pub(super) token_endpoint: Option<String>,
     pub(super) device_authorization_endpoint: Option<String>,
+    /// Without it, the default is HTTP Basic alone.
+    #[serde(default)]
+    pub(super) token_endpoint_auth_methods_supported: Vec<String>,
     #[serde(default)]
     pub(super) authorization_response_iss_parameter_supported: bool,
 }

@@ -21,6 +21,8 @@ pub struct Endpoints {
     pub audience: Url,
     authorize: Option<Url>,
     device_authorization: Option<Url>,
+    /// True if a client secret is sent by HTTP Basic (RFC 6749 section 2.3.1), and not in the form as Entra wants it.
+    pub basic: bool,
     /// The issuer to the letter, where metadata named it.
     issuer: Option<String>,
     /// True if every answer to an authorize request must hold `iss` (RFC 9207 section 2.4).
@@ -109,6 +111,7 @@ fn by_rule(authority: &Authority, dialect: Dialect) -> Endpoints {
         audience: at("token"),
         authorize: Some(at("authorize")),
         device_authorization: (authority.kind != Kind::B2c).then(|| at("devicecode")),
+        basic: false,
         issuer: None,
         iss_required: false,
     }
@@ -151,6 +154,11 @@ fn from_metadata(authority: &Authority, found: &Configuration) -> Result<Endpoin
         token,
         authorize: own("authorization endpoint", &found.authorization_endpoint)?,
         device_authorization: own("device authorization endpoint", &found.device_authorization_endpoint)?,
+        basic: authority.kind == Kind::Oidc
+            && !found
+                .token_endpoint_auth_methods_supported
+                .iter()
+                .any(|method| method == "client_secret_post"),
         issuer: (authority.kind == Kind::Oidc).then_some(issuer),
         iss_required: found.authorization_response_iss_parameter_supported,
     })
