@@ -556,17 +556,38 @@ fn an_app_asks_its_region_and_a_person_the_global_endpoint() {
     }
 }
 
+/// Runs one of the tests below in a process of its own.
+fn in_a_child(test: &str, variables: &[(&str, &str)]) {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .env_remove("DEFENDER_XDR_EMULATOR")
+        .env_remove("REGION_NAME")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// Gets a token as a host that listens; returns what it was told.
+fn told(request: &Arc<PreparedRequest>) -> String {
+    let operation = request.acquire(true, None).unwrap();
+    let mut texts = String::new();
+    loop {
+        match operation.wait(Duration::from_secs(30)) {
+            State::Event => texts.push_str(&operation.take_event().unwrap().to_json().to_string()),
+            state => {
+                assert_eq!(state, State::Done, "{:?}", operation.error());
+                return texts;
+            }
+        }
+    }
+}
+
 #[test]
 fn the_region_of_the_process_is_taken_from_its_variable() {
     for value in ["North Europe", "evil.example/"] {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child_in_a_region", "--ignored", "--nocapture"])
-            .env_remove("DEFENDER_XDR_EMULATOR")
-            .env("REGION_NAME", value)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        in_a_child("child_in_a_region", &[("REGION_NAME", value)]);
     }
 }
 
@@ -574,7 +595,7 @@ fn the_region_of_the_process_is_taken_from_its_variable() {
 #[ignore = "run by the_region_of_the_process_is_taken_from_its_variable"]
 fn child_in_a_region() {
     // What cannot be a region's name is told, and the global endpoint serves.
-    let (host, told) = match std::env::var("REGION_NAME").unwrap().as_str() {
+    let (host, expected) = match std::env::var("REGION_NAME").unwrap().as_str() {
         "North Europe" => (
             "northeurope.login.microsoft.com",
             "asking the regional token endpoint northeurope.login.microsoft.com",
@@ -586,15 +607,42 @@ fn child_in_a_region() {
     };
     let world = World::new(&[host], vec![Step::token()]);
     let request = app(&world.client(), json!({"tenant_id": TENANT, "region": "auto"}));
-    let operation = request.acquire(true, None).unwrap();
-    let mut texts = Vec::new();
-    let state = loop {
-        match operation.wait(Duration::from_secs(30)) {
-            State::Event => texts.push(operation.take_event().unwrap().to_json().to_string()),
-            state => break state,
-        }
-    };
-    assert_eq!(state, State::Done, "{:?}", operation.error());
+    let told = told(&request);
     assert_eq!(world.asked(), [host]);
-    assert!(texts.iter().any(|text| text.contains(told)), "{texts:?}");
+    assert!(told.contains(expected), "{told}");
+}
+
+#[test]
+fn without_its_variable_the_metadata_service_knows_the_region_or_the_global_endpoint_serves() {
+    in_a_child("child_without_a_region", &[]);
+}
+
+#[test]
+#[ignore = "run by without_its_variable_the_metadata_service_knows_the_region_or_the_global_endpoint_serves"]
+fn child_without_a_region() {
+    let emulator = defender_emulator::Emulator::builder().start_blocking().unwrap();
+    emulator
+        .set_faults_json(&json!([{"match": {"path_contains": "/metadata/instance"}, "times": 0, "do": {"status": 404}}]))
+        .unwrap();
+    let client = scripted::client(&json!({"cache": "private", "emulator": emulator.env_value()}).to_string());
+    let of = emulator.config().first_app(defender_emulator::config::Kind::Confidential).unwrap();
+    let request = |resource: &str| {
+        let json =
+            json!({"grant": "client_credentials", "tenant_id": TENANT, "region": "auto", "client_id": of.client_id, "resource": resource});
+        let request = PreparedRequest::new(&client, json.to_string().as_bytes()).unwrap();
+        let secret = Secret::new("emu8Q~runbook.secret.for.tests.only-1".into());
+        request.set_secret("client_secret", &secret).unwrap();
+        request
+    };
+    let expected = "the region is not known (the instance metadata service answered with HTTP 404): the global token endpoint is asked";
+    // The second call knows without asking again.
+    for resource in [API, "https://graph.microsoft.com"] {
+        let told = told(&request(resource));
+        assert!(told.contains(expected), "{told}");
+    }
+    let asked = emulator.requests();
+    assert_eq!(
+        asked.iter().filter(|request| request.path.contains("/metadata/instance")).count(),
+        1
+    );
 }

@@ -36,6 +36,8 @@ const MICROSOFT: &[&str] = &[
     "securitycenter.microsoft.com",
     "securitycenter.windows.com",
     "securitycenter.microsoft.us",
+    // The instance metadata service.
+    "169.254.169.254",
     "graph.microsoft.com",
     "graph.microsoft.us",
     "dod-graph.microsoft.us",

@@ -30,7 +30,8 @@ struct Known {
     /// The host to ask in place of one that instance discovery vouched for.
     instances: HashMap<String, (i64, String)>,
     configurations: HashMap<String, (i64, Arc<Configuration>)>,
-    region: Option<std::result::Result<String, String>>,
+    /// By the emulator that stands in.
+    regions: HashMap<String, std::result::Result<String, String>>,
 }
 
 impl Metadata {
@@ -45,12 +46,12 @@ impl Metadata {
     }
 
     /// The region found earlier, or why none was.
-    pub(super) fn region(&self) -> Option<std::result::Result<String, String>> {
-        self.lock().region.clone()
+    pub(super) fn region(&self, emulator: Option<&str>) -> Option<std::result::Result<String, String>> {
+        self.lock().regions.get(emulator.unwrap_or_default()).cloned()
     }
 
-    pub(super) fn keep_region(&self, region: std::result::Result<String, String>) {
-        self.lock().region = Some(region);
+    pub(super) fn keep_region(&self, emulator: Option<&str>, region: std::result::Result<String, String>) {
+        self.lock().regions.insert(emulator.unwrap_or_default().to_owned(), region);
     }
 }
 

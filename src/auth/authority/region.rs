@@ -45,11 +45,11 @@ impl Region {
             Region::Named(name) => return Some(name.clone()),
             Region::Auto => match std::env::var("REGION_NAME").ok().filter(|value| !value.trim().is_empty()) {
                 Some(value) => normal(&value).ok_or_else(|| "REGION_NAME does not hold a region's name".to_owned()),
-                None => match env.metadata.region() {
+                None => match env.metadata.region(env.transport.emulator_origin()) {
                     Some(known) => known,
                     None => {
                         let found = from_instance_metadata(env, call).await;
-                        env.metadata.keep_region(found.clone());
+                        env.metadata.keep_region(env.transport.emulator_origin(), found.clone());
                         found
                     }
                 },
