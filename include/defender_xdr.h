@@ -444,7 +444,7 @@ DXDR_API int32_t dxdr_client_free(dxdr_client *client);
  Prepares a request for a token. The document is a JSON object:
    "grant"            how the token is got:
                         "authorization_code"   a person signs in with a browser; with the secret "code" (and "code_verifier") you bring the code yourself
-                        "device_code"          a person signs in on another device
+                        "device_code"          a person signs in on another device; the code comes as an event of the operation calls
                         "client_credentials"   the app signs in by itself; needs the app's credential
                         "on_behalf_of"         the app acts for the person whose token you have: the secret "user_assertion"; needs the app's credential
                         "password"             "username" and the secret "password"
@@ -492,6 +492,8 @@ DXDR_API int32_t dxdr_client_free(dxdr_client *client);
                                           use, or "from_event": true, which asks for it by the event assertion at each use
    "identity"         {"type": "system" (default), "client_id", "object_id" or "resource_id", "id"}: which managed identity
    "capabilities"     a list; "cp1" tells the service that you handle claims challenges, which brings long-lived tokens that can be revoked
+   "extra_scopes"     a list of more scopes to ask consent for, of any resource; for authorization_code with scopes. The token is not for them
+   "correlation_id"   a GUID of your own, which Microsoft's support can find in its logs; default: a new one for each call
    "interactive"      false: fail with INTERACTION_REQUIRED where a person would be asked; default true
  Unknown keys are errors, so that a typo is not silent. Secrets never stand in the document: see dxdr_request_set_secret().
 
@@ -690,11 +692,12 @@ int32_t dxdr_get_incidents(dxdr_request *request,
 /*
  Starts to acquire a token. Bad arguments fail here and make no operation; everything later is the operation's own failure.
 
- Events it may bring: open_browser, paste_redirect, sign, assertion, retry, verbose, warning (see dxdr_op_take_event()). After DONE take the token with
- dxdr_op_take_token().
+ Events it may bring: open_browser, paste_redirect, device_code, sign, assertion, retry, verbose, warning (see dxdr_op_take_event()). After DONE take
+ the token with dxdr_op_take_token().
 
  @param request     the request
- @param timeout_ms  the limit in milliseconds; 0 is the default: 300000 where a person signs in, else 100000
+ @param timeout_ms  the limit in milliseconds; 0 is the default: 300000 where a person signs in
+                    (with a device code: as long as the code lives, at most an hour), else 100000
  @param op          receives the operation
  @param error       receives the error document; may be NULL
  @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_ARGUMENT (a secret is missing), CERTIFICATE or PRIVATE_KEY (the credential's certificate cannot
@@ -702,11 +705,7 @@ int32_t dxdr_get_incidents(dxdr_request *request,
 
  Safe from any thread.
  */
-DXDR_API
-int32_t dxdr_acquire_token_start(dxdr_request *request,
-                                 uint32_t timeout_ms,
-                                 dxdr_op **op,
-                                 dxdr_buf **error);
+DXDR_API int32_t dxdr_acquire_token_start(dxdr_request *request, uint32_t timeout_ms, dxdr_op **op, dxdr_buf **error);
 
 /*
  Starts to list incidents, newest first: every one, or the first N. The query is a JSON object; every key is optional:
@@ -782,6 +781,8 @@ DXDR_API int32_t dxdr_op_wait(dxdr_op *op, uint32_t wait_ms, int32_t *state);
                    fit the certificate ends the operation with PRIVATE_KEY
    assertion       "audience", "client_id", "problem": why the one before was not good enough, or null; reply required: a client assertion (a JWT). You are
                    asked once more when it has expired or the service refuses it
+   device_code     "user_code", "verification_uri", "verification_uri_complete" (or null), "message" (a sentence that says it all), "expires_on" (Unix
+                   seconds), "interval": show it to the person; no reply. The operation goes on by itself until they have signed in
    retry           "status", "wait_ms", "attempt", "reason", "host"
    progress        "pages", "items"
    verbose, warning  "message"

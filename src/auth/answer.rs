@@ -8,7 +8,7 @@ use super::authority::{self, Dialect};
 use super::{Env, SignIn, Target};
 use crate::claims::{self, Members};
 use crate::document;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, clean};
 use crate::secret::Secret;
 use crate::transport::{Call, Request, Response, Retry, TOKEN_BODY_LIMIT};
 
@@ -64,16 +64,59 @@ struct RawError {
     error: String,
     error_description: Option<String>,
     error_codes: Option<serde_json::Value>,
-    suberror: Option<String>,
-    claims: Option<String>,
-    correlation_id: Option<String>,
-    trace_id: Option<String>,
+    suberror: Option<Text>,
+    claims: Option<Text>,
+    correlation_id: Option<Text>,
+    trace_id: Option<Text>,
+}
+
+/// A string; anything else in its place counts as absent, since an error must not be lost over a detail of it.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text(serde_json::Value);
+
+impl Text {
+    fn of(this: &Option<Text>) -> Option<&str> {
+        this.as_ref().and_then(|text| text.0.as_str()).filter(|text| !text.is_empty())
+    }
+}
+
+/// What the device authorization endpoint sends (RFC 8628 section 3.2); v1 endpoints say `verification_url`.
+#[derive(Deserialize)]
+struct RawDeviceAnswer {
+    device_code: Option<Zeroizing<String>>,
+    user_code: Option<String>,
+    verification_uri: Option<String>,
+    verification_url: Option<String>,
+    verification_uri_complete: Option<String>,
+    message: Option<String>,
+    expires_in: Option<Seconds>,
+    interval: Option<Seconds>,
+}
+
+/// A device code, and what a person has to be shown.
+pub struct DeviceAnswer {
+    /// What the token endpoint is asked with.
+    pub device_code: Zeroizing<String>,
+    /// What the person types.
+    pub user_code: String,
+    /// Where.
+    pub verification_uri: String,
+    /// The same with the code in it, where the service has such an address.
+    pub verification_uri_complete: Option<String>,
+    /// The service's own words.
+    pub message: Option<String>,
+    /// Seconds until the code expires.
+    pub expires_in: Option<i64>,
+    /// Seconds between two polls.
+    pub interval: Option<i64>,
 }
 
 /// Form fields whose values no error may repeat.
 const SECRET_FIELDS: &[&str] = &[
     "client_secret",
     "code",
+    "device_code",
     "code_verifier",
     "refresh_token",
     "password",
@@ -84,8 +127,62 @@ const SECRET_FIELDS: &[&str] = &[
 /// Asks the token endpoint. The form's values may be secret and are wiped once sent.
 pub async fn ask(env: &Env, call: &Call, sign_in: &SignIn, form: &[(&str, &str)], retry: Retry) -> Result<Answer> {
     let endpoints = authority::resolve(env, call, sign_in).await?;
+    post(
+        env,
+        call,
+        sign_in,
+        (endpoints.token, endpoints.basic),
+        form,
+        retry,
+        |response, now| {
+            let raw: RawAnswer = document::from_server(&response.body).ok_or_else(|| not_json(response))?;
+            success(raw, now, sign_in, call, &response.host)
+        },
+    )
+    .await
+}
+
+/// Asks the device authorization endpoint (RFC 8628 section 3.1).
+pub async fn ask_device(env: &Env, call: &Call, sign_in: &SignIn, form: &[(&str, &str)]) -> Result<DeviceAnswer> {
+    let url = authority::resolve(env, call, sign_in).await?.device_authorization()?.clone();
+    post(env, call, sign_in, (url, false), form, Retry::Once, |response, _| {
+        let raw: RawDeviceAnswer = document::from_server(&response.body).ok_or_else(|| not_json(response))?;
+        let page =
+            |text: Option<String>| text.filter(|text| url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "https" | "http")));
+        let present = |text: &Zeroizing<String>| !text.is_empty();
+        let (Some(device_code), Some(user_code), Some(verification_uri)) = (
+            raw.device_code.filter(present),
+            raw.user_code.filter(|code| !code.is_empty()),
+            page(raw.verification_uri.or(raw.verification_url)),
+        ) else {
+            return Err(not_json(response).with_message(format!("{} answered without a device code", response.host)));
+        };
+        Ok(DeviceAnswer {
+            device_code,
+            user_code: clean(&user_code),
+            verification_uri: clean(&verification_uri),
+            verification_uri_complete: page(raw.verification_uri_complete).map(|uri| clean(&uri)),
+            message: raw.message.filter(|text| !text.trim().is_empty()).map(|text| clean(&text)),
+            expires_in: raw.expires_in.and_then(|seconds| seconds.get()),
+            interval: raw.interval.and_then(|seconds| seconds.get()),
+        })
+    })
+    .await
+}
+
+/// One request; `at` is where, and whether a client secret goes there by HTTP Basic.
+async fn post<T>(
+    env: &Env,
+    call: &Call,
+    sign_in: &SignIn,
+    at: (url::Url, bool),
+    form: &[(&str, &str)],
+    retry: Retry,
+    success: impl FnOnce(&Response, i64) -> Result<T>,
+) -> Result<T> {
+    let (url, basic) = at;
     let mut headers = vec![("accept", Zeroizing::new("application/json".to_owned()))];
-    let basic = form.iter().find(|(key, _)| endpoints.basic && *key == "client_secret");
+    let basic = form.iter().find(|(key, _)| basic && *key == "client_secret");
     if let Some((_, secret)) = basic {
         headers.push(("authorization", basic_credentials(&sign_in.client_id, secret)));
     }
@@ -98,7 +195,7 @@ pub async fn ask(env: &Env, call: &Call, sign_in: &SignIn, form: &[(&str, &str)]
     }
     let request = Request {
         method: "POST",
-        url: endpoints.token,
+        url,
         headers,
         body: Some(("application/x-www-form-urlencoded", Zeroizing::new(body.into_bytes()))),
         retry,
@@ -106,14 +203,11 @@ pub async fn ask(env: &Env, call: &Call, sign_in: &SignIn, form: &[(&str, &str)]
     };
     let response = env.transport.send(call, request).await?;
     let now = env.transport.clock().unix();
-    let server = server_time(&response);
-    read(&response, now, sign_in, call).map_err(|error| {
-        let error = if error.code() == Code::AssertionTime
-            && let Some(hint) = server.and_then(|server| clock_hint(now, server))
-        {
-            error.with_hint(hint)
-        } else {
-            error
+    read(&response, now, sign_in, success).map_err(|error| {
+        let clock = server_time(&response).and_then(|server| clock_hint(now, server));
+        let error = match clock {
+            Some(hint) if error.code() == Code::AssertionTime => error.with_hint(hint),
+            _ => error,
         };
         let secrets: Vec<&str> = form
             .iter()
@@ -163,7 +257,7 @@ fn server_time(response: &Response) -> Option<i64> {
     i64::try_from(date.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs()).ok()
 }
 
-fn read(response: &Response, now: i64, sign_in: &SignIn, call: &Call) -> Result<Answer> {
+fn read<T>(response: &Response, now: i64, sign_in: &SignIn, success: impl FnOnce(&Response, i64) -> Result<T>) -> Result<T> {
     let host = &response.host;
     if response.status == 200 && response.is_html() {
         return Err(
@@ -173,8 +267,7 @@ fn read(response: &Response, now: i64, sign_in: &SignIn, call: &Call) -> Result<
         );
     }
     if response.status == 200 {
-        let raw: RawAnswer = document::from_server(&response.body).ok_or_else(|| not_json(response))?;
-        return success(raw, now, sign_in, call, host);
+        return success(response, now);
     }
     if let Some(raw) = document::from_server::<RawError>(&response.body) {
         return Err(refusal(&raw, response.status, sign_in, now, response));
@@ -292,7 +385,7 @@ pub fn missing_scopes(asked: &[String], granted: &str) -> Vec<String> {
 
 fn refusal(raw: &RawError, status: u16, sign_in: &SignIn, now: i64, response: &Response) -> Error {
     if status == 429 {
-        return throttled(response, now).with_oauth(&raw.error, raw.suberror.as_deref());
+        return throttled(response, now).with_oauth(&raw.error, Text::of(&raw.suberror));
     }
     if status >= 500 {
         let code = if status == 500 {
@@ -301,8 +394,8 @@ fn refusal(raw: &RawError, status: u16, sign_in: &SignIn, now: i64, response: &R
             Code::ServerUnavailable
         };
         return server_error(code, response)
-            .with_oauth(&raw.error, raw.suberror.as_deref())
-            .with_ids(raw.correlation_id.as_deref(), raw.trace_id.as_deref());
+            .with_oauth(&raw.error, Text::of(&raw.suberror))
+            .with_ids(Text::of(&raw.correlation_id), Text::of(&raw.trace_id));
     }
     let number = raw
         .error_codes
@@ -312,14 +405,14 @@ fn refusal(raw: &RawError, status: u16, sign_in: &SignIn, now: i64, response: &R
         .or_else(|| aadsts::number_in(raw.error_description.as_deref().unwrap_or_default()));
     oauth_error(
         &raw.error,
-        raw.suberror.as_deref(),
+        Text::of(&raw.suberror),
         raw.error_description.as_deref(),
-        raw.claims.as_deref(),
+        Text::of(&raw.claims),
         number,
         sign_in,
     )
     .with_status(status)
-    .with_ids(raw.correlation_id.as_deref(), raw.trace_id.as_deref())
+    .with_ids(Text::of(&raw.correlation_id), Text::of(&raw.trace_id))
 }
 
 /// The error for an OAuth `error` and `suberror`, from the token endpoint or from the sign-in page.
@@ -331,12 +424,15 @@ pub fn oauth_error(
     number: Option<u32>,
     sign_in: &SignIn,
 ) -> Error {
-    let code = match (error, suberror) {
-        (_, Some("consent_required")) => Code::ConsentRequired,
-        (_, Some("protection_policy_required")) => Code::BlockedByPolicy,
-        (_, Some("bad_token" | "token_expired")) => Code::InvalidGrant,
+    let decided = match suberror {
+        Some("consent_required") => Some(Code::ConsentRequired),
+        Some("protection_policy_required") => Some(Code::BlockedByPolicy),
+        Some("bad_token" | "token_expired") => Some(Code::InvalidGrant),
+        Some("client_mismatch") => Some(Code::OauthOther),
+        _ => None,
+    };
+    let code = decided.unwrap_or(match (error, suberror) {
         (_, Some("basic_action" | "additional_action" | "message_only" | "user_password_expired")) => Code::InteractionRequired,
-        (_, Some("client_mismatch")) => Code::OauthOther,
         ("invalid_grant", _) => Code::InvalidGrant,
         ("invalid_client", _) => Code::BadSecret,
         ("interaction_required" | "login_required" | "account_selection_required", _) => Code::InteractionRequired,
@@ -347,8 +443,12 @@ pub fn oauth_error(
         ("unauthorized_client", _) => Code::AppNotFound,
         ("temporarily_unavailable", _) => Code::ServerUnavailable,
         _ => Code::OauthOther,
-    };
+    });
     let hint = match code {
+        _ if suberror == Some("client_mismatch") => "the refresh token was issued to another app: sign in again with this one",
+        Code::BlockedByPolicy if suberror == Some("protection_policy_required") => {
+            "the tenant wants this app under app protection (Intune) on this device: use a device that has it, or ask an administrator"
+        }
         Code::InteractionRequired | Code::InvalidGrant => "sign in again interactively",
         Code::ConsentRequired => "sign in interactively and consent, or ask an administrator to grant the app's permissions",
         Code::Declined => "sign in again and accept",
@@ -367,19 +467,22 @@ pub fn oauth_error(
         .split("\r\nTrace ID:")
         .next()
         .unwrap_or_default();
-    let message = if text.trim().is_empty() {
-        format!("the sign-in service answered \"{error}\"")
-    } else {
-        text.to_owned()
+    let known = number.and_then(|number| aadsts::look_up(number, Some(sign_in.grant)));
+    let message = match (text.trim().is_empty(), known) {
+        (false, _) => text.to_owned(),
+        (true, Some(row)) => format!("the sign-in service answered \"{error}\": {}", row.meaning),
+        (true, None) => format!("the sign-in service answered \"{error}\""),
     };
     let result = Error::new(code, message)
         .with_oauth(error, suberror)
         .with_aadsts(number)
         .with_hint(hint);
-    let result = aadsts::refine(result, number, &sign_in.about());
+    let result = aadsts::refine(result, number, decided.is_some(), &sign_in.about());
     // A challenge only means something together with an answer that a person can satisfy.
     match claims {
-        Some(claims) if result.code() == Code::MfaRequired => result.with_claims(Some(claims.to_owned())),
+        Some(claims) if matches!(result.code(), Code::MfaRequired | Code::BlockedByPolicy | Code::ConsentRequired) => {
+            result.with_claims(Some(claims.to_owned()))
+        }
         Some(claims) => result.with_code(Code::ClaimsChallenge).with_claims(Some(claims.to_owned())),
         None => result,
     }

@@ -92,7 +92,7 @@ impl Attempt {
 
     /// The authorize request (RFC 6749 section 4.1.1).
     fn url(&self, sign_in: &SignIn, redirect_uri: &str, correlation_id: &str) -> Result<Url> {
-        let target = sign_in.target_fields(Asks::Code);
+        let target = sign_in.authorize_fields();
         let redirect = RedirectUrl::new(redirect_uri.to_owned()).map_err(|_| {
             Error::argument(
                 format!("the redirect URI \"{redirect_uri}\" is not a URI"),

@@ -15,6 +15,21 @@ pub enum Question {
         /// Where the browser will come back to.
         redirect_uri: String,
     },
+    /// Show a person where to sign in on another device, and with which code (RFC 8628 section 3.3). Nothing is replied.
+    DeviceCode {
+        /// What the person types.
+        user_code: String,
+        /// Where.
+        verification_uri: String,
+        /// The same with the code in it, where the service has such an address: for a QR code, for instance.
+        verification_uri_complete: Option<String>,
+        /// A sentence that says all of it.
+        message: String,
+        /// When the code expires, in Unix seconds.
+        expires_on: i64,
+        /// Seconds between two of the library's own questions to the service.
+        interval: i64,
+    },
     /// Have a person sign in at this address and bring back the address they landed on. Needs a reply.
     PasteRedirect {
         /// The address to open.
@@ -56,4 +71,9 @@ pub enum Reply {
 pub trait Host: Send + Sync {
     /// Puts the question and waits for the reply.
     fn ask(&self, question: Question) -> BoxFuture<'_, Result<Reply>>;
+
+    /// False where nobody takes questions, so that each gets its built-in answer.
+    fn listens(&self) -> bool {
+        true
+    }
 }

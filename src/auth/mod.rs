@@ -8,6 +8,7 @@ pub mod authority;
 mod authorization_code;
 mod browser;
 pub mod cache;
+pub mod claims_request;
 mod client_credentials;
 pub mod credential;
 mod developer_tools;
@@ -213,7 +214,7 @@ pub struct SignIn {
     pub domain_hint: Option<String>,
     /// More parameters for the authorize request.
     pub extra_query: Vec<(String, String)>,
-    /// A claims request (OpenID Connect Core section 5.5).
+    /// The claims request to send (OpenID Connect Core section 5.5), capabilities included.
     pub claims: Option<String>,
     /// A cached token with less than this many seconds left is not used.
     pub expiry_margin: i64,
@@ -227,6 +228,12 @@ pub struct SignIn {
     pub identity: ManagedIdentity,
     /// What this client can handle, told to the service as `xms_cc`: `cp1` for claims challenges.
     pub capabilities: Vec<String>,
+    /// More scopes to consent to, of any resource; the token is not for them.
+    pub extra_scopes: Vec<String>,
+    /// False where `redirect_uri` is the default.
+    pub names_redirect: bool,
+    /// The caller's own id for what the service logs.
+    pub correlation_id: Option<String>,
 }
 
 impl SignIn {
@@ -244,6 +251,7 @@ impl SignIn {
     /// What a fix may have to name.
     pub(crate) fn about(&self) -> aadsts::About<'_> {
         aadsts::About {
+            grant: self.grant,
             client_id: &self.client_id,
             tenant: self.authority.name(),
             redirect_uri: self.redirect_uri.as_deref(),

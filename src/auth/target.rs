@@ -86,6 +86,20 @@ impl SignIn {
         self.target.fields(self.authority.kind(), asks)
     }
 
+    /// The same for the authorize request, which may ask consent for more than the token is for.
+    pub(crate) fn authorize_fields(&self) -> Vec<(&'static str, String)> {
+        let mut fields = self.target_fields(Asks::Code);
+        for (_, scopes) in fields.iter_mut().filter(|(name, _)| *name == "scope") {
+            for extra in &self.extra_scopes {
+                if !scopes.split(' ').any(|scope| scope == extra) {
+                    scopes.push(' ');
+                    scopes.push_str(extra);
+                }
+            }
+        }
+        fields
+    }
+
     /// The dialect this request is made in.
     pub fn dialect(&self) -> Dialect {
         self.authority.dialect(&self.target)

@@ -19,8 +19,8 @@ use crate::transport::{Call, Notice, Notices};
 
 /// The limit of a sign-in that a person takes part in, when the caller names none.
 const INTERACTIVE_TIMEOUT: Duration = Duration::from_secs(300);
-/// The limit of a sign-in on another device: as long as a code of Entra's lives.
-const DEVICE_TIMEOUT: Duration = Duration::from_secs(900);
+/// The limit of a sign-in on another device: what ends it is the code's own life, which is no longer.
+const DEVICE_TIMEOUT: Duration = Duration::from_secs(3900);
 /// The limit of everything else.
 const SILENT_TIMEOUT: Duration = Duration::from_secs(100);
 
@@ -47,7 +47,10 @@ impl PreparedRequest {
 impl Bound {
     /// A call under this request: its deadline, its id, and who is told.
     pub(crate) fn call(&self, timeout: Duration, operation: &Arc<Operation>) -> Result<Call> {
-        let correlation_id = uuid(self.client().env.transport.random().as_ref())?;
+        let correlation_id = match &self.sign_in().correlation_id {
+            Some(id) => id.clone(),
+            None => uuid(self.client().env.transport.random().as_ref())?,
+        };
         if operation.listens()
             && let Some(announcement) = self.client().announcement()
         {
@@ -273,8 +276,7 @@ impl Bound {
         }
         if sign_in.grant == Grant::DeviceCode {
             let epoch = self.client().cache.epoch();
-            let proof = self.proof(call, host).await?;
-            let answer = auth::device_code(&self.client().env, call, sign_in, host, &proof).await?;
+            let answer = auth::device_code(&self.client().env, call, sign_in, host, self.credential()?).await?;
             return self.keep(&answer, Source::Interaction, epoch).map(|token| (token, false));
         }
         let outcome = auth::sign_in(&self.client().env, call, sign_in, host.as_ref()).await?;

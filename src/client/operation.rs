@@ -376,6 +376,10 @@ impl Notices for Operation {
 }
 
 impl Host for Operation {
+    fn listens(&self) -> bool {
+        self.listens
+    }
+
     fn ask(&self, question: Question) -> BoxFuture<'_, Result<Reply>> {
         if !self.listens {
             return Box::pin(async { Ok(Reply::BuiltIn) });
@@ -418,6 +422,25 @@ impl Host for Operation {
                 "the sign-in waits until its time limit",
                 json!({ "audience": audience, "client_id": client_id, "problem": problem }),
             ),
+            Question::DeviceCode {
+                user_code,
+                verification_uri,
+                verification_uri_complete,
+                message,
+                expires_on,
+                interval,
+            } => {
+                let fields = json!({
+                    "user_code": user_code,
+                    "verification_uri": verification_uri,
+                    "verification_uri_complete": verification_uri_complete,
+                    "message": message,
+                    "expires_on": expires_on,
+                    "interval": interval,
+                });
+                self.push("device_code", "none", None, fields, None);
+                return Box::pin(async { Ok(Reply::BuiltIn) });
+            }
         };
         let pending = Pending {
             asked: Asked::Queued,

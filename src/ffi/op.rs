@@ -60,11 +60,12 @@ fn put(operation: Running) -> Result<*mut dxdr_op> {
 
 /// Starts to acquire a token. Bad arguments fail here and make no operation; everything later is the operation's own failure.
 ///
-/// Events it may bring: open_browser, paste_redirect, sign, assertion, retry, verbose, warning (see dxdr_op_take_event()). After DONE take the token with
-/// dxdr_op_take_token().
+/// Events it may bring: open_browser, paste_redirect, device_code, sign, assertion, retry, verbose, warning (see dxdr_op_take_event()). After DONE take
+/// the token with dxdr_op_take_token().
 ///
 /// @param request     the request
-/// @param timeout_ms  the limit in milliseconds; 0 is the default: 300000 where a person signs in, else 100000
+/// @param timeout_ms  the limit in milliseconds; 0 is the default: 300000 where a person signs in
+///                    (with a device code: as long as the code lives, at most an hour), else 100000
 /// @param op          receives the operation
 /// @param error       receives the error document; may be NULL
 /// @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_ARGUMENT (a secret is missing), CERTIFICATE or PRIVATE_KEY (the credential's certificate cannot
@@ -217,6 +218,8 @@ pub unsafe extern "C" fn dxdr_op_wait(op: *mut dxdr_op, wait_ms: u32, state: *mu
 ///                   fit the certificate ends the operation with PRIVATE_KEY
 ///   assertion       "audience", "client_id", "problem": why the one before was not good enough, or null; reply required: a client assertion (a JWT). You are
 ///                   asked once more when it has expired or the service refuses it
+///   device_code     "user_code", "verification_uri", "verification_uri_complete" (or null), "message" (a sentence that says it all), "expires_on" (Unix
+///                   seconds), "interval": show it to the person; no reply. The operation goes on by itself until they have signed in
 ///   retry           "status", "wait_ms", "attempt", "reason", "host"
 ///   progress        "pages", "items"
 ///   verbose, warning  "message"

@@ -27,7 +27,7 @@ pub fn get(request: *const dxdr_request) -> Result<Arc<PreparedRequest>> {
 /// Prepares a request for a token. The document is a JSON object:
 ///   "grant"            how the token is got:
 ///                        "authorization_code"   a person signs in with a browser; with the secret "code" (and "code_verifier") you bring the code yourself
-///                        "device_code"          a person signs in on another device
+///                        "device_code"          a person signs in on another device; the code comes as an event of the operation calls
 ///                        "client_credentials"   the app signs in by itself; needs the app's credential
 ///                        "on_behalf_of"         the app acts for the person whose token you have: the secret "user_assertion"; needs the app's credential
 ///                        "password"             "username" and the secret "password"
@@ -75,6 +75,8 @@ pub fn get(request: *const dxdr_request) -> Result<Arc<PreparedRequest>> {
 ///                                          use, or "from_event": true, which asks for it by the event assertion at each use
 ///   "identity"         {"type": "system" (default), "client_id", "object_id" or "resource_id", "id"}: which managed identity
 ///   "capabilities"     a list; "cp1" tells the service that you handle claims challenges, which brings long-lived tokens that can be revoked
+///   "extra_scopes"     a list of more scopes to ask consent for, of any resource; for authorization_code with scopes. The token is not for them
+///   "correlation_id"   a GUID of your own, which Microsoft's support can find in its logs; default: a new one for each call
 ///   "interactive"      false: fail with INTERACTION_REQUIRED where a person would be asked; default true
 /// Unknown keys are errors, so that a typo is not silent. Secrets never stand in the document: see dxdr_request_set_secret().
 ///

@@ -1,9 +1,9 @@
 //! The request document: what callers write, checked and made into a [`SignIn`].
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::auth::authority::{Authority, Given, Kind, is_guid};
+use crate::auth::claims_request;
 use crate::auth::credential::CredentialDocument;
 use crate::auth::{CacheUse, CredentialUse, Grant, ManagedIdentity, SignIn, Target, UserHint, UserIdType, parse_extra_query};
 use crate::document;
@@ -40,6 +40,8 @@ struct Document {
     credential: Option<CredentialDocument>,
     identity: Option<IdentityDocument>,
     capabilities: Option<Vec<String>>,
+    extra_scopes: Option<Vec<String>>,
+    correlation_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -122,6 +124,8 @@ fn check(document: Document) -> Result<SignIn> {
             ));
         }
     };
+    let extra_scopes = checked_extra_scopes(document.extra_scopes.unwrap_or_default(), grant, &target)?;
+    let names_redirect = document.redirect_uri.is_some();
     let redirect_uri = match (grant, document.redirect_uri) {
         (Grant::AuthorizationCode, uri) => Some(checked_redirect(uri.unwrap_or_else(|| "http://localhost".to_owned()))?),
         (_, Some(uri)) => Some(checked_redirect(uri)?),
@@ -172,12 +176,13 @@ fn check(document: Document) -> Result<SignIn> {
             })
         })
         .transpose()?;
-    if let Some(claims) = &document.claims
-        && !serde_json::from_str::<Value>(claims).is_ok_and(|value| value.is_object())
-    {
+    let capabilities = checked_capabilities(document.capabilities.unwrap_or_default())?;
+    let claims = claims_request::merge(&[document.claims.as_deref()], &capabilities)?;
+    let correlation_id = document.correlation_id.map(|id| id.trim().to_ascii_lowercase());
+    if let Some(id) = correlation_id.as_deref().filter(|id| !is_guid(id)) {
         return Err(Error::argument(
-            "claims is not a JSON object",
-            "pass the claims of the challenge unchanged",
+            format!("correlation_id \"{id}\" is not a GUID"),
+            "pass a new GUID for each call, or leave it out",
         ));
     }
     let margin = document.expiry_margin_s.unwrap_or(DEFAULT_MARGIN);
@@ -220,13 +225,16 @@ fn check(document: Document) -> Result<SignIn> {
         login_hint: document.login_hint.filter(|hint| !hint.is_empty()),
         domain_hint: document.domain_hint.filter(|hint| !hint.is_empty()),
         extra_query: parse_extra_query(document.extra_query.as_deref().unwrap_or_default())?,
-        claims: document.claims,
+        claims,
         expiry_margin: margin,
         interactive: document.interactive.unwrap_or(true),
         username,
         credential,
         identity: document.identity.map(identity).transpose()?.unwrap_or_default(),
-        capabilities: checked_capabilities(document.capabilities.unwrap_or_default())?,
+        capabilities,
+        extra_scopes,
+        names_redirect,
+        correlation_id,
     };
     if grant == Grant::ClientCredentials {
         crate::auth::check_client_credentials(&sign_in)?;
@@ -325,6 +333,22 @@ fn checked_scopes(scopes: Vec<String>, of_one_resource: bool) -> Result<Vec<Stri
             "a token is for one resource: ask for each in a call of its own; one sign-in serves them all",
         )
         .with_code(Code::InvalidScope));
+    }
+    Ok(scopes)
+}
+
+fn checked_extra_scopes(scopes: Vec<String>, grant: Grant, target: &Target) -> Result<Vec<String>> {
+    let scopes: Vec<String> = scopes
+        .iter()
+        .flat_map(|scope| scope.split_whitespace())
+        .map(str::to_owned)
+        .collect();
+    let has_a_page = grant == Grant::AuthorizationCode && matches!(target, Target::Scopes(_));
+    if !scopes.is_empty() && !has_a_page {
+        return Err(Error::argument(
+            "extra_scopes is for a person's sign-in in a browser with scopes",
+            "set grant to authorization_code and scopes in place of resource, or remove extra_scopes",
+        ));
     }
     Ok(scopes)
 }
