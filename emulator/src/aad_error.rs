@@ -92,6 +92,6 @@ impl AadError {
 
     /// The token endpoint's answer.
     pub fn response(&self, asked: &Asked, now: i64) -> Response {
-        http::no_store(http::json(self.status(), &self.body(asked, now)))
+        http::no_store(http::json(self.status(), &asked.realm.shape_error(self.body(asked, now))))
     }
 }

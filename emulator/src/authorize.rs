@@ -7,6 +7,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::aad_error::AadError;
+use crate::challenge;
 use crate::config::{AppRegistration, AuthorizeIss, Config, Resource, Tenant, User};
 use crate::consent;
 use crate::device;
@@ -19,7 +20,8 @@ const COOKIE: &str = "ESTSAUTH";
 
 /// `GET|POST /{tenant}/oauth2/authorize`.
 pub async fn v1(Shared(app): Shared<App>, Path(tenant): Path<String>, Extension(asked): Extension<Asked>) -> Response {
-    stamp(start(&app, asked.clone(), &tenant, Dialect::V1, false), &asked)
+    let dialect = asked.realm.dialect(Dialect::V1, &asked);
+    stamp(start(&app, asked.clone(), &tenant, dialect, false), &asked)
 }
 
 /// `GET|POST /{tenant}/oauth2/v2.0/authorize`.
@@ -311,7 +313,7 @@ pub fn stand_in<'a>(config: &'a Config, request: &AuthRequest) -> Option<(&'a Te
 /// Whether a second step follows this user's password.
 pub fn second_step(config: &Config, request: &AuthRequest, user: &User) -> bool {
     user.mfa
-        || consent::claims_ask_for_mfa(request.params.get("claims"))
+        || challenge::wants_second_step(request.params.get("claims"))
         || request
             .ask
             .resource
@@ -665,12 +667,10 @@ fn finish(app: &App, request: &AuthRequest, tenant: &Tenant, user: &User, mfa: b
     if !request.admin_consent {
         answer.push(("session_state", keys::guid()));
     }
-    let issuer = match request.dialect {
-        Dialect::V1 => request.asked.base.issuer_v1(&tenant.id),
-        Dialect::V2 => request.asked.base.issuer_v2(&tenant.id),
-    };
+    let issuer = request.asked.issuer(request.dialect, &tenant.id);
     match app.config.behaviour.authorize_iss {
-        AuthorizeIss::None => {}
+        AuthorizeIss::None if !request.asked.realm.sends_iss() => {}
+        AuthorizeIss::None => answer.push(("iss", issuer)),
         AuthorizeIss::Right => answer.push(("iss", issuer)),
         AuthorizeIss::Wrong => answer.push(("iss", "https://issuer.invalid/".to_owned())),
     }
@@ -702,6 +702,9 @@ fn refuse(app: &App, request: &AuthRequest, error: &AadError) -> Response {
     }
     if let Some(claims) = &error.claims {
         answer.push(("claims", claims.clone()));
+    }
+    if request.asked.realm.sends_iss() {
+        answer.push(("iss", request.asked.issuer(request.dialect, "")));
     }
     if let Some(state) = request.params.get("state") {
         answer.push(("state", state.to_owned()));

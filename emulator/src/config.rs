@@ -441,6 +441,8 @@ pub struct Behaviour {
     pub next_link: bool,
     /// Whether the sign-in page shows the test users and their passwords.
     pub hints: bool,
+    /// The `access_token` claims the APIs insist on from the start: tokens asked for without them meet a claims challenge.
+    pub claims_challenge: Option<serde_json::Value>,
     /// The region the metadata service names.
     pub region: String,
     /// Where Azure Arc's key files go; none is the system's temporary folder. The agent's own is `/var/opt/azcmagent/tokens`.
@@ -454,6 +456,7 @@ impl Default for Behaviour {
             authorize_iss: AuthorizeIss::None,
             next_link: false,
             hints: true,
+            claims_challenge: None,
             region: "westeurope".to_owned(),
             arc_key_directory: None,
         }

@@ -203,13 +203,6 @@ pub fn mfa_challenge(resource: &Resource) -> String {
     serde_json::json!({"access_token": {"capolids": {"essential": true, "values": [policy]}}}).to_string()
 }
 
-/// Whether a request's claims are such a challenge.
-pub fn claims_ask_for_mfa(claims: Option<&str>) -> bool {
-    claims
-        .and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok())
-        .is_some_and(|c| !c["access_token"]["capolids"].is_null() || !c["access_token"]["polids"].is_null())
-}
-
 /// No consent, and nobody to ask.
 pub fn no_consent(app: &AppRegistration) -> AadError {
     AadError::new(

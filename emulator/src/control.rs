@@ -71,6 +71,15 @@ pub fn answer(app: &App, asked: &Asked) -> Response {
             };
         }
         (&Method::POST, "data") => set_data(app, &asked.body),
+        (&Method::POST, "revoke") => {
+            app.revoke();
+            Ok(())
+        }
+        (&Method::POST, "challenge") => set_challenge(app, &asked.body),
+        (&Method::DELETE, "challenge") => {
+            app.state().challenge = None;
+            Ok(())
+        }
         (&Method::POST, "clock") => advance(app, &asked.body),
         (&Method::POST, "reset") => app.reset().map_err(|e| e.to_string()),
         _ => return problem(404, "no such control path"),
@@ -140,6 +149,18 @@ pub fn set_data(app: &App, body: &[u8]) -> Result<(), String> {
     if let Some(next_link) = new.next_link {
         app.state().next_link = next_link;
     }
+    Ok(())
+}
+
+/// `{"access_token":{…}}`: what the APIs insist on from now on.
+fn set_challenge(app: &App, body: &[u8]) -> Result<(), String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wanted {
+        access_token: serde_json::Map<String, Value>,
+    }
+    let wanted: Wanted = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    app.state().challenge = Some(Value::Object(wanted.access_token));
     Ok(())
 }
 

@@ -16,7 +16,8 @@ use crate::state::{App, Ask, AuthRequest, Device, Dialect, Flow, Verdict, stamp}
 
 /// `POST /{tenant}/oauth2/devicecode`; ADAL sends a GET.
 pub async fn v1(Shared(app): Shared<App>, Path(tenant): Path<String>, Extension(asked): Extension<Asked>) -> Response {
-    answer(&app, &asked, &tenant, Dialect::V1)
+    let dialect = asked.realm.dialect(Dialect::V1, &asked);
+    answer(&app, &asked, &tenant, dialect)
 }
 
 /// `POST /{tenant}/oauth2/v2.0/devicecode`.

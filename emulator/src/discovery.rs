@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use crate::aad_error::AadError;
 use crate::authorize::{is_common, unknown_tenant};
-use crate::hosts::{self, Service};
+use crate::clouds::{CLOUDS, Cloud};
 use crate::http::{self, Asked};
-use crate::state::{App, stamp};
+use crate::realm::Realm;
+use crate::state::{App, Dialect, stamp};
 
 /// `GET /{tenant}/.well-known/openid-configuration`.
 pub async fn v1(Shared(app): Shared<App>, Path(tenant): Path<String>, Extension(asked): Extension<Asked>) -> Response {
@@ -34,31 +35,48 @@ fn document(app: &App, asked: &Asked, tenant: &str, v2: bool) -> Response {
     let base = asked.base.login();
     let segment = if is_common(tenant) { tenant } else { id };
     let dialect = if v2 { "/v2.0" } else { "" };
-    let issuer = if v2 { asked.base.issuer_v2(id) } else { asked.base.issuer_v1(id) };
+    let at = asked.endpoints(v2, segment, id);
     let mut body = json!({
-        "token_endpoint": format!("{base}/{segment}/oauth2{dialect}/token"),
+        "token_endpoint": at.token,
         "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
-        "jwks_uri": format!("{base}/{segment}/discovery{dialect}/keys"),
+        "jwks_uri": at.keys,
         "response_modes_supported": ["query", "fragment", "form_post"],
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": ["RS256"],
         "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
         "scopes_supported": ["openid", "profile", "email", "offline_access"],
-        "issuer": issuer,
+        "issuer": at.issuer,
+        "authorization_endpoint": at.authorize,
+        "claims_supported": ["sub", "iss", "cloud_instance_name", "cloud_instance_host_name", "cloud_graph_host_name", "msgraph_host", "aud", "exp", "iat", "auth_time", "acr", "nonce", "preferred_username", "name", "tid", "ver", "at_hash", "c_hash", "email"],
+    });
+    if let Some(device) = at.device {
+        body["device_authorization_endpoint"] = json!(device);
+    }
+    match asked.realm {
+        Realm::Entra | Realm::Ciam => {}
+        Realm::Oidc => {
+            body["code_challenge_methods_supported"] = json!(["S256"]);
+            body["authorization_response_iss_parameter_supported"] = json!(true);
+            return stamp(http::json(200, &body), asked);
+        }
+        Realm::Adfs | Realm::B2c { .. } => return stamp(http::json(200, &body), asked),
+    }
+    let cloud = asked.base.cloud().or_else(|| CLOUDS.first());
+    let more = json!({
         "request_uri_parameter_supported": false,
         "userinfo_endpoint": format!("{base}/{segment}/openid/userinfo"),
-        "authorization_endpoint": format!("{base}/{segment}/oauth2{dialect}/authorize"),
-        "device_authorization_endpoint": format!("{base}/{segment}/oauth2{dialect}/devicecode"),
         "http_logout_supported": true,
         "frontchannel_logout_supported": true,
         "end_session_endpoint": format!("{base}/{segment}/oauth2{dialect}/logout"),
-        "claims_supported": ["sub", "iss", "cloud_instance_name", "cloud_instance_host_name", "cloud_graph_host_name", "msgraph_host", "aud", "exp", "iat", "auth_time", "acr", "nonce", "preferred_username", "name", "tid", "ver", "at_hash", "c_hash", "email"],
         "tenant_region_scope": if is_common(tenant) { Value::Null } else { json!("EU") },
-        "cloud_instance_name": "microsoftonline.com",
+        "cloud_instance_name": cloud.map(Cloud::instance),
         "cloud_graph_host_name": "graph.windows.net",
-        "msgraph_host": "graph.microsoft.com",
+        "msgraph_host": cloud.map(|c| c.graph),
         "rbac_url": "https://pas.windows.net",
     });
+    if let (Value::Object(all), Value::Object(more)) = (&mut body, more) {
+        all.extend(more);
+    }
     if !v2 {
         body["microsoft_multi_refresh_token"] = json!(true);
         body["check_session_iframe"] = json!(format!("{base}/{segment}/oauth2/checksession"));
@@ -76,7 +94,8 @@ pub async fn keys(Shared(app): Shared<App>, Path(tenant): Path<String>, Extensio
             None => return stamp(unknown_tenant(&tenant).response(&asked, app.now()), &asked),
         }
     };
-    let issuer = asked.path.contains("/v2.0/").then(|| asked.base.issuer_v2(&id));
+    let issuer =
+        (asked.route.contains("/v2.0/") && matches!(asked.realm, Realm::Entra | Realm::Ciam)).then(|| asked.issuer(Dialect::V2, &id));
     let body = json!({"keys": [app.signing.jwk(issuer.as_deref())]});
     stamp(http::json(200, &body), &asked)
 }
@@ -94,40 +113,17 @@ pub async fn instance(Shared(app): Shared<App>, Extension(asked): Extension<Aske
     let host = url.host_str().unwrap_or_default();
     let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     let own = authority == asked.base.name();
-    if !own && hosts::service(host) != Some(Service::Login) {
+    if !own && Cloud::of(host).is_none() {
         return stamp(invalid(), &asked);
     }
     let tenant = url
         .path_segments()
         .and_then(|mut s| s.next().map(str::to_owned))
         .unwrap_or_else(|| "common".to_owned());
-    let mut metadata = vec![
-        json!({
-            "preferred_network": "login.microsoftonline.com",
-            "preferred_cache": "login.windows.net",
-            "aliases": ["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"],
-        }),
-        json!({
-            "preferred_network": "login.partner.microsoftonline.cn",
-            "preferred_cache": "login.partner.microsoftonline.cn",
-            "aliases": ["login.partner.microsoftonline.cn", "login.chinacloudapi.cn"],
-        }),
-        json!({
-            "preferred_network": "login.microsoftonline.de",
-            "preferred_cache": "login.microsoftonline.de",
-            "aliases": ["login.microsoftonline.de"],
-        }),
-        json!({
-            "preferred_network": "login.microsoftonline.us",
-            "preferred_cache": "login.microsoftonline.us",
-            "aliases": ["login.microsoftonline.us", "login.usgovcloudapi.net"],
-        }),
-        json!({
-            "preferred_network": "login-us.microsoftonline.com",
-            "preferred_cache": "login-us.microsoftonline.com",
-            "aliases": ["login-us.microsoftonline.com"],
-        }),
-    ];
+    let mut metadata: Vec<Value> = CLOUDS
+        .iter()
+        .map(|c| json!({"preferred_network": c.network, "preferred_cache": c.cache, "aliases": c.aliases}))
+        .collect();
     if own {
         metadata.push(json!({
             "preferred_network": authority,

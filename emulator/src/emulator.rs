@@ -303,9 +303,14 @@ impl Handle {
         control::set_data(&self.app, json.as_bytes()).map_err(Error::Config)
     }
 
-    /// From now on the APIs refuse access tokens issued before.
+    /// From now on the APIs refuse access tokens issued before: with a claims challenge to clients that said `cp1`.
     pub fn revoke_access_tokens(&self) {
-        self.app.state().epoch += 1;
+        self.app.revoke();
+    }
+
+    /// From now on the APIs insist on these claims (the object under `access_token` of a claims request); none ends that.
+    pub fn set_claims_challenge(&self, claims: Option<serde_json::Value>) {
+        self.app.state().challenge = claims;
     }
 
     /// Steps its clock: tokens, codes, secrets and quotas age.

@@ -89,6 +89,9 @@ pub struct Action {
     /// From now on the APIs refuse tokens issued before; then the normal answer.
     #[serde(skip_serializing_if = "is_false")]
     pub revoke_access_tokens: bool,
+    /// An API's claims challenge: `true` asks for a newer token, an object for these `access_token` claims.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claims_challenge: Option<serde_json::Value>,
     /// Put this `@odata.nextLink` into the normal answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_link: Option<String>,
@@ -184,8 +187,9 @@ pub(crate) fn take(app: &App, asked: &Asked) -> Option<Action> {
         *left -= 1;
     }
     let action = found.fault.action.clone();
+    drop(state);
     if action.revoke_access_tokens {
-        state.epoch += 1;
+        app.revoke();
     }
     Some(action)
 }

@@ -2,7 +2,8 @@
 //!
 //! The first path segment names it. Anything else is addressed to the sign-in service of the emulator's own origin.
 
-use crate::workload;
+use crate::clouds::Cloud;
+use crate::{realm, workload};
 
 /// What a host serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,25 +31,17 @@ pub enum Base {
     Own(String),
 }
 
-const LOGIN: &[&str] = &[
-    "login.microsoftonline.com",
-    "login.windows.net",
-    "login.microsoft.com",
-    "sts.windows.net",
-    "login.microsoftonline.us",
-    "login.usgovcloudapi.net",
-    "login-us.microsoftonline.com",
-    "login.chinacloudapi.cn",
-    "login.partner.microsoftonline.cn",
-];
-
 /// The service of a host name; none when it is no host the emulator knows.
 pub fn service(host: &str) -> Option<Service> {
     let host = host.split(':').next().unwrap_or(host);
-    if LOGIN.contains(&host) {
+    let customer = |hosts: &str| host.strip_suffix(hosts).is_some_and(|name| !name.is_empty() && !name.contains('.'));
+    if Cloud::of(host).is_some() || customer(realm::B2C_HOSTS) || customer(realm::CIAM_HOSTS) {
         return Some(Service::Login);
     }
     match host {
+        realm::ADFS_HOST | realm::OIDC_HOST => return Some(Service::Login),
+        // The pages that type a device's code, under the names Microsoft prints.
+        "microsoft.com" | "www.microsoft.com" | "aka.ms" => return Some(Service::Login),
         "169.254.169.254" => return Some(Service::Identity),
         workload::GITHUB | workload::DEVOPS => return Some(Service::Workload),
         _ => {}
@@ -110,26 +103,30 @@ impl Base {
         }
     }
 
-    /// The origin sign-in documents name: Microsoft's own for a prefix, else the emulator's.
-    pub fn login(&self) -> &str {
+    /// The cloud; none for the emulator's own origin and for hosts that are no cloud's.
+    pub fn cloud(&self) -> Option<&'static Cloud> {
         match self {
-            Self::Own(origin) => origin,
-            Self::Host(host) => match host.split(':').next().unwrap_or(host) {
-                "login.microsoftonline.us" | "login.usgovcloudapi.net" => "https://login.microsoftonline.us",
-                "login.chinacloudapi.cn" | "login.partner.microsoftonline.cn" => "https://login.partner.microsoftonline.cn",
-                _ => "https://login.microsoftonline.com",
+            Self::Host(host) => Cloud::of(host),
+            Self::Own(_) => None,
+        }
+    }
+
+    /// The origin sign-in documents name: the cloud's own for a prefix, a customer's as it was written, else the emulator's.
+    pub fn login(&self) -> String {
+        match self {
+            Self::Own(origin) => origin.clone(),
+            Self::Host(host) => match Cloud::of(host) {
+                Some(cloud) => format!("https://{}", cloud.network),
+                None => format!("https://{host}"),
             },
         }
     }
 
     /// Issuer of v1 tokens.
     pub fn issuer_v1(&self, tenant: &str) -> String {
-        match self {
-            Self::Own(origin) => format!("{origin}/{tenant}/"),
-            Self::Host(_) if self.login().ends_with(".cn") => {
-                format!("https://sts.chinacloudapi.cn/{tenant}/")
-            }
-            Self::Host(_) => format!("https://sts.windows.net/{tenant}/"),
+        match self.cloud() {
+            None => format!("{}/{tenant}/", self.login()),
+            Some(cloud) => format!("https://{}/{tenant}/", cloud.sts),
         }
     }
 

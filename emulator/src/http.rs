@@ -6,6 +6,7 @@ use axum::response::Response;
 use serde_json::Value;
 
 use crate::hosts::Base;
+use crate::realm::Realm;
 
 /// Names and values in the order they came.
 #[derive(Clone, Debug, Default)]
@@ -48,8 +49,12 @@ pub struct Asked {
     pub method: Method,
     /// Who it was addressed to.
     pub base: Base,
+    /// The kind of authority.
+    pub realm: Realm,
     /// Path behind the host prefix.
     pub path: String,
+    /// The path the services know: another one for realms that are not Entra.
+    pub route: String,
     /// Query as it came.
     pub query_text: String,
     /// Query parameters.

@@ -20,8 +20,9 @@ use tower::ServiceExt as _;
 use crate::faults::{self, Action};
 use crate::hosts::{self, Base, Service};
 use crate::http::{self, Asked, Params};
+use crate::realm::Realm;
 use crate::state::App;
-use crate::{api, authorize, control, device, discovery, keys, managed_identity, token, workload};
+use crate::{api, authorize, challenge, control, device, discovery, keys, managed_identity, token, workload};
 
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
@@ -165,9 +166,16 @@ impl Services {
             .and_then(|v| v.to_str().ok())
             .filter(|v| v.len() == 36 && v.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-'))
             .map_or_else(keys::guid, str::to_owned);
+        // What the realm does not have is left as it is, and found nowhere.
+        let (realm, route) = match service {
+            Service::Login => Realm::of(&self.app.config, &base, path).unwrap_or((Realm::Entra, "/.none".to_owned())),
+            _ => (Realm::Entra, path.to_owned()),
+        };
         let asked = Asked {
             method: parts.method.clone(),
             base,
+            realm,
+            route,
             path: path.to_owned(),
             query_text: query_text.to_owned(),
             query: Params::parse(query_text.as_bytes()),
@@ -213,7 +221,7 @@ impl Services {
         };
         let mut request = Request::new(Body::empty());
         *request.method_mut() = asked.method.clone();
-        let Ok(uri) = asked.path.parse() else {
+        let Ok(uri) = asked.route.parse() else {
             return http::json(400, &json!({"error": "the path cannot be read"}));
         };
         *request.uri_mut() = uri;
@@ -235,6 +243,7 @@ impl Services {
             || action.json.is_some()
             || action.redirect.is_some()
             || action.token_error.is_some()
+            || action.claims_challenge.is_some()
             || action.html;
         let mut response = if own {
             instead(action, asked, self.app.now())
@@ -281,6 +290,14 @@ fn instead(action: &Action, asked: &Asked, now: i64) -> Response {
             *response.status_mut() = status;
         }
         return crate::state::stamp(response, asked);
+    }
+    if let Some(wanted) = &action.claims_challenge {
+        let claims = if wanted.is_object() {
+            wanted.clone()
+        } else {
+            challenge::newer_than(now)
+        };
+        return api::Refusal::challenge(&claims).response(asked);
     }
     if let Some(to) = &action.redirect {
         let mut response = http::redirect(to);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use axum::response::Response;
+use serde_json::Value;
 
 use crate::Error;
 use crate::clock::Clock;
@@ -146,6 +147,14 @@ pub struct Refresh {
     pub used: bool,
 }
 
+/// What is known of an access token that was issued.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    pub epoch: u64,
+    /// The `access_token` part of the claims it was asked for with.
+    pub claims: Value,
+}
+
 #[derive(Default)]
 pub struct State {
     pub sessions: HashMap<String, Vec<SignedIn>>,
@@ -155,10 +164,14 @@ pub struct State {
     pub devices: HashMap<String, Device>,
     /// (user object id or `tenant:ID`, client id, resource app id, scope).
     pub grants: HashSet<(String, String, String, String)>,
-    /// Access tokens by `uti`, with the epoch they were issued in.
-    pub issued: HashMap<String, u64>,
+    /// Access tokens by `uti`.
+    pub issued: HashMap<String, Issued>,
     /// Raised by a revocation: tokens of earlier epochs are dead.
     pub epoch: u64,
+    /// When that was.
+    pub revoked_at: i64,
+    /// The claims (of `access_token`) that the APIs insist on.
+    pub challenge: Option<Value>,
     /// Azure Arc's keys that were not used yet, with their files.
     pub arc_keys: HashMap<String, TemporaryFile>,
     /// Token files of workloads.
@@ -197,9 +210,18 @@ impl Shared {
         *self.state() = State {
             incidents: Arc::new(incidents),
             next_link: self.config.behaviour.next_link,
+            challenge: self.config.behaviour.claims_challenge.clone(),
             ..State::default()
         };
         Ok(())
+    }
+
+    /// Kills the access tokens issued so far.
+    pub fn revoke(&self) {
+        let now = self.now();
+        let mut state = self.state();
+        state.epoch += 1;
+        state.revoked_at = now;
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {

@@ -6,8 +6,11 @@ pub mod incidents;
 
 use axum::Extension;
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::challenge;
 use crate::config::Resource;
 use crate::http::{self, Asked};
 use crate::state::App;
@@ -37,6 +40,22 @@ impl Refusal {
     fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.header = Some((name, value.into()));
         self
+    }
+
+    /// A claims challenge: these are the claims of `access_token`.
+    pub fn challenge(claims: &Value) -> Self {
+        let claims = STANDARD.encode(json!({"access_token": claims}).to_string());
+        Self::new(
+            401,
+            "InvalidAuthenticationToken",
+            "Continuous access evaluation resulted in challenge with result: InteractionRequired and code: TokenIssuedBeforeRevocationTimestamp",
+        )
+        .header(
+            "www-authenticate",
+            format!(
+                "Bearer realm=\"\", authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\", error=\"insufficient_claims\", claims=\"{claims}\""
+            ),
+        )
     }
 
     /// The error body of the Defender APIs.
@@ -88,15 +107,27 @@ pub fn caller(app: &App, asked: &Asked, resource: &Resource) -> Result<Caller, R
     if claims["exp"].as_i64().is_none_or(|exp| exp <= app.now()) {
         return Err(invalid("The token is expired"));
     }
-    let alive = {
+    let (issued, epoch, revoked_at, challenge) = {
         let state = app.state();
-        claims["uti"]
-            .as_str()
-            .and_then(|uti| state.issued.get(uti))
-            .is_some_and(|epoch| *epoch >= state.epoch)
+        let issued = claims["uti"].as_str().and_then(|uti| state.issued.get(uti)).cloned();
+        (issued, state.epoch, state.revoked_at, state.challenge.clone())
     };
-    if !alive {
+    let Some(issued) = issued else {
         return Err(invalid("The token was revoked"));
+    };
+    if issued.epoch < epoch {
+        // Only a client that said it understands gets the better answer.
+        let understands = claims["xms_cc"]
+            .as_array()
+            .is_some_and(|cc| cc.iter().any(|c| c.as_str().is_some_and(|c| c.eq_ignore_ascii_case("cp1"))));
+        return Err(if understands {
+            Refusal::challenge(&challenge::newer_than(revoked_at))
+        } else {
+            invalid("The token was revoked")
+        });
+    }
+    if let Some(challenge) = challenge.filter(|c| !challenge::met(c, &issued.claims)) {
+        return Err(Refusal::challenge(&challenge));
     }
     let text = |name: &str| claims[name].as_str().unwrap_or_default().to_owned();
     let mut permissions: Vec<String> = text("scp").split_whitespace().map(str::to_owned).collect();

@@ -11,6 +11,8 @@ use crate::config::{AppRegistration, FederatedCredential};
 use crate::hosts::{self, Service};
 use crate::http::Asked;
 use crate::keys::{self, hex, unb64};
+use crate::realm::Realm;
+use crate::state::Dialect;
 
 /// The only `client_assertion_type` there is.
 pub const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -192,6 +194,10 @@ impl<'a> Request<'a> {
             || audience_of(self.asked, self.tenant) == audience;
         known && same && matches!(rest, "oauth2/v2.0/token" | "oauth2/token" | "v2.0" | "")
             || audience_of(self.asked, self.tenant) == audience
+            || self.asked.realm != Realm::Entra && {
+                let token = self.asked.endpoints(true, self.tenant, self.tenant).token;
+                audience.trim_end_matches('/') == token.trim_end_matches('/')
+            }
     }
 
     fn in_time(&self, parsed: &Parsed<'_>) -> Result<(), AadError> {
@@ -285,7 +291,7 @@ impl<'a> Request<'a> {
 
 /// The issuer a client may name instead of the token endpoint.
 fn audience_of(asked: &Asked, tenant: &str) -> String {
-    asked.base.issuer_v2(tenant)
+    asked.issuer(Dialect::V2, tenant)
 }
 
 fn strings(value: &Value) -> Vec<String> {

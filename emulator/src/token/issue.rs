@@ -5,12 +5,14 @@ use serde_json::{Value, json};
 use super::{Client, ForUser, Request, seconds};
 use crate::aad_error::AadError;
 use crate::authorize::client_info;
+use crate::challenge;
 use crate::config::{Kind, Resource, Tenant, User};
 use crate::consent;
 use crate::hosts::Base;
 use crate::http::Asked;
 use crate::keys;
-use crate::state::{App, Ask, Dialect, Refresh};
+use crate::realm::Realm;
+use crate::state::{App, Ask, Dialect, Issued, Refresh};
 
 /// Who an app token speaks for.
 pub struct Principal<'a> {
@@ -36,7 +38,10 @@ pub fn app_claims(
     // A managed identity's place has no sign-in host of its own.
     let home = Base::Host("login.microsoftonline.com".to_owned());
     let base = if who.managed.is_some() { &home } else { &asked.base };
-    let issuer = base.issuer_v1(&tenant.id);
+    let issuer = match asked.realm {
+        Realm::Entra => base.issuer_v1(&tenant.id),
+        _ => asked.issuer(Dialect::V2, &tenant.id),
+    };
     let mut claims = common(app, audience, &issuer);
     add(&mut claims, "aio", json!(keys::b64(keys::random::<33>())));
     if who.managed.is_none() {
@@ -55,7 +60,7 @@ pub fn app_claims(
     add(&mut claims, "sub", json!(who.object_id));
     add(&mut claims, "tenant_region_scope", json!("EU"));
     add(&mut claims, "tid", json!(tenant.id));
-    add(&mut claims, "uti", json!(register(app)));
+    add(&mut claims, "uti", json!(register(app, requested)));
     add(&mut claims, "ver", json!("1.0"));
     add(&mut claims, "wids", json!(["0997a1d0-0d1d-4acb-b408-d5ca73121e90"]));
     add(&mut claims, "xms_ftd", json!(keys::b64(keys::random::<33>())));
@@ -88,11 +93,12 @@ fn common(app: &App, audience: &str, issuer: &str) -> Value {
 }
 
 /// A token id, noted with the epoch so that a later revocation can tell.
-fn register(app: &App) -> String {
+fn register(app: &App, requested: Option<&str>) -> String {
     let uti = keys::b64(keys::random::<16>());
     let mut state = app.state();
     let epoch = state.epoch;
-    state.issued.insert(uti.clone(), epoch);
+    let claims = challenge::requested(requested);
+    state.issued.insert(uti.clone(), Issued { epoch, claims });
     uti
 }
 
@@ -128,8 +134,14 @@ impl Request<'_> {
         } = &what;
         let registration = client.app;
         let resource = self.resource(ask)?;
-        if !*mfa && (resource.require_mfa || consent::claims_ask_for_mfa(what.claims.as_deref())) {
-            return Err(self.needs_mfa(resource));
+        if !*mfa && (resource.require_mfa || challenge::wants_second_step(what.claims.as_deref())) {
+            let mut error = self.needs_mfa(resource);
+            // A context that was asked for is asked for again.
+            if !challenge::contexts(what.claims.as_deref()).is_empty() {
+                let wanted = json!({"access_token": challenge::requested(what.claims.as_deref())});
+                error.claims = Some(wanted.to_string());
+            }
+            return Err(error);
         }
         let needed = consent::needed(config, registration, ask)?;
         let granted = consent::granted(config, &self.app.state(), registration, resource, tenant, user);
@@ -145,7 +157,7 @@ impl Request<'_> {
             }
         }
         let scp = scp.trim_start().to_owned();
-        let issuer = self.asked.base.issuer_v1(&tenant.id);
+        let issuer = self.asked.issuer(Dialect::V1, &tenant.id);
         let mut claims = common(self.app, &ask.audience, &issuer);
         add(&mut claims, "acr", json!("1"));
         add(&mut claims, "acct", json!(0));
@@ -168,7 +180,7 @@ impl Request<'_> {
         add(&mut claims, "tid", json!(tenant.id));
         add(&mut claims, "unique_name", json!(user.upn));
         add(&mut claims, "upn", json!(user.upn));
-        add(&mut claims, "uti", json!(register(self.app)));
+        add(&mut claims, "uti", json!(register(self.app, what.claims.as_deref())));
         add(&mut claims, "ver", json!("1.0"));
         let mut wids = vec!["b79fbf4d-3ef9-4689-8143-76b194e85509"];
         if user.admin {
@@ -177,6 +189,10 @@ impl Request<'_> {
         add(&mut claims, "wids", json!(wids));
         add(&mut claims, "xms_ftd", json!(keys::b64(keys::random::<33>())));
         add(&mut claims, "xms_idrel", json!("1 28"));
+        let contexts = challenge::contexts(what.claims.as_deref());
+        if !contexts.is_empty() {
+            add(&mut claims, "acrs", json!(contexts));
+        }
         client_capabilities(&mut claims, what.claims.as_deref());
         let access_token = sign(self.app, &claims)?;
         let lifetime = config.tokens.access_token_seconds;
@@ -233,10 +249,7 @@ impl Request<'_> {
             ..
         } = what;
         let native = registration.kind == Kind::Public;
-        let issuer = match self.dialect {
-            Dialect::V1 => self.asked.base.issuer_v1(&tenant.id),
-            Dialect::V2 => self.asked.base.issuer_v2(&tenant.id),
-        };
+        let issuer = self.asked.issuer(self.dialect, &tenant.id);
         let mut claims = common(self.app, &registration.client_id, &issuer);
         if self.dialect == Dialect::V1 {
             add(&mut claims, "amr", amr.clone());
@@ -259,13 +272,17 @@ impl Request<'_> {
             add(&mut claims, "unique_name", json!(user.upn));
             add(&mut claims, "upn", json!(user.upn));
         }
+        if let Realm::B2c { policy, .. } = &self.asked.realm {
+            add(&mut claims, "tfp", json!(policy));
+            add(&mut claims, "emails", json!([user.upn]));
+        }
         add(&mut claims, "uti", json!(keys::b64(keys::random::<16>())));
         let version = match self.dialect {
             Dialect::V1 => "1.0",
             Dialect::V2 => "2.0",
         };
         add(&mut claims, "ver", json!(version));
-        if native && self.dialect == Dialect::V1 {
+        if native && self.dialect == Dialect::V1 && self.asked.realm == Realm::Entra {
             Ok(keys::unsigned(&claims))
         } else {
             sign(self.app, &claims)

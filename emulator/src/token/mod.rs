@@ -25,7 +25,9 @@ use client::Client;
 
 /// `POST /{tenant}/oauth2/token`.
 pub async fn v1(Shared(app): Shared<App>, Path(tenant): Path<String>, Extension(asked): Extension<Asked>) -> Response {
-    answer(&app, &asked, &tenant, Dialect::V1)
+    // AD FS knows the resource of a code or refresh token without being told.
+    let dialect = asked.realm.dialect(Dialect::V1, &asked);
+    answer(&app, &asked, &tenant, dialect)
 }
 
 /// `POST /{tenant}/oauth2/v2.0/token`.
@@ -61,7 +63,7 @@ fn answer(app: &App, asked: &Asked, tenant: &str, dialect: Dialect) -> Response 
         dialect,
     };
     let response = match request.grant() {
-        Ok(body) => http::no_store(http::json(200, &body)),
+        Ok(body) => http::no_store(http::json(200, &asked.realm.shape(body, app.now()))),
         Err(error) => error.response(asked, app.now()),
     };
     stamp(response, asked)
