@@ -3,7 +3,7 @@
 Describe 'without a connection' {
     It 'commands name Connect-Defender' {
         Disconnect-Defender
-        foreach ($call in { Get-DefenderToken }, { Get-DefenderIncident }, { Get-DefenderIncident -Id 1 }, { Get-DefenderToken -Force }) {
+        foreach ($call in { Get-DefenderIncident }, { Get-DefenderIncident -Id 1 }) {
             $record = Assert-Fails $call NOT_CONNECTED ConnectionError
             Assert-Match $record.ErrorDetails.RecommendedAction 'Connect-Defender'
         }
@@ -153,7 +153,7 @@ Describe 'Disconnect-Defender' {
         Assert-True (Get-DefenderContext)
         Disconnect-Defender
         Assert-Equal @(Get-DefenderContext).Count 0
-        $null = Assert-Fails { Get-DefenderToken } NOT_CONNECTED
+        $null = Assert-Fails { Get-DefenderIncident } NOT_CONNECTED
     }
 }
 
@@ -169,10 +169,10 @@ Describe 'DEFENDER_XDR_EMULATOR' {
                     try { Get-DefenderToken } catch { $_.FullyQualifiedErrorId }
                 }
                 finally { $env:DEFENDER_XDR_EMULATOR = $before }
-                try { Get-DefenderToken } catch { $_.FullyQualifiedErrorId }
+                try { Get-DefenderIncident } catch { $_.FullyQualifiedErrorId }
                 (Get-ADALToken @App).AccessTokenType').Invoke()
             # The value is no emulator's, so no client can be made for it either.
-            Assert-Equal $out '0', 'DefenderXdr.BAD_ARGUMENT,Get-DefenderToken', 'DefenderXdr.NOT_CONNECTED,Get-DefenderToken', 'Bearer'
+            Assert-Equal $out '0', 'DefenderXdr.BAD_ARGUMENT,Get-DefenderToken', 'DefenderXdr.NOT_CONNECTED,Get-DefenderIncident', 'Bearer'
             Assert-Match ($shell.Streams.Warning -join "`n") 'the connection was dropped'
         }
         finally { $shell.Dispose() }

@@ -4,25 +4,16 @@ function script:New-AdalRequest {
     # Checks the arguments, prepares the request and remembers it under its key.
     param(
         [string] $Kind, [string] $Key, [string] $TenantId, [object] $Authority, [string] $Resource, [string] $ClientId, [uri] $RedirectUri,
-        [string] $PromptBehavior, [string] $UserId, [string] $UserIdType, [string] $ExtraQuery, [hashtable] $Failure
+        [string] $PromptBehavior, [string] $UserId, [string] $UserIdType, [string] $ExtraQuery,
+        [System.Security.Cryptography.X509Certificates.X509Certificate2] $Certificate, [hashtable] $Failure
     )
     if ([string]::IsNullOrWhiteSpace($ClientId)) {
         $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message '-ClientId is empty' `
             -Hint 'Give the application (client) ID. The published walk-through passes $cleintId, a misspelling of $clientId: correct it in the Get-ADALToken line.'
         return
     }
-    $missing = switch -Wildcard ($Kind) {
-        'ClientAssertionCertificate' { 'a certificate (-ClientAssertionCertificate)'; break }
-        '*-AuthorizationCode' { 'redeeming an authorization code (-AuthorizationCode)'; break }
-        '*-OnBehalfOf' { 'on behalf of a user (-UserAssertion)'; break }
-    }
-    if ($missing) {
-        $Failure.Record = New-DefenderErrorRecord -Name 'UNSUPPORTED' -Code 1006 -Message "this version cannot get a token with $missing yet" `
-            -Hint 'Use -ClientSecret for an app without a user, or sign in with -RedirectUri.'
-        return
-    }
     $redirect = if ($null -ne $RedirectUri) { $RedirectUri.OriginalString } else { '' }
-    if ($Kind -eq 'Implicit' -and -not $redirect) {
+    if (($Kind -eq 'Implicit' -or $Kind -like '*-AuthorizationCode') -and -not $redirect) {
         $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message '-RedirectUri is empty' `
             -Hint 'Give a redirect URI that is registered for the app, such as http://localhost.'
         return
@@ -36,7 +27,19 @@ function script:New-AdalRequest {
     $document.client_id = $ClientId
     $document.resource = $Resource
     $readCache = $true
-    if ($Kind -eq 'ClientSecret') { $document.grant = 'client_credentials' }
+    if ($Kind -like 'ClientAssertionCertificate*') {
+        $document.credential = [ordered]@{ type = 'certificate'; caller_signs = [System.Convert]::ToBase64String($Certificate.RawData) }
+    }
+    elseif ($Kind -ne 'Implicit') { $document.credential = [ordered]@{ type = 'client_secret' } }
+    if ($Kind -like '*-OnBehalfOf') { $document.grant = 'on_behalf_of' }
+    elseif ($Kind -like '*-AuthorizationCode') {
+        # A code is for one use: ADAL never looked into its cache for it.
+        $document.grant = 'authorization_code'
+        $document.redirect_uri = $redirect
+        $document.cache = 'skip'
+        $readCache = $false
+    }
+    elseif ($Kind -ne 'Implicit') { $document.grant = 'client_credentials' }
     else {
         $document.grant = 'authorization_code'
         $document.interactive = Test-DefenderInteractive
@@ -66,7 +69,8 @@ function script:New-AdalRequest {
     }
     $json = [System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $document))
     $handle = [System.IntPtr]::Zero
-    if ($Kind -ne 'ClientSecret') {
+    # A request with a secret is made anew for each call.
+    if ($Kind -in 'Implicit', 'ClientAssertionCertificate') {
         $handle = New-DefenderRequest -Json $json -Failure $Failure
         if ($null -ne $Failure.Record) { return }
     }

@@ -32,7 +32,7 @@ function script:Get-DefenderContextObject {
     $connection = $script:Connection
     $token = Get-DefenderCachedToken $connection.Entry.Handle $connection.Entry @{ Record = $null }
     if ($null -eq $token -and $null -ne $connection.Entry.Value) { $token = $connection.Entry }
-    $about = @{ TenantId = $null; Authority = $null; ExpiresOn = $null; Account = $null; Scopes = [string[]]@() }
+    $about = @{ TenantId = $connection.Who.TenantId; Authority = $connection.Who.Authority; ExpiresOn = $null; Account = $connection.Who.Account; Scopes = [string[]]@() }
     $summary = @{}
     if ($null -ne $token) {
         $about = $token.About
@@ -64,20 +64,6 @@ function script:Get-DefenderFirst {
     foreach ($value in $args) { if ($value) { return $value } }
 }
 
-function script:Get-DefenderScope {
-    param([string] $Service, [string] $Resource, [string[]] $Scopes)
-    if ($Scopes) { return , $Scopes }
-    if (-not $Resource) {
-        $Resource = switch ($Service) {
-            'Endpoint' { 'https://api.securitycenter.microsoft.com'; break }
-            'Graph' { 'https://graph.microsoft.com'; break }
-            default { 'https://api.security.microsoft.com' }
-        }
-    }
-    # A resource that ends in a slash keeps it: that is another audience.
-    , [string[]]@("$Resource/.default")
-}
-
 function script:Get-DefenderTokenSecret {
     # A token as the caller gave it, ready for Set-DefenderRequestSecret: text or a SecureString.
     param([object] $Token)
@@ -95,15 +81,20 @@ function script:Invoke-DefenderQuery {
     # One incident call, with the connection or with a token of the caller's.
     param([string] $Kind, [System.Collections.IDictionary] $Query, [object] $Secret, [bool] $UseSecret, [int] $Timeout, [string] $ItemConverter, [hashtable] $Failure)
     $request = [System.IntPtr]::Zero
+    $entry = $null
     if ($UseSecret) {
         $json = [System.Text.Encoding]::UTF8.GetBytes('{"grant":"access_token"}')
-        $request = New-DefenderRequest -Json $json -SecretName 'access_token' -Secret $Secret -Failure $Failure
+        $request = New-DefenderRequest -Json $json -Secrets @{ access_token = $Secret } -Failure $Failure
     }
     else {
         $connection = Get-DefenderConnection $Failure
-        if ($null -eq $Failure.Record) { $request = $connection.Entry.Handle }
+        if ($null -eq $Failure.Record) {
+            $entry = $connection.Entry
+            $request = $entry.Handle
+            if ($connection.Host) { $Query.base_url = $connection.Host }
+        }
     }
     if ($null -ne $Failure.Record) { return }
     $bytes = [System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $Query))
-    Invoke-DefenderOperation -Kind $Kind -Request $request -Query $bytes -Timeout $Timeout -ItemConverter $ItemConverter -OwnsRequest:$UseSecret -Failure $Failure
+    Invoke-DefenderOperation -Kind $Kind -Request $request -Query $bytes -Timeout $Timeout -ItemConverter $ItemConverter -TokenEntry $entry -OwnsRequest:$UseSecret -Failure $Failure
 }

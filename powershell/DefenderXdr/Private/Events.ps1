@@ -31,6 +31,8 @@ function script:Invoke-DefenderEvent {
             Show-DefenderProgress $Progress "A browser window was opened to sign in; waiting until $until, Ctrl+C cancels" -1
             break
         }
+        'device_code' { Show-DefenderDeviceCode $notice $Progress; break }
+        'sign' { Invoke-DefenderSign -Operation $Operation -Notice $notice -Progress $Progress -Failure $Failure; break }
         'paste_redirect' { Invoke-DefenderPaste -Operation $Operation -Notice $notice -Failure $Failure; break }
         default { Write-Verbose (Format-DefenderText "$kind $($notice['message'])") }
     }
@@ -40,6 +42,29 @@ function script:Show-DefenderProgress {
     param([hashtable] $Progress, [string] $What, [int] $Seconds)
     $Progress.Shown = $true
     Write-Progress -Id 27 -Activity 'Defender XDR' -Status $What -SecondsRemaining $Seconds
+}
+
+function script:Show-DefenderDeviceCode {
+    # A warning is seen in every host, in a remote session and in a runbook's job. The object goes to the information stream, and to the
+    # output of a command that was asked for it.
+    param([object] $Notice, [hashtable] $Progress)
+    $expires = $null
+    if ($null -ne $Notice['expires_on']) { $expires = [System.DateTimeOffset]::FromUnixTimeSeconds($Notice['expires_on']) }
+    $code = [pscustomobject]@{
+        PSTypeName              = 'DefenderXdr.DeviceCode'
+        UserCode                = Format-DefenderText $Notice['user_code']
+        VerificationUri         = Format-DefenderText $Notice['verification_uri']
+        VerificationUriComplete = $(if ($Notice['verification_uri_complete']) { Format-DefenderText $Notice['verification_uri_complete'] })
+        ExpiresOn               = $expires
+        Message                 = Format-DefenderText $Notice['message']
+    }
+    $until = ''
+    if ($null -ne $expires) { $until = ' before ' + $expires.ToLocalTime().ToString('HH:mm', [System.Globalization.CultureInfo]::InvariantCulture) }
+    Write-Warning "To sign in, open $($code.VerificationUri) on any device and enter the code $($code.UserCode)$until."
+    $caller = if ($null -ne $Progress.Entry) { $Progress.Entry['Caller'] }
+    if ($null -ne $caller) { $caller.WriteObject($code) }
+    else { Write-Information -MessageData $code -Tags 'DefenderXdr.DeviceCode' }
+    Show-DefenderProgress $Progress "Waiting for a sign-in with the code $($code.UserCode) at $($code.VerificationUri); Ctrl+C cancels" -1
 }
 
 function script:Invoke-DefenderPaste {
@@ -53,8 +78,11 @@ function script:Invoke-DefenderPaste {
     if (Test-DefenderPrompt) {
         if ($message) { Write-Warning $message }
         if ($url -and -not $message.Contains($url)) { Write-Warning "Open this address in a browser and sign in: $url" }
-        try { $asked = Read-Host -Prompt "Paste the full address of the page you land on (it starts with $redirect)" -AsSecureString }
+        $ended = $false
+        try { $asked = Read-DefenderSecret "Paste the full address of the page you land on (it starts with $redirect)" $Operation ([ref] $ended) }
         catch [System.Management.Automation.PSInvalidOperationException], [System.Management.Automation.Host.HostException], [System.NotImplementedException], [System.InvalidOperationException] { $global:Error.RemoveAt(0) }
+        # The time was up: the operation has its own words for it.
+        if ($ended) { return }
     }
     if ($null -eq $asked) {
         $Failure.Record = New-DefenderErrorRecord -Name 'INTERACTION_REQUIRED' -Code 4000 `
@@ -64,6 +92,40 @@ function script:Invoke-DefenderPaste {
     }
     try { Send-DefenderReply -Operation $Operation -EventId $Notice['id'] -Reply $asked -Failure $Failure }
     finally { $asked.Dispose() }
+}
+
+function script:Read-DefenderSecret {
+    # A line from a person, unechoed; nothing if the operation ends first. A host without single keys asks in its own way, and cannot be
+    # interrupted by the time limit.
+    param([string] $Prompt, [System.IntPtr] $Operation, [ref] $Ended)
+    $keys = $Host.UI.RawUI
+    $any = $false
+    try { $any = $keys.KeyAvailable }
+    catch {
+        $global:Error.RemoveAt(0)
+        return Read-Host -Prompt $Prompt -AsSecureString
+    }
+    $line = [securestring]::new()
+    $Host.UI.Write("${Prompt}: ")
+    while ($true) {
+        if (-not $any) {
+            if (Test-DefenderOperationEnd $Operation) {
+                $Host.UI.WriteLine()
+                $line.Dispose()
+                $Ended.Value = $true
+                return
+            }
+        }
+        else {
+            $key = $keys.ReadKey('NoEcho, IncludeKeyDown')
+            if ($key.Character -eq "`r" -or $key.Character -eq "`n") { break }
+            if ($key.Character -eq "`b" -or [int] $key.Character -eq 127) { if ($line.Length -gt 0) { $line.RemoveAt($line.Length - 1) } }
+            elseif ([int] $key.Character -ge 32) { $line.AppendChar($key.Character) }
+        }
+        $any = $keys.KeyAvailable
+    }
+    $Host.UI.WriteLine()
+    $line
 }
 
 function script:Test-DefenderInteractive {

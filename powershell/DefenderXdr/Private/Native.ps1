@@ -304,7 +304,10 @@ function script:Clear-DefenderCache {
     param([hashtable] $Failure)
     Initialize-DefenderClient $Failure
     if ($null -ne $Failure.Record) { return }
-    foreach ($entry in $script:Requests.Values) { $entry.Value = $null; $entry.About = $null }
+    $entries = @($script:Requests.Values)
+    # A token that was brought is no part of the cache.
+    if ($null -ne $script:Connection -and $script:Connection.Renewal.Handle -ne [System.IntPtr]::Zero) { $entries += $script:Connection.Entry }
+    foreach ($entry in $entries) { $entry.Value = $null; $entry.About = $null }
     $detail = [System.IntPtr]::Zero
     $status = $script:Native::dxdr_client_clear_cache($script:Client, [ref] $detail)
     if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail }
@@ -372,8 +375,8 @@ function script:Set-DefenderRequestSecret {
 }
 
 function script:New-DefenderRequest {
-    # A prepared request the caller has to free, or zero and a failure.
-    param([byte[]] $Json, [string] $SecretName, [object] $Secret, [hashtable] $Failure)
+    # A prepared request the caller has to free, or zero and a failure. -Secrets holds secrets by their names.
+    param([byte[]] $Json, [System.Collections.IDictionary] $Secrets, [hashtable] $Failure)
     $request = [System.IntPtr]::Zero
     $detail = [System.IntPtr]::Zero
     $status = $script:Native::dxdr_request_new($script:Client, $Json, [System.UIntPtr]::new([uint64] $Json.Length), [ref] $request, [ref] $detail)
@@ -381,11 +384,13 @@ function script:New-DefenderRequest {
         $Failure.Record = Read-DefenderFailure $status $detail
         return [System.IntPtr]::Zero
     }
-    if ($SecretName) {
-        Set-DefenderRequestSecret $request $SecretName $Secret $Failure
-        if ($null -ne $Failure.Record) {
-            $null = $script:Native::dxdr_request_free($request)
-            return [System.IntPtr]::Zero
+    if ($null -ne $Secrets) {
+        foreach ($name in $Secrets.Keys) {
+            Set-DefenderRequestSecret $request $name $Secrets[$name] $Failure
+            if ($null -ne $Failure.Record) {
+                $null = $script:Native::dxdr_request_free($request)
+                return [System.IntPtr]::Zero
+            }
         }
     }
     $request
@@ -400,6 +405,13 @@ function script:Get-DefenderRequestDescription {
     ConvertFrom-DefenderDocument (Read-DefenderBuffer $buffer)
 }
 
+function script:New-DefenderEntry {
+    # What is kept of a request: its handle or its document, the token last seen for it, the certificate that signs for it, and the command
+    # that wants to see a device code as an object.
+    param([System.IntPtr] $Handle, [byte[]] $Json)
+    @{ Handle = $Handle; Json = $Json; Value = $null; About = $null; Certificate = $null; Caller = $null }
+}
+
 function script:Add-DefenderRequest {
     # Remembers what was prepared for an argument key. A request with a secret is never kept: only its document is (Handle is zero), so
     # a secret that changes under the same arguments is always looked at. At most 256 are held.
@@ -409,7 +421,7 @@ function script:Add-DefenderRequest {
         if ($oldest.Handle -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($oldest.Handle) }
         $script:Requests.RemoveAt(0)
     }
-    $entry = @{ Handle = $Handle; Json = $Json; Value = $null; About = $null }
+    $entry = New-DefenderEntry $Handle $Json
     $script:Requests[$Key] = $entry
     $entry
 }
@@ -456,6 +468,11 @@ function script:Read-DefenderToken {
     $about = if ($status -eq 0) { ConvertFrom-DefenderDocument (Read-DefenderBuffer $buffer) } else { $null = Read-DefenderBuffer $detail }
     $seconds = [long] 0
     $null = $script:Native::dxdr_token_expires_on($Token, [ref] $seconds)
+    if ($null -ne $about -and $about['grant'] -eq 'access_token') {
+        # Of a token that cannot be read nobody knows how long it lives.
+        $reading = Read-DefenderClaims ([System.Text.Encoding]::UTF8.GetBytes($Value)) @{ Record = $null }
+        if (-not $reading -or $null -eq (ConvertFrom-DefenderDocument $reading)['summary']['expires_at']) { $seconds = $null }
+    }
     $read = @{ Value = $Value; About = ConvertTo-DefenderTokenAbout $about $idToken $seconds }
     $Entry.Value = $read.Value
     $Entry.About = $read.About
@@ -476,36 +493,41 @@ function script:Read-DefenderClaims {
 
 function script:Open-DefenderConnection {
     # Prepares the connection's requests, gets the first token, and only then replaces the connection there was.
-    param([System.Collections.IDictionary] $Document, [string] $SecretName, [object] $Secret, [switch] $Renew, [int] $Timeout, [hashtable] $Failure)
+    param([hashtable] $Plan, [switch] $Renew, [int] $Timeout, [hashtable] $Failure)
     Initialize-DefenderClient $Failure
     if ($null -ne $Failure.Record) { return }
-    $entry = @{ Handle = [System.IntPtr]::Zero; Value = $null; About = $null }
-    $renewal = @{ Handle = [System.IntPtr]::Zero; Value = $null; About = $null }
-    $opened = @{ Entry = $entry; Renewal = $renewal }
+    $document = $Plan.Document
+    $entry = New-DefenderEntry ([System.IntPtr]::Zero) $null
+    $renewal = New-DefenderEntry ([System.IntPtr]::Zero) $null
+    $entry.Certificate = $Plan.Certificate
+    $renewal.Certificate = $Plan.Certificate
+    $opened = @{ Entry = $entry; Renewal = $renewal; Host = $Plan.Host; Who = $null }
     try {
-        Set-DefenderEntryRequest $entry $Document $SecretName $Secret $Failure
-        if ($null -eq $Failure.Record -and $Document.grant -ne 'access_token') {
+        Set-DefenderEntryRequest $entry $document $Plan.Secrets $Failure
+        if ($null -eq $Failure.Record -and $document.grant -ne 'access_token') {
             $again = [ordered]@{ cache = 'skip' }
-            foreach ($name in $Document.Keys) { $again[$name] = $Document[$name] }
-            Set-DefenderEntryRequest $renewal $again $SecretName $Secret $Failure
+            foreach ($name in $document.Keys) { $again[$name] = $document[$name] }
+            Set-DefenderEntryRequest $renewal $again $Plan.Secrets $Failure
         }
         if ($null -ne $Failure.Record) { return }
         $used = if ($Renew) { $renewal } else { $entry }
         $token = Get-DefenderTokenFor -Entry $used -ReadCache (-not $Renew) -Timeout $Timeout -Failure $Failure
         if ($null -ne $Failure.Record) { return }
         $user = $token.About.UserInfo.UniqueId
-        if ($Document.grant -eq 'authorization_code' -and $user) {
+        if ($document.grant -in 'authorization_code', 'device_code' -and $user) {
             # The connection is this user's from now on, whoever else signs in with the same app.
-            $Document.user = [ordered]@{ id = $user; type = 'unique_id' }
+            $document.user = [ordered]@{ id = $user; type = 'unique_id' }
             $hint = $token.About.UserInfo.DisplayableId
-            if ($hint) { $Document.login_hint = $hint; $again.login_hint = $hint }
-            $again.user = $Document.user
-            Set-DefenderEntryRequest $entry $Document $SecretName $Secret $Failure
-            if ($null -eq $Failure.Record) { Set-DefenderEntryRequest $renewal $again $SecretName $Secret $Failure }
+            if ($hint) { $document.login_hint = $hint; $again.login_hint = $hint }
+            $again.user = $document.user
+            Set-DefenderEntryRequest $entry $document $Plan.Secrets $Failure
+            if ($null -eq $Failure.Record) { Set-DefenderEntryRequest $renewal $again $Plan.Secrets $Failure }
             if ($null -ne $Failure.Record) { return }
         }
         $entry.Value = $token.Value
         $entry.About = $token.About
+        # Who is connected stays known when the token is forgotten.
+        $opened.Who = @{ TenantId = $token.About.TenantId; Account = $token.About.Account; Authority = $token.About.Authority }
         $opened, $script:Connection = $script:Connection, $opened
     }
     finally {
@@ -517,9 +539,9 @@ function script:Open-DefenderConnection {
 
 function script:Set-DefenderEntryRequest {
     # Prepares a request from a document and puts it into the entry, in place of the one that was there.
-    param([hashtable] $Entry, [System.Collections.IDictionary] $Document, [string] $SecretName, [object] $Secret, [hashtable] $Failure)
+    param([hashtable] $Entry, [System.Collections.IDictionary] $Document, [System.Collections.IDictionary] $Secrets, [hashtable] $Failure)
     $json = [System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $Document))
-    $handle = New-DefenderRequest -Json $json -SecretName $SecretName -Secret $Secret -Failure $Failure
+    $handle = New-DefenderRequest -Json $json -Secrets $Secrets -Failure $Failure
     if ($null -ne $Failure.Record) { return }
     $replaced = $Entry.Handle
     $Entry.Handle = $handle
@@ -555,7 +577,7 @@ function script:Invoke-DefenderOperation {
     $detail = [System.IntPtr]::Zero
     $taken = [System.IntPtr]::Zero
     $state = 0
-    $progress = @{ Shown = $false; Deadline = $(if ($Timeout -gt 0) { [DateTime]::Now.AddSeconds($Timeout) }) }
+    $progress = @{ Shown = $false; Deadline = $(if ($Timeout -gt 0) { [DateTime]::Now.AddSeconds($Timeout) }); Entry = $TokenEntry }
     try {
         $status = switch ($Kind) {
             'acquire_token' { $native::dxdr_acquire_token_start($Request, $limit, [ref] $op, [ref] $detail); break }
@@ -616,13 +638,13 @@ function script:Invoke-DefenderOperation {
 }
 
 function script:Get-DefenderTokenFor {
-    # The token for an entry of Add-DefenderRequest, from the cache or by an operation. With a secret the request lives for this call only.
-    param([hashtable] $Entry, [string] $SecretName, [object] $Secret, [bool] $ReadCache, [int] $Timeout, [hashtable] $Failure)
+    # The token for an entry of Add-DefenderRequest, from the cache or by an operation. With secrets the request lives for this call only.
+    param([hashtable] $Entry, [System.Collections.IDictionary] $Secrets, [bool] $ReadCache, [int] $Timeout, [hashtable] $Failure)
     $owned = [System.IntPtr]::Zero
     try {
         $request = $Entry.Handle
-        if ($SecretName) {
-            $owned = New-DefenderRequest -Json $Entry.Json -SecretName $SecretName -Secret $Secret -Failure $Failure
+        if ($request -eq [System.IntPtr]::Zero) {
+            $owned = New-DefenderRequest -Json $Entry.Json -Secrets $Secrets -Failure $Failure
             if ($null -ne $Failure.Record) { return }
             $request = $owned
         }
@@ -639,15 +661,18 @@ function script:Get-DefenderTokenFor {
 }
 
 function script:Send-DefenderReply {
-    # Answers an event. The reply may be a secret: a SecureString goes through byte arrays that are wiped.
-    param([System.IntPtr] $Operation, [uint64] $EventId, [securestring] $Reply, [hashtable] $Failure)
+    # Answers an event. A reply may be a secret: then it comes as a SecureString and goes through arrays that are wiped.
+    param([System.IntPtr] $Operation, [uint64] $EventId, [object] $Reply, [hashtable] $Failure)
     $bstr = [System.IntPtr]::Zero
     $characters = [char[]]::new($Reply.Length)
     $bytes = $null
     $detail = [System.IntPtr]::Zero
     try {
-        $bstr = [System.Runtime.InteropServices.Marshal]::SecureStringToBSTR($Reply)
-        [System.Runtime.InteropServices.Marshal]::Copy($bstr, $characters, 0, $characters.Length)
+        if ($Reply -is [securestring]) {
+            $bstr = [System.Runtime.InteropServices.Marshal]::SecureStringToBSTR($Reply)
+            [System.Runtime.InteropServices.Marshal]::Copy($bstr, $characters, 0, $characters.Length)
+        }
+        else { ([string] $Reply).CopyTo(0, $characters, 0, $characters.Length) }
         $bytes = [System.Text.Encoding]::UTF8.GetBytes($characters)
         $status = $script:Native::dxdr_op_reply($Operation, $EventId, $bytes, [System.UIntPtr]::new([uint64] $bytes.Length), [ref] $detail)
         if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail }
@@ -657,4 +682,12 @@ function script:Send-DefenderReply {
         [System.Array]::Clear($characters, 0, $characters.Length)
         if ($null -ne $bytes) { [System.Array]::Clear($bytes, 0, $bytes.Length) }
     }
+}
+
+function script:Test-DefenderOperationEnd {
+    # True once an operation has ended: its time was up, or it was cancelled. Looks for at most 100 ms and takes nothing.
+    param([System.IntPtr] $Operation)
+    $state = 0
+    $status = $script:Native::dxdr_op_wait($Operation, 100, [ref] $state)
+    $status -ne 0 -or $state -ge 3
 }

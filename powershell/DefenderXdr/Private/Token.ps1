@@ -26,7 +26,7 @@ function script:ConvertTo-DefenderTokenAbout {
     $type = $Description['token_type']
     $about = @{
         TokenType     = if ($type) { $type } else { 'Bearer' }
-        ExpiresOn     = [System.DateTimeOffset]::FromUnixTimeSeconds($ExpiresOn)
+        ExpiresOn     = if ($null -ne $ExpiresOn) { [System.DateTimeOffset]::FromUnixTimeSeconds($ExpiresOn) } else { $null }
         TenantId      = $Description['tenant_id']
         IdToken       = if ($IdToken) { $IdToken } else { $null }
         Authority     = $Description['authority']

@@ -33,16 +33,16 @@ function Get-ADALToken {
     The secret of a confidential client, for a token without a user.
 
     .PARAMETER ClientAssertionCertificate
-    The certificate of a confidential client. Not built yet: the command fails with DefenderXdr.UNSUPPORTED.
+    The certificate of a confidential client, with its private key: RSA, 2048 bits or more. The key need not be exportable.
 
     .PARAMETER AuthorizationCode
-    An authorization code the caller received. Not built yet: the command fails with DefenderXdr.UNSUPPORTED.
+    An authorization code that the caller received at -RedirectUri, to be redeemed with the app's secret or certificate.
 
     .PARAMETER UserAssertion
-    A user's token to exchange on behalf of that user. Not built yet: the command fails with DefenderXdr.UNSUPPORTED.
+    A token a user sent to this app, to be exchanged for one the app can call another API with on behalf of that user.
 
     .PARAMETER UserAssertionType
-    The type of -UserAssertion. ADAL needed it and then always sent the JWT bearer type; it may be left out here.
+    The type of -UserAssertion. ADAL needed it and then always sent the JWT bearer type, as this command does; leave it out.
 
     .PARAMETER RedirectUri
     A redirect URI of the app, sent exactly as written. http://localhost gives the smoothest sign-in.
@@ -79,6 +79,12 @@ function Get-ADALToken {
     $headers = @{ Authorization = $response.CreateAuthorizationHeader() }
 
     Gets a token for an app without a user, and makes the header that carries it.
+
+    .EXAMPLE
+    $certificate = Get-Item "Cert:\CurrentUser\My\$thumbprint"
+    Get-ADALToken -Resource 'https://api.security.microsoft.com' -TenantId $tenantId -ClientId $clientId -ClientAssertionCertificate $certificate
+
+    Gets a token for an app that proves itself with a certificate of the Windows store.
 
     .LINK
     ConvertFrom-DefenderToken
@@ -161,20 +167,31 @@ function Get-ADALToken {
 
     # The arguments, as the key of what was prepared for them.
     $authorityGiven = $PSBoundParameters.ContainsKey('Authority')
-    $key = $kind, $TenantId, $authorityGiven, $Authority, $Resource, $ClientId, $RedirectUri.OriginalString, $PromptBehavior, $UserId, $UserIdType, $extraQueryParameters -join "`0"
+    $thumbprint = ''
+    if ($null -ne $ClientAssertionCertificate) {
+        Test-DefenderCertificate $ClientAssertionCertificate $failure
+        if ($null -eq $failure.Record) { $thumbprint = $ClientAssertionCertificate.Thumbprint }
+    }
+    $key = $kind, $TenantId, $authorityGiven, $Authority, $Resource, $ClientId, $RedirectUri.OriginalString, $PromptBehavior, $UserId, $UserIdType, $extraQueryParameters, $thumbprint -join "`0"
     $entry = $null
     if ($script:Client -ne [System.IntPtr]::Zero -and [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR') -ceq $script:ClientTarget) { $entry = $script:Requests[$key] }
-    if ($null -eq $entry) {
+    if ($null -eq $entry -and $null -eq $failure.Record) {
         $entry = New-AdalRequest -Kind $kind -Key $key -TenantId $TenantId -Authority $(if ($authorityGiven) { $Authority } else { $null }) -Resource $Resource -ClientId $ClientId -RedirectUri $RedirectUri `
-            -PromptBehavior $PromptBehavior -UserId $UserId -UserIdType $UserIdType -ExtraQuery $extraQueryParameters -Failure $failure
+            -PromptBehavior $PromptBehavior -UserId $UserId -UserIdType $UserIdType -ExtraQuery $extraQueryParameters -Certificate $ClientAssertionCertificate -Failure $failure
     }
     if ($null -eq $failure.Record) {
-        if ($kind -eq 'ClientSecret') {
-            $token = Get-DefenderTokenFor -Entry $entry -SecretName 'client_secret' -Secret $ClientSecret -ReadCache $true -Timeout $Timeout -Failure $failure
+        if ($entry.Handle -eq [System.IntPtr]::Zero) {
+            $secrets = @{}
+            if ($null -ne $ClientSecret) { $secrets.client_secret = $ClientSecret }
+            if ($PSBoundParameters.ContainsKey('AuthorizationCode')) { $secrets.code = $AuthorizationCode }
+            if ($PSBoundParameters.ContainsKey('UserAssertion')) { $secrets.user_assertion = $UserAssertion }
+            $entry.Certificate = $ClientAssertionCertificate
+            $token = Get-DefenderTokenFor -Entry $entry -Secrets $secrets -ReadCache $entry.ReadCache -Timeout $Timeout -Failure $failure
         }
         else {
             if ($entry.ReadCache) { $token = Get-DefenderCachedToken $entry.Handle $entry $failure }
             if ($null -eq $token -and $null -eq $failure.Record) {
+                $entry.Certificate = $ClientAssertionCertificate
                 $token = Get-DefenderTokenFor -Entry $entry -ReadCache $false -Timeout $Timeout -Failure $failure
             }
         }

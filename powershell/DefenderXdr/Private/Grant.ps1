@@ -1,0 +1,205 @@
+# The ways to sign in of the module's own commands: what their parameters mean to the library.
+
+# What each way takes besides what all take. A way is named as the parameter set of Connect-Defender and Get-DefenderToken.
+$script:GrantOptions = @{
+    User                  = 'ClientId', 'RedirectUri', 'LoginHint', 'DomainHint', 'Prompt'
+    DeviceCode            = , 'ClientId'
+    Credential            = 'ClientId', 'Region'
+    ClientSecret          = 'ClientId', 'UserAssertion', 'Region'
+    Certificate           = 'ClientId', 'UserAssertion', 'Region', 'SendX5c'
+    CertificatePath       = 'ClientId', 'UserAssertion', 'Region', 'SendX5c', 'CertificatePassword'
+    CertificateThumbprint = 'ClientId', 'UserAssertion', 'Region', 'SendX5c'
+    CertificateSubject    = 'ClientId', 'UserAssertion', 'Region', 'SendX5c'
+    ClientAssertion       = 'ClientId', 'UserAssertion', 'Region'
+    ClientAssertionFile   = 'ClientId', 'UserAssertion', 'Region'
+    WorkloadIdentity      = 'ClientId', 'Region'
+    GitHubActions         = 'ClientId', 'Region'
+    AzurePipelines        = 'ClientId', 'Region', 'ServiceConnectionId'
+    ManagedIdentity       = 'IdentityClientId', 'IdentityObjectId', 'IdentityResourceId'
+    RefreshToken          = , 'ClientId'
+    AzureCli              = @()
+    AzureDeveloperCli     = @()
+    Environment           = @()
+    AccessToken           = @()
+}
+$script:GrantOptionNames = [string[]]@($script:GrantOptions.Values | ForEach-Object { $_ } | Sort-Object -Unique)
+
+# The clouds by the names people use. Hosts: "Supported Microsoft Defender XDR APIs", "Microsoft Defender for US Government customers",
+# "Microsoft Graph national cloud deployments".
+$script:Clouds = @{
+    Public  = @{ Cloud = 'public'; XDR = 'https://api.security.microsoft.com'; Endpoint = 'https://api.securitycenter.microsoft.com'; Graph = 'https://graph.microsoft.com' }
+    GCC     = @{ Cloud = 'public'; XDR = 'https://api-gcc.security.microsoft.us'; Endpoint = 'https://api-gcc.securitycenter.microsoft.us'; Graph = 'https://graph.microsoft.com' }
+    GCCHigh = @{ Cloud = 'usgov'; XDR = 'https://api-gov.security.microsoft.us'; Endpoint = 'https://api-gov.securitycenter.microsoft.us'; Graph = 'https://graph.microsoft.us' }
+    DoD     = @{ Cloud = 'usgov'; XDR = 'https://api-gov.security.microsoft.us'; Endpoint = 'https://api-gov.securitycenter.microsoft.us'; Graph = 'https://dod-graph.microsoft.us' }
+    China   = @{ Cloud = 'china'; Graph = 'https://microsoftgraph.chinacloudapi.cn' }
+}
+
+function script:Get-DefenderScope {
+    param([string] $Service, [string] $Resource, [string[]] $Scopes, [string] $Cloud = 'Public')
+    if ($Scopes) { return , $Scopes }
+    if (-not $Resource) { $Resource = $script:Clouds[$Cloud][$Service] }
+    if (-not $Resource) { return }
+    # A resource that ends in a slash keeps it: that is another audience.
+    , [string[]]@("$Resource/.default")
+}
+
+function script:New-DefenderPlan {
+    # What the parameters of Connect-Defender or Get-DefenderToken ask for: @{ Document; Secrets; Certificate; Host; Anew }, or a failure.
+    param([string] $Method, [System.Collections.IDictionary] $Given, [System.Management.Automation.PSCmdlet] $Caller, [hashtable] $Failure)
+    $bound = $Given
+    $Given = @{}
+    foreach ($name in $bound.Keys) { $Given[$name] = $bound[$name] }
+    $document = [ordered]@{}
+    $secrets = @{}
+    $plan = @{ Document = $document; Secrets = $secrets; Certificate = $null; Host = $null; Anew = [bool] $Given['Force'] }
+    $refuse = {
+        param($message, $hint)
+        $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message $message -Hint $hint
+    }
+
+    foreach ($name in $script:GrantOptionNames) {
+        if ($Given.Contains($name) -and $name -notin $script:GrantOptions[$Method]) {
+            $takers = @($script:GrantOptions.Keys | Where-Object { $name -in $script:GrantOptions[$_] } | Sort-Object | ForEach-Object { "-$_" })
+            & $refuse "-$name does not go with $(if ($Method -eq 'User') { 'a sign-in by a person' } else { "-$Method" })" "Remove -$name. It goes with: $(($takers -join ', ') -replace '-User\b', 'a sign-in by a person')."
+            return
+        }
+    }
+    foreach ($group in @('Service', 'Resource', 'Scopes'), @('IdentityClientId', 'IdentityObjectId', 'IdentityResourceId'), @('Cloud', 'Authority')) {
+        $together = @($group | Where-Object { $Given.Contains($_) })
+        if ($together.Count -gt 1) {
+            & $refuse "-$($together -join ' and -') cannot be given together" "Give one of -$($group[0..($group.Count - 2)] -join ', -') and -$($group[-1])."
+            return
+        }
+    }
+    if ($Given.Contains('ClientId') -and [string]::IsNullOrWhiteSpace($Given.ClientId)) {
+        & $refuse '-ClientId is empty' 'Give the application (client) ID of the registered app. Check that the variable is spelt as it was set: an unset variable is empty.'
+        return
+    }
+
+    # What brings its token from elsewhere has no say in what it is for.
+    if ($Method -eq 'AccessToken') {
+        foreach ($name in 'TenantId', 'Authority', 'Cloud', 'Service', 'Resource', 'Scopes', 'Claims', 'Force') {
+            if ($Given.Contains($name)) {
+                & $refuse "-$name does not go with -AccessToken" "Remove -${name}: the token is used as it is."
+                return
+            }
+        }
+        $document.grant = 'access_token'
+        $secrets.access_token = Get-DefenderTokenSecret $Given.AccessToken
+        if ($null -eq $secrets.access_token) { & $refuse '-AccessToken holds no token' 'Give the token as text, as a SecureString, or the object of Get-ADALToken.' }
+        return $plan
+    }
+
+    $cloud = 'Public'
+    if ($Given.Contains('Cloud')) { $cloud = $Given.Cloud }
+    $service = 'XDR'
+    if ($Given.Contains('Service')) { $service = $Given.Service }
+    $document.grant = 'client_credentials'
+    if ($Given.Contains('Authority')) { $document.authority = [string] $Given.Authority }
+    else {
+        if ($script:Clouds[$cloud].Cloud -ne 'public') { $document.cloud = $script:Clouds[$cloud].Cloud }
+        if ($Given.Contains('TenantId')) { $document.tenant_id = [string] $Given.TenantId }
+    }
+    if ($Given.Contains('ClientId')) { $document.client_id = [string] $Given.ClientId }
+    $document.scopes = Get-DefenderScope -Service $service -Resource ([string] $Given['Resource']) -Scopes $Given['Scopes'] -Cloud $cloud
+    if ($null -eq $document.scopes) {
+        & $refuse "the service $service is not known in the cloud $cloud" 'Give -Resource or -Scopes with what its token is for.'
+        return
+    }
+    if ($cloud -ne 'Public' -and $script:Clouds[$cloud].Contains('XDR')) { $plan.Host = $script:Clouds[$cloud].XDR }
+    foreach ($pair in @('Claims', 'claims'), @('Region', 'region'), @('LoginHint', 'login_hint'), @('DomainHint', 'domain_hint')) {
+        if ($Given[$pair[0]]) { $document[$pair[1]] = [string] $Given[$pair[0]] }
+    }
+
+    switch ($Method) {
+        'User' {
+            $document.interactive = Test-DefenderInteractive
+            if (-not $Given.Contains('ClientId')) {
+                # The library says what it tries, and why.
+                $document.grant = 'automatic'
+                foreach ($name in 'RedirectUri', 'Prompt', 'DomainHint', 'LoginHint') {
+                    if ($Given.Contains($name)) { & $refuse "-$name needs -ClientId" 'Give the application (client) ID of the app that a person signs in to.'; return }
+                }
+                break
+            }
+            $document.grant = 'authorization_code'
+            $document.redirect_uri = 'http://localhost'
+            if ($Given.Contains('RedirectUri')) { $document.redirect_uri = $(if ($null -ne $Given.RedirectUri) { $Given.RedirectUri.OriginalString } else { '' }) }
+            if ($Given['LoginHint']) { $document.user = [ordered]@{ id = $Given.LoginHint; type = 'optional_displayable_id' } }
+            if ($Given.Contains('Prompt')) {
+                $document.prompt = switch ($Given.Prompt) { 'SelectAccount' { 'select_account'; break } default { $_.ToLowerInvariant() } }
+                $plan.Anew = $plan.Anew -or $Given.Prompt -ne 'None'
+            }
+            break
+        }
+        'DeviceCode' { $document.grant = 'device_code'; break }
+        'Credential' {
+            $credential = $Given.Credential
+            if ($Given.Contains('ClientId')) {
+                $document.grant = 'password'
+                $document.username = $credential.UserName
+                $secrets.password = $credential.Password
+                break
+            }
+            $id = [guid]::Empty
+            if (-not [guid]::TryParse($credential.UserName, [ref] $id)) {
+                & $refuse 'the user name of -Credential is not an application (client) ID' 'For a person''s name and password give -ClientId too; for an app, give its client ID as the user name and its secret as the password.'
+                return
+            }
+            $document.client_id = $credential.UserName
+            $secrets.client_secret = $credential.Password
+            break
+        }
+        'ClientSecret' { $secrets.client_secret = $Given.ClientSecret; break }
+        { $_ -like 'Certificate*' } { Set-DefenderCertificate $Method $Given $plan $Caller $Failure; break }
+        'ClientAssertion' {
+            $document.credential = [ordered]@{ type = 'assertion' }
+            $secrets.client_assertion = Get-DefenderTokenSecret $Given.ClientAssertion
+            if ($null -eq $secrets.client_assertion) { & $refuse '-ClientAssertion is empty' 'Give the signed assertion (a JWT) as text or as a SecureString.' }
+            break
+        }
+        'ClientAssertionFile' { $document.credential = [ordered]@{ type = 'assertion'; file = $Caller.GetUnresolvedProviderPathFromPSPath($Given.ClientAssertionFile) }; break }
+        'WorkloadIdentity' { $document.credential = [ordered]@{ type = 'workload_identity' }; break }
+        'GitHubActions' { $document.credential = [ordered]@{ type = 'github_actions' }; break }
+        'AzurePipelines' {
+            $document.credential = [ordered]@{ type = 'azure_pipelines' }
+            if ($Given['ServiceConnectionId']) { $document.credential.service_connection_id = $Given.ServiceConnectionId }
+            break
+        }
+        'ManagedIdentity' {
+            $document.grant = 'managed_identity'
+            foreach ($pair in @('IdentityClientId', 'client_id'), @('IdentityObjectId', 'object_id'), @('IdentityResourceId', 'resource_id')) {
+                if ($Given.Contains($pair[0])) { $document.identity = [ordered]@{ type = $pair[1]; id = $Given[$pair[0]] } }
+            }
+            break
+        }
+        'RefreshToken' {
+            $document.grant = 'refresh_token'
+            $secrets.refresh_token = Get-DefenderTokenSecret $Given.RefreshToken
+            if ($null -eq $secrets.refresh_token) { & $refuse '-RefreshToken is empty' 'Give the refresh token as text or as a SecureString.' }
+            break
+        }
+        'AzureCli' { $document.grant = 'azure_cli'; break }
+        'AzureDeveloperCli' { $document.grant = 'azure_developer_cli'; break }
+        'Environment' { $document.grant = 'environment'; break }
+    }
+    if ($null -ne $Failure.Record) { return }
+    if ($Given.Contains('UserAssertion')) {
+        $document.grant = 'on_behalf_of'
+        $secrets.user_assertion = Get-DefenderTokenSecret $Given.UserAssertion
+        if ($null -eq $secrets.user_assertion) { & $refuse '-UserAssertion holds no token' 'Give the token that the person''s program sent to this app, as text, as a SecureString or as a token object.' }
+    }
+    $plan
+}
+
+function script:Get-DefenderPlanToken {
+    # The token of a plan, without a connection.
+    param([hashtable] $Plan, [object] $Caller, [int] $Timeout, [hashtable] $Failure)
+    Initialize-DefenderClient $Failure
+    if ($null -ne $Failure.Record) { return }
+    if ($Plan.Anew) { $Plan.Document.cache = 'skip' }
+    $entry = New-DefenderEntry ([System.IntPtr]::Zero) ([System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $Plan.Document)))
+    $entry.Certificate = $Plan.Certificate
+    $entry.Caller = $Caller
+    Get-DefenderTokenFor -Entry $entry -Secrets $Plan.Secrets -ReadCache (-not $Plan.Anew) -Timeout $Timeout -Failure $Failure
+}
