@@ -5,22 +5,32 @@
     Author                 = 'The defender-xdr authors'
     CompanyName            = 'The defender-xdr authors'
     Copyright              = '(c) The defender-xdr authors. MIT or Apache-2.0.'
-    Description            = 'Signs in to Microsoft Entra ID and reads Microsoft Defender XDR, with a Get-ADALToken that takes the place of ADAL.PS. One native library, no .NET assemblies.'
+    Description            = 'Signs in to Microsoft Entra ID and reads Microsoft Defender XDR, with a Get-ADALToken and a Get-MsalToken that take the place of ADAL.PS and MSAL.PS. One native library, no .NET assemblies.'
     CompatiblePSEditions   = @('Desktop', 'Core')
     PowerShellVersion      = '5.1'
     DotNetFrameworkVersion = '4.7.2'
     FunctionsToExport      = @(
+        'Add-MsalClientApplication'
         'Clear-AdalTokenCache'
+        'Clear-MsalTokenCache'
         'Connect-Defender'
         'ConvertFrom-DefenderToken'
         'Disconnect-Defender'
+        'Enable-MsalTokenCacheOnDisk'
         'Get-AdalAuthenticationContext'
         'Get-ADALToken'
         'Get-DefenderContext'
         'Get-DefenderIncident'
         'Get-DefenderToken'
+        'Get-MsalAccount'
+        'Get-MsalClientApplication'
+        'Get-MsalFeatureSupport'
+        'Get-MsalToken'
         'New-AdalClientCredential'
         'New-AdalUserIdentifier'
+        'New-MsalClientApplication'
+        'Remove-MsalClientApplication'
+        'Select-MsalClientApplication'
     )
     CmdletsToExport        = @()
     VariablesToExport      = @()
@@ -40,24 +50,19 @@
         'Private/Grant.ps1'
         'Private/Incident.ps1'
         'Private/Json.ps1'
+        'Private/Msal.ps1'
         'Private/Native.ps1'
         'Private/Token.ps1'
-        'Public/Clear-AdalTokenCache.ps1'
-        'Public/Connect-Defender.ps1'
-        'Public/ConvertFrom-DefenderToken.ps1'
-        'Public/Disconnect-Defender.ps1'
-        'Public/Get-AdalAuthenticationContext.ps1'
-        'Public/Get-ADALToken.ps1'
-        'Public/Get-DefenderContext.ps1'
-        'Public/Get-DefenderIncident.ps1'
-        'Public/Get-DefenderToken.ps1'
-        'Public/New-AdalClientCredential.ps1'
-        'Public/New-AdalUserIdentifier.ps1'
+        'Public/Adal.ps1'
+        'Public/Claims.ps1'
+        'Public/Connection.ps1'
+        'Public/Incident.ps1'
+        'Public/Msal.ps1'
         'en-US/about_DefenderXdr.help.txt'
     )
     PrivateData            = @{
         PSData = @{
-            Tags = @('Defender', 'DefenderXDR', 'EntraID', 'ADAL', 'OAuth', 'Token', 'Security', 'PSEdition_Desktop', 'PSEdition_Core', 'Windows', 'Linux', 'MacOS')
+            Tags = @('Defender', 'DefenderXDR', 'EntraID', 'ADAL', 'MSAL', 'OAuth', 'Token', 'Security', 'PSEdition_Desktop', 'PSEdition_Core', 'Windows', 'Linux', 'MacOS')
         }
     }
 }

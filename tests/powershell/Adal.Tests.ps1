@@ -65,14 +65,19 @@ Describe 'Get-ADALToken arguments' {
             Assert-Match $record.Exception.InnerException.ErrorCode '^(invalid_argument|duplicate_query_parameter)$'
         }
     }
-    It 'names the grant that is not built yet, and what to use' {
-        $secret = New-Secret 'x'
-        foreach ($arguments in @{ ClientSecret = $secret; AuthorizationCode = 'code-canary-0123456789' }, @{ ClientSecret = $secret; UserAssertion = 'assertion-canary-0123456789' },
-            @{ ClientAssertionCertificate = [Security.Cryptography.X509Certificates.X509Certificate2]::new() }) {
-            $record = Assert-Fails { Get-ADALToken -Resource $Resource -ClientId $good.ClientId -TenantId fabrikam.example @arguments } UNSUPPORTED NotImplemented
-            Assert-Match "$record" 'AuthorizationCode|UserAssertion|ClientAssertionCertificate'
+    It 'refuses a certificate that cannot sign, before anything is sent' {
+        $rsa = New-TestCertificate
+        $public = [Security.Cryptography.X509Certificates.X509Certificate2]::new($rsa.Export('Cert'))
+        foreach ($case in @(@($public, 'PRIVATE_KEY'), @([Security.Cryptography.X509Certificates.X509Certificate2]::new(), 'CERTIFICATE'), @((New-TestCertificate -Elliptic), 'CERTIFICATE|PRIVATE_KEY'), @((New-TestCertificate -Bits 1024), 'CERTIFICATE|PRIVATE_KEY'))) {
+            $record = Assert-Fails { Get-ADALToken -Resource $Resource -ClientId $good.ClientId -TenantId fabrikam.example -ClientAssertionCertificate $case[0] }
+            Assert-Match $record.FullyQualifiedErrorId "^DefenderXdr\.($($case[1])),Get-ADALToken$"
             Assert-True $record.ErrorDetails.RecommendedAction
-            Assert-NoSecret (Get-DeepText $record) 'code-canary-0123456789', 'assertion-canary-0123456789' 'the error record'
+        }
+    }
+    It 'refuses an empty code, assertion and redirect URI' {
+        $secret = New-Secret 'x'
+        foreach ($arguments in @{ AuthorizationCode = 'code-canary-0123456789'; RedirectUri = '' }, @{ UserAssertion = ' ' }) {
+            $null = Assert-Fails { Get-ADALToken -Resource $Resource -ClientId $good.ClientId -TenantId fabrikam.example -ClientSecret $secret @arguments }
         }
     }
 }

@@ -13,8 +13,9 @@ Describe 'manifest' {
         Assert-Equal ($inModule.ExportedAliases.Count + $inModule.ExportedCmdlets.Count + $inModule.ExportedVariables.Count) 0
         foreach ($kind in 'AliasesToExport', 'CmdletsToExport', 'VariablesToExport') { Assert-Equal @($manifest[$kind]).Count 0 $kind }
     }
-    It 'has a file for each exported function' {
-        Assert-Equal (@($sources | Where-Object { $_.Directory.Name -eq 'Public' } | ForEach-Object { $_.BaseName }) | Sort-Object) ($Public | Sort-Object)
+    It 'declares the exported functions in the public files, and no other there' {
+        $declared = foreach ($source in $sources | Where-Object { $_.Directory.Name -eq 'Public' }) { foreach ($line in [IO.File]::ReadAllLines($source.FullName)) { if ($line -match '^function (?<name>[\w-]+) \{') { $Matches['name'] } } }
+        Assert-Equal (@($declared) | Sort-Object) ($Public | Sort-Object)
     }
     It 'lists the files there are' {
         $listed = @($manifest.FileList | ForEach-Object { $_.Replace('\', '/') } | Sort-Object)
@@ -23,7 +24,7 @@ Describe 'manifest' {
     }
     It 'reads every public file' {
         $read = @([IO.File]::ReadAllLines([IO.Path]::Combine($ModulePath, 'DefenderXdr.psm1')) | Where-Object { $_ -match '^    \. \$PSScriptRoot/Public/(?<name>[\w-]+)\.ps1$' } | ForEach-Object { $Matches['name'] } | Sort-Object)
-        Assert-Equal $read ($Public | Sort-Object)
+        Assert-Equal $read (@($sources | Where-Object { $_.Directory.Name -eq 'Public' } | ForEach-Object { $_.BaseName }) | Sort-Object)
     }
     It 'has the version of the Rust package and of the module file' {
         $cargo = [IO.File]::ReadAllText([IO.Path]::Combine($RepositoryRoot, 'Cargo.toml'))
@@ -161,7 +162,7 @@ Describe 'import' {
     It 'fails when a public file is broken, and a command fails when a private one is' {
         $folder = [IO.Path]::Combine([IO.Path]::GetTempPath(), 'dxdr-test-' + [guid]::NewGuid().ToString('N'))
         try {
-            foreach ($broken in 'Public/Get-DefenderContext.ps1', 'Private/A.ps1') {
+            foreach ($broken in 'Public/Connection.ps1', 'Private/A.ps1') {
                 $room = [IO.Path]::GetDirectoryName($broken)
                 $copy = [IO.Path]::Combine($folder, $room, 'DefenderXdr')
                 $null = [IO.Directory]::CreateDirectory([IO.Path]::GetDirectoryName($copy))

@@ -3,8 +3,11 @@
 $RepositoryRoot = [IO.Path]::GetFullPath([IO.Path]::Combine($PSScriptRoot, '..', '..'))
 $ModulePath = [IO.Path]::Combine($RepositoryRoot, 'powershell', 'DefenderXdr')
 $PowerShellProgram = (Get-Process -Id $PID).Path
-$Public = @('Clear-AdalTokenCache', 'Connect-Defender', 'ConvertFrom-DefenderToken', 'Disconnect-Defender', 'Get-AdalAuthenticationContext', 'Get-ADALToken',
-    'Get-DefenderContext', 'Get-DefenderIncident', 'Get-DefenderToken', 'New-AdalClientCredential', 'New-AdalUserIdentifier')
+$Public = @('Add-MsalClientApplication', 'Clear-AdalTokenCache', 'Clear-MsalTokenCache', 'Connect-Defender', 'ConvertFrom-DefenderToken',
+    'Disconnect-Defender', 'Enable-MsalTokenCacheOnDisk', 'Get-AdalAuthenticationContext', 'Get-ADALToken', 'Get-DefenderContext',
+    'Get-DefenderIncident', 'Get-DefenderToken', 'Get-MsalAccount', 'Get-MsalClientApplication', 'Get-MsalFeatureSupport', 'Get-MsalToken',
+    'New-AdalClientCredential', 'New-AdalUserIdentifier', 'New-MsalClientApplication', 'Remove-MsalClientApplication',
+    'Select-MsalClientApplication')
 
 $Emulator = $null
 if ([Environment]::GetEnvironmentVariable('DXDR_TEST_EMULATOR_JSON')) {
@@ -70,6 +73,40 @@ $AppArguments = @{}
 if ($null -ne $Emulator) {
     $UserArguments = @{ Resource = $Resource; ClientId = $Emulator.public_client_id; TenantId = $Emulator.tenant_id; RedirectUri = 'http://localhost'; Timeout = 30 }
     $AppArguments = @{ Resource = $Resource; ClientId = $Emulator.confidential_client_id; TenantId = $Emulator.tenant_id; ClientSecret = (New-Secret $RunbookSecretText); Timeout = 60 }
+}
+
+function New-TestCertificate {
+    # A self-signed certificate with its private key in memory.
+    param([int] $Bits = 2048, [switch] $Elliptic, [string] $Subject = 'CN=DefenderXdr test')
+    $hash = [Security.Cryptography.HashAlgorithmName]::SHA256
+    if ($Elliptic) {
+        $key = [Security.Cryptography.ECDsa]::Create([Security.Cryptography.ECCurve+NamedCurves]::nistP256)
+        $request = [Security.Cryptography.X509Certificates.CertificateRequest]::new($Subject, $key, $hash)
+    }
+    else {
+        $key = [Security.Cryptography.RSA]::Create($Bits)
+        $request = [Security.Cryptography.X509Certificates.CertificateRequest]::new($Subject, $key, $hash, [Security.Cryptography.RSASignaturePadding]::Pkcs1)
+    }
+    $request.CreateSelfSigned([DateTimeOffset]::UtcNow.AddDays(-1), [DateTimeOffset]::UtcNow.AddDays(30))
+}
+
+function ConvertFrom-Base64Url {
+    param([string] $Text)
+    $Text = $Text.Replace('-', '+').Replace('_', '/')
+    , [Convert]::FromBase64String($Text.PadRight($Text.Length + (4 - $Text.Length % 4) % 4, '='))
+}
+
+function Test-Assertion {
+    # Reads a client assertion, which must be signed with the certificate's key; returns its header and claims.
+    param([string] $Assertion, [Security.Cryptography.X509Certificates.X509Certificate2] $Certificate)
+    $parts = $Assertion.Split('.')
+    Assert-Equal $parts.Count 3 'parts of the assertion'
+    $header = [Text.Encoding]::UTF8.GetString((ConvertFrom-Base64Url $parts[0])) | ConvertFrom-Json
+    $padding = if ($header.alg -ceq 'PS256') { [Security.Cryptography.RSASignaturePadding]::Pss } else { [Security.Cryptography.RSASignaturePadding]::Pkcs1 }
+    $public = [Security.Cryptography.X509Certificates.RSACertificateExtensions]::GetRSAPublicKey($Certificate)
+    $signed = [Text.Encoding]::ASCII.GetBytes($parts[0] + '.' + $parts[1])
+    Assert-True $public.VerifyData($signed, (ConvertFrom-Base64Url $parts[2]), [Security.Cryptography.HashAlgorithmName]::SHA256, $padding) 'the signature is not the certificate''s'
+    @{ Header = $header; Claims = ([Text.Encoding]::UTF8.GetString((ConvertFrom-Base64Url $parts[1])) | ConvertFrom-Json) }
 }
 
 function New-TestShell {

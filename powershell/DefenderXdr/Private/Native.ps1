@@ -308,6 +308,7 @@ function script:Clear-DefenderCache {
     # A token that was brought is no part of the cache.
     if ($null -ne $script:Connection -and $script:Connection.Renewal.Handle -ne [System.IntPtr]::Zero) { $entries += $script:Connection.Entry }
     foreach ($entry in $entries) { $entry.Value = $null; $entry.About = $null }
+    $script:MsalAccounts.Clear()
     $detail = [System.IntPtr]::Zero
     $status = $script:Native::dxdr_client_clear_cache($script:Client, [ref] $detail)
     if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail }

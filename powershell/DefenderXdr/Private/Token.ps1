@@ -5,7 +5,8 @@ $script:TokenMethods = @(
     [psscriptmethod]::new('CreateAuthorizationHeader', {
             $token = $this.AccessToken
             if ($token -is [securestring]) { $token = [System.Net.NetworkCredential]::new('', $token).Password }
-            "$($this.AccessTokenType) $token"
+            $name = if ($null -ne $this.PSObject.Properties['TokenType']) { 'TokenType' } else { 'AccessTokenType' }
+            "$($this.$name) $token"
         })
     [psscriptmethod]::new('ToString', {
             $until = if ($this.ExpiresOn -is [System.DateTimeOffset]) { ', until ' + $this.ExpiresOn.ToString('u', [System.Globalization.CultureInfo]::InvariantCulture) }
@@ -38,6 +39,7 @@ function script:ConvertTo-DefenderTokenAbout {
         Source        = $Description['source']
         CorrelationId = $Description['correlation_id']
         Account       = $user['username']
+        HomeAccountId = $user['home_account_id']
         UserInfo      = [pscustomobject]@{
             PSTypeName        = 'DefenderXdr.UserInfo'
             UniqueId          = $user['unique_id']
@@ -48,6 +50,9 @@ function script:ConvertTo-DefenderTokenAbout {
             PasswordChangeUrl = $passwordUrl
             IdentityProvider  = $user['identity_provider']
         }
+    }
+    foreach ($pair in @('ExtendedExpiresOn', 'extended_expires_on'), @('RefreshOn', 'refresh_on')) {
+        $about[$pair[0]] = if ($null -ne $Description[$pair[1]]) { [System.DateTimeOffset]::FromUnixTimeSeconds($Description[$pair[1]]) } else { $null }
     }
     $about.UserInfo.PSObject.Methods.Add($script:UserInfoToString)
     $about

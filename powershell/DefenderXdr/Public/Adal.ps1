@@ -202,3 +202,200 @@ function Get-ADALToken {
     }
     New-DefenderTokenObject $token $AsSecureString
 }
+
+function Clear-AdalTokenCache {
+    <#
+    .SYNOPSIS
+    Forgets every token in the cache.
+
+    .DESCRIPTION
+    Empties the token cache that all runspaces of this process share, refresh tokens included: the next Get-ADALToken signs in again. The
+    session at the sign-in page, which lives in the browser, is not touched.
+
+    .EXAMPLE
+    Clear-AdalTokenCache
+
+    Forgets the tokens of this process.
+
+    .EXAMPLE
+    Clear-AdalTokenCache -WhatIf
+
+    Says what would happen.
+
+    .LINK
+    Get-ADALToken
+    #>
+    [CmdletBinding(SupportsShouldProcess)]
+    [OutputType([void])]
+    param()
+
+    if (-not $PSCmdlet.ShouldProcess('the token cache of this process', 'Clear')) { return }
+    if (-not $script:Loaded) { Import-DefenderPrivate }
+    $failure = @{ Record = $null }
+    Clear-DefenderCache $failure
+    if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
+}
+
+function Get-AdalAuthenticationContext {
+    <#
+    .SYNOPSIS
+    Fails and names what to use: an AuthenticationContext is an object of ADAL itself.
+
+    .DESCRIPTION
+    ADAL.PS returned a live object of the ADAL library, on which scripts called AcquireTokenAsync or TokenCache. This module has no ADAL, so it
+    cannot return one. Get-ADALToken gets tokens, and Clear-AdalTokenCache clears the cache.
+
+    .PARAMETER Authority
+    The authority of the context.
+
+    .EXAMPLE
+    try { Get-AdalAuthenticationContext } catch { $_.ErrorDetails.RecommendedAction }
+
+    Shows what to use in its place.
+
+    .LINK
+    Get-ADALToken
+    #>
+    [CmdletBinding()]
+    [OutputType([void])]
+    param(
+        [Parameter(Position = 0)]
+        [string] $Authority = 'https://login.microsoftonline.com/common'
+    )
+
+    if (-not $script:Loaded) { Import-DefenderPrivate }
+    $record = New-DefenderErrorRecord -Name 'UNSUPPORTED' -Code 1006 -Message "an AuthenticationContext for $Authority is an object of ADAL itself, which this module does not have" `
+        -Hint 'Use Get-ADALToken -Authority to get a token, and Clear-AdalTokenCache to clear the cache.'
+    $PSCmdlet.ThrowTerminatingError($record)
+}
+
+function New-AdalClientCredential {
+    <#
+    .SYNOPSIS
+    Makes a client credential, as ADAL.PS did.
+
+    .DESCRIPTION
+    Returns an object with ClientId and ClientSecret or ClientAssertionCertificate. Give its parts to Get-ADALToken or Connect-Defender:
+    -ClientId $app.ClientId -ClientSecret $app.ClientSecret. A credential from Get-Credential (the client ID as the user name, the secret as the
+    password) may be piped in; with ADAL.PS that also asked for -ClientId.
+
+    .PARAMETER InputObject
+    A PSCredential or NetworkCredential, or a client ID.
+
+    .PARAMETER ClientId
+    The application (client) ID.
+
+    .PARAMETER ClientSecret
+    The app's secret.
+
+    .PARAMETER ClientAssertionCertificate
+    The app's certificate, with its private key.
+
+    .EXAMPLE
+    $app = Get-Credential -Message 'client ID and secret' | New-AdalClientCredential
+    $token = Get-ADALToken -Resource 'https://api.security.microsoft.com' -TenantId $tenantId -ClientId $app.ClientId -ClientSecret $app.ClientSecret
+
+    Asks for an app's ID and secret and gets a token with them.
+
+    .LINK
+    Get-ADALToken
+    #>
+    [System.Diagnostics.CodeAnalysis.SuppressMessageAttribute('PSUseShouldProcessForStateChangingFunctions', '', Justification = 'Makes an object in memory.')]
+    [CmdletBinding(DefaultParameterSetName = 'ClientId')]
+    [OutputType('DefenderXdr.ClientCredential')]
+    param(
+        [Parameter(Mandatory, ValueFromPipeline, ParameterSetName = 'InputObject', Position = 1)]
+        [object] $InputObject,
+
+        [Parameter(Mandatory, ParameterSetName = 'ClientId', Position = 1)]
+        [Parameter(Mandatory, ParameterSetName = 'ClientSecret', Position = 1)]
+        [Parameter(Mandatory, ParameterSetName = 'ClientAssertionCertificate', Position = 1)]
+        [Parameter(ParameterSetName = 'InputObject')]
+        [string] $ClientId,
+
+        [Parameter(Mandatory, ParameterSetName = 'ClientSecret', Position = 2)]
+        [securestring] $ClientSecret,
+
+        [Parameter(Mandatory, ParameterSetName = 'ClientAssertionCertificate', Position = 2)]
+        [System.Security.Cryptography.X509Certificates.X509Certificate2] $ClientAssertionCertificate
+    )
+
+    process {
+        $id = $ClientId
+        $secret = $ClientSecret
+        if ($PSCmdlet.ParameterSetName -eq 'InputObject') {
+            if ($InputObject -is [pscredential]) {
+                if (-not $id) { $id = $InputObject.UserName }
+                $secret = $InputObject.Password
+            }
+            elseif ($InputObject -is [System.Net.NetworkCredential]) {
+                if (-not $id) { $id = $InputObject.UserName }
+                $secret = $InputObject.SecurePassword
+            }
+            elseif (-not $id) { $id = [string] $InputObject }
+        }
+        if ($null -eq $secret -and $null -eq $ClientAssertionCertificate) {
+            if (-not $script:Loaded) { Import-DefenderPrivate }
+            $record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message 'a client credential needs a secret or a certificate' `
+                -Hint 'Give -ClientSecret or -ClientAssertionCertificate, or pipe in a credential from Get-Credential.'
+            $PSCmdlet.ThrowTerminatingError($record)
+        }
+        [pscustomobject]@{
+            PSTypeName                 = 'DefenderXdr.ClientCredential'
+            ClientId                   = $id
+            ClientSecret               = $secret
+            ClientAssertionCertificate = $ClientAssertionCertificate
+        }
+    }
+}
+
+function New-AdalUserIdentifier {
+    <#
+    .SYNOPSIS
+    Makes a user identifier, as ADAL.PS did.
+
+    .DESCRIPTION
+    Returns an object with Id and Type, for scripts that build one. Give both to Get-ADALToken: -UserId $user.Id -UserIdType $user.Type.
+    Without an Id it stands for any user.
+
+    .PARAMETER Id
+    The user's object ID or user name.
+
+    .PARAMETER Type
+    UniqueId (0), OptionalDisplayableId (1) or RequiredDisplayableId (2).
+
+    .EXAMPLE
+    $user = New-AdalUserIdentifier 'adele@fabrikam.example' RequiredDisplayableId
+    $user.Id
+
+    Makes an identifier for a user who must be the one that signs in.
+
+    .LINK
+    Get-ADALToken
+    #>
+    [System.Diagnostics.CodeAnalysis.SuppressMessageAttribute('PSUseShouldProcessForStateChangingFunctions', '', Justification = 'Makes an object in memory.')]
+    [CmdletBinding()]
+    [OutputType('DefenderXdr.UserIdentifier')]
+    param(
+        [Parameter(Position = 0)]
+        [string] $Id,
+
+        [Parameter(Position = 1)]
+        [ValidatePattern('^(UniqueId|OptionalDisplayableId|RequiredDisplayableId|[0-2])$')]
+        [ArgumentCompleter({ param($command, $parameter, $word) 'UniqueId', 'OptionalDisplayableId', 'RequiredDisplayableId' -like "$word*" })]
+        [string] $Type = 'OptionalDisplayableId'
+    )
+
+    $names = 'UniqueId', 'OptionalDisplayableId', 'RequiredDisplayableId'
+    $name = if ($Type -match '^[0-2]$') { $names[[int] $Type] } else { @($names -eq $Type)[0] }
+    # ADAL's AnyUser.
+    if (-not $Id) { $Id = 'AnyUser'; $name = 'UniqueId' }
+    $identifier = [pscustomobject]@{
+        PSTypeName = 'Microsoft.IdentityModel.Clients.ActiveDirectory.UserIdentifier'
+        Id         = $Id
+        Type       = $name
+    }
+    $identifier.PSObject.TypeNames.Insert(0, 'DefenderXdr.UserIdentifier')
+    $identifier.PSObject.Methods.Add([psscriptmethod]::new('ToString', { [string] $this.Id }))
+    $identifier
+}

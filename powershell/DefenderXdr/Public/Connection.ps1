@@ -1,0 +1,633 @@
+function Connect-Defender {
+    <#
+    .SYNOPSIS
+    Connects this session to Microsoft Defender XDR.
+
+    .DESCRIPTION
+    Gets a token and keeps what is needed to renew it, so that Get-DefenderIncident, Get-DefenderToken and the other commands need no more
+    arguments. The module's own commands use the v2 endpoints.
+
+    One parameter names the way to sign in. With -ClientId alone a person signs in, with a browser; where nobody can, the command fails at once.
+    With no way and no -ClientId the way that fits the place is chosen, and -Verbose says what was tried and why.
+
+    The connection belongs to this session and this import of the module. Disconnect-Defender forgets it.
+
+    .PARAMETER ClientId
+    The application (client) ID of the registered app. Without one, and without a way to sign in, the way that fits the place is chosen.
+
+    .PARAMETER TenantId
+    The directory (tenant) ID or a domain of the tenant. The default is common, which an app that signs in by itself cannot use.
+
+    .PARAMETER Authority
+    The address of the authority with the tenant, in place of -TenantId and -Cloud: Entra ID, AD FS, B2C or External ID.
+
+    .PARAMETER Cloud
+    The cloud: Public (the default), GCC, GCCHigh, DoD or China. It chooses the sign-in address and the addresses of the services.
+
+    .PARAMETER RedirectUri
+    A redirect URI of the app, sent exactly as written. The default is http://localhost.
+
+    .PARAMETER LoginHint
+    The user name to suggest at the sign-in page, and whose token is taken from the cache.
+
+    .PARAMETER DomainHint
+    The domain of the user's organization, which shortens the sign-in.
+
+    .PARAMETER Prompt
+    What the sign-in page shall ask for: Login (credentials), SelectAccount, Consent, Create, or None. All but None sign in anew.
+
+    .PARAMETER DeviceCode
+    Signs in on another device: the address and the code are shown as a warning, which remote sessions and runbooks show too. The code is also
+    an object of type DefenderXdr.DeviceCode in the information stream (6>&1).
+
+    .PARAMETER Credential
+    With -ClientId: a person's user name and password, which Entra refuses where more than a password is wanted. Without: an app's client ID
+    as the user name, and its secret as the password.
+
+    .PARAMETER ClientSecret
+    The secret of a confidential client.
+
+    .PARAMETER Certificate
+    The certificate of a confidential client, with its private key: RSA, 2048 bits or more. The key need not be exportable.
+
+    .PARAMETER CertificatePath
+    A PFX or PEM file with the certificate and its private key.
+
+    .PARAMETER CertificatePassword
+    The password of the file of -CertificatePath.
+
+    .PARAMETER CertificateThumbprint
+    The thumbprint of a certificate in the store My of the user or the machine.
+
+    .PARAMETER CertificateSubject
+    The subject or common name of a certificate in the store My of the user or the machine. Of several the one that is valid longest is taken.
+
+    .PARAMETER SendX5c
+    Sends the certificate along, for apps that trust a subject and issuer.
+
+    .PARAMETER ClientAssertion
+    A signed assertion (JWT) that proves the app, as text or SecureString.
+
+    .PARAMETER ClientAssertionFile
+    A file that holds such an assertion. It is read again for each token.
+
+    .PARAMETER WorkloadIdentity
+    Kubernetes: the token file and the app that the AZURE_* variables of workload identity name.
+
+    .PARAMETER GitHubActions
+    The OIDC token of a GitHub Actions job, which needs the permission id-token: write.
+
+    .PARAMETER AzurePipelines
+    The OIDC token of an Azure Pipelines job, of the service connection of -ServiceConnectionId.
+
+    .PARAMETER ServiceConnectionId
+    The ID of the Azure Resource Manager service connection.
+
+    .PARAMETER UserAssertion
+    A user's token, sent to this app: the app gets a token on behalf of that user. It goes with the ways an app proves itself.
+
+    .PARAMETER ManagedIdentity
+    The identity of the Azure resource this runs on; the system-assigned one, unless another is named.
+
+    .PARAMETER IdentityClientId
+    The client ID of a user-assigned managed identity.
+
+    .PARAMETER IdentityObjectId
+    The object (principal) ID of a user-assigned managed identity.
+
+    .PARAMETER IdentityResourceId
+    The resource ID of a user-assigned managed identity, /subscriptions/...
+
+    .PARAMETER AzureCli
+    The account that is signed in to the Azure CLI (az login).
+
+    .PARAMETER AzureDeveloperCli
+    The account that is signed in to the Azure Developer CLI (azd auth login).
+
+    .PARAMETER Environment
+    What the AZURE_* variables describe.
+
+    .PARAMETER RefreshToken
+    A refresh token, as text or SecureString.
+
+    .PARAMETER AccessToken
+    A token from elsewhere: text, a SecureString, or the object of Get-ADALToken.
+
+    .PARAMETER Service
+    The service the token is for: XDR (the default), Endpoint or Graph.
+
+    .PARAMETER Resource
+    The API the token is for, in place of -Service: its .default scope is asked for.
+
+    .PARAMETER Scopes
+    The scopes to ask for, in place of -Service or -Resource.
+
+    .PARAMETER Region
+    The region whose own token endpoint an app asks, such as westeurope, or auto.
+
+    .PARAMETER Claims
+    A claims request, as JSON: the Claims of an error of a service that wants more, for instance.
+
+    .PARAMETER Timeout
+    Seconds to wait for the token, sign-in included. The default is 300; with -DeviceCode 900.
+
+    .PARAMETER Force
+    Gets a new token although a fresh one is in the cache.
+
+    .PARAMETER PassThru
+    Returns the connection's context.
+
+    .EXAMPLE
+    Connect-Defender -TenantId $tenantId -ClientId $clientId
+    Get-DefenderIncident -First 5
+
+    Signs in a user and shows the five newest incidents.
+
+    .EXAMPLE
+    Connect-Defender -TenantId $tenantId -ClientId $clientId -DeviceCode
+
+    Signs in a user where there is no browser, over SSH for instance.
+
+    .EXAMPLE
+    $app = Get-Credential -Message 'client ID and secret'
+    Connect-Defender -TenantId $tenantId -Credential $app -PassThru
+
+    Connects an app without a user and shows the connection.
+
+    .EXAMPLE
+    Connect-Defender -TenantId $tenantId -ClientId $clientId -CertificatePath ./runbook.pfx -CertificatePassword $password
+
+    Connects an app that proves itself with a certificate.
+
+    .EXAMPLE
+    Connect-Defender -ManagedIdentity
+
+    Connects as the Azure resource this runs on, in a runbook or a function app for instance.
+
+    .LINK
+    Get-DefenderContext
+
+    .LINK
+    Disconnect-Defender
+    #>
+    [CmdletBinding(DefaultParameterSetName = 'User')]
+    [OutputType('DefenderXdr.Context')]
+    param(
+        [AllowEmptyString()]
+        [string] $ClientId,
+
+        [string] $TenantId,
+
+        [string] $Authority,
+
+        [ValidateSet('Public', 'GCC', 'GCCHigh', 'DoD', 'China')]
+        [string] $Cloud,
+
+        [uri] $RedirectUri,
+
+        [string] $LoginHint,
+
+        [string] $DomainHint,
+
+        [ValidateSet('Login', 'SelectAccount', 'Consent', 'Create', 'None')]
+        [string] $Prompt,
+
+        [Parameter(Mandatory, ParameterSetName = 'DeviceCode')]
+        [switch] $DeviceCode,
+
+        [Parameter(Mandatory, ParameterSetName = 'Credential')]
+        [pscredential] $Credential,
+
+        [Parameter(Mandatory, ParameterSetName = 'ClientSecret')]
+        [securestring] $ClientSecret,
+
+        [Parameter(Mandatory, ParameterSetName = 'Certificate')]
+        [System.Security.Cryptography.X509Certificates.X509Certificate2] $Certificate,
+
+        [Parameter(Mandatory, ParameterSetName = 'CertificatePath')]
+        [string] $CertificatePath,
+
+        [securestring] $CertificatePassword,
+
+        [Parameter(Mandatory, ParameterSetName = 'CertificateThumbprint')]
+        [string] $CertificateThumbprint,
+
+        [Parameter(Mandatory, ParameterSetName = 'CertificateSubject')]
+        [string] $CertificateSubject,
+
+        [switch] $SendX5c,
+
+        [Parameter(Mandatory, ParameterSetName = 'ClientAssertion')]
+        [object] $ClientAssertion,
+
+        [Parameter(Mandatory, ParameterSetName = 'ClientAssertionFile')]
+        [string] $ClientAssertionFile,
+
+        [Parameter(Mandatory, ParameterSetName = 'WorkloadIdentity')]
+        [switch] $WorkloadIdentity,
+
+        [Parameter(Mandatory, ParameterSetName = 'GitHubActions')]
+        [switch] $GitHubActions,
+
+        [Parameter(Mandatory, ParameterSetName = 'AzurePipelines')]
+        [switch] $AzurePipelines,
+
+        [string] $ServiceConnectionId,
+
+        [object] $UserAssertion,
+
+        [Parameter(Mandatory, ParameterSetName = 'ManagedIdentity')]
+        [switch] $ManagedIdentity,
+
+        [string] $IdentityClientId,
+
+        [string] $IdentityObjectId,
+
+        [string] $IdentityResourceId,
+
+        [Parameter(Mandatory, ParameterSetName = 'AzureCli')]
+        [switch] $AzureCli,
+
+        [Parameter(Mandatory, ParameterSetName = 'AzureDeveloperCli')]
+        [switch] $AzureDeveloperCli,
+
+        [Parameter(Mandatory, ParameterSetName = 'Environment')]
+        [switch] $Environment,
+
+        [Parameter(Mandatory, ParameterSetName = 'RefreshToken')]
+        [object] $RefreshToken,
+
+        [Parameter(Mandatory, ParameterSetName = 'AccessToken')]
+        [ValidateNotNull()]
+        [object] $AccessToken,
+
+        [ValidateSet('XDR', 'Endpoint', 'Graph')]
+        [string] $Service,
+
+        [string] $Resource,
+
+        [string[]] $Scopes,
+
+        [string] $Region,
+
+        [string] $Claims,
+
+        [ValidateRange(1, 86400)]
+        [int] $Timeout,
+
+        [switch] $Force,
+
+        [switch] $PassThru
+    )
+
+    if (-not $script:Loaded) { Import-DefenderPrivate }
+    $failure = @{ Record = $null }
+    $plan = New-DefenderPlan $PSCmdlet.ParameterSetName $PSBoundParameters $PSCmdlet $failure
+    if (-not $Timeout) { $Timeout = if ($DeviceCode) { 900 } else { 300 } }
+    if ($null -eq $failure.Record) { Open-DefenderConnection -Plan $plan -Renew:$plan.Anew -Timeout $Timeout -Failure $failure }
+    if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
+    if ($PassThru) { Get-DefenderContextObject }
+}
+
+function Disconnect-Defender {
+    <#
+    .SYNOPSIS
+    Forgets the connection of Connect-Defender.
+
+    .DESCRIPTION
+    Frees the connection and the secret it held. Tokens stay in the cache of this process, so connecting again needs no new sign-in;
+    Clear-AdalTokenCache forgets those too. Without a connection it does nothing.
+
+    .EXAMPLE
+    Disconnect-Defender
+
+    Ends the connection.
+
+    .LINK
+    Connect-Defender
+    #>
+    [CmdletBinding(SupportsShouldProcess)]
+    [OutputType([void])]
+    param()
+
+    if ($null -eq $script:Connection) { return }
+    if ($PSCmdlet.ShouldProcess('the connection to Microsoft Defender XDR', 'Forget')) { Close-DefenderConnection }
+}
+
+function Get-DefenderContext {
+    <#
+    .SYNOPSIS
+    Shows the connection of this session.
+
+    .DESCRIPTION
+    Shows the tenant, app, user, audience and permissions of the connection, when its token expires, and the address an administrator opens to
+    consent to the app. It never shows or gets a token. Without a connection it returns nothing.
+
+    .EXAMPLE
+    Get-DefenderContext
+
+    Shows the connection.
+
+    .EXAMPLE
+    if (-not (Get-DefenderContext)) { Connect-Defender -TenantId $tenantId -ClientId $clientId }
+
+    Connects unless there is a connection.
+
+    .LINK
+    Connect-Defender
+    #>
+    [CmdletBinding()]
+    [OutputType('DefenderXdr.Context')]
+    param()
+
+    if ($null -eq $script:Connection -or -not (Test-DefenderTarget)) {
+        Write-Verbose 'There is no connection. Connect-Defender makes one.'
+        return
+    }
+    Get-DefenderContextObject
+}
+
+function Get-DefenderToken {
+    <#
+    .SYNOPSIS
+    Gets an access token: the connection's, or one of its own.
+
+    .DESCRIPTION
+    Without a way to sign in, it returns the token of the connection that Connect-Defender made; when that runs out, a new one is got, without a
+    person where that is possible. Without a connection the way that fits the place is chosen, and -Verbose says what was tried and why.
+
+    With a way to sign in, or with -ClientId, it gets a token in that way and leaves the connection as it is. The parameters are those of
+    Connect-Defender.
+
+    The token's default view and ToString() hide it. AccessToken is the plain string; Format-List *, ConvertTo-Json and Export-Clixml show it.
+
+    .PARAMETER AsSecureString
+    Returns AccessToken as a SecureString.
+
+    .PARAMETER Force
+    Gets a new token although a fresh one is in the cache.
+
+    .PARAMETER ClientId
+    The application (client) ID of the registered app. Without one, and without a way to sign in, the way that fits the place is chosen.
+
+    .PARAMETER TenantId
+    The directory (tenant) ID or a domain of the tenant. The default is common, which an app that signs in by itself cannot use.
+
+    .PARAMETER Authority
+    The address of the authority with the tenant, in place of -TenantId and -Cloud: Entra ID, AD FS, B2C or External ID.
+
+    .PARAMETER Cloud
+    The cloud: Public (the default), GCC, GCCHigh, DoD or China. It chooses the sign-in address and the addresses of the services.
+
+    .PARAMETER RedirectUri
+    A redirect URI of the app, sent exactly as written. The default is http://localhost.
+
+    .PARAMETER LoginHint
+    The user name to suggest at the sign-in page, and whose token is taken from the cache.
+
+    .PARAMETER DomainHint
+    The domain of the user's organization, which shortens the sign-in.
+
+    .PARAMETER Prompt
+    What the sign-in page shall ask for: Login (credentials), SelectAccount, Consent, Create, or None. All but None sign in anew.
+
+    .PARAMETER DeviceCode
+    Signs in on another device: the address and the code are shown as a warning, which remote sessions and runbooks show too. The code is also
+    an object of type DefenderXdr.DeviceCode in the information stream (6>&1).
+
+    .PARAMETER Credential
+    With -ClientId: a person's user name and password, which Entra refuses where more than a password is wanted. Without: an app's client ID
+    as the user name, and its secret as the password.
+
+    .PARAMETER ClientSecret
+    The secret of a confidential client.
+
+    .PARAMETER Certificate
+    The certificate of a confidential client, with its private key: RSA, 2048 bits or more. The key need not be exportable.
+
+    .PARAMETER CertificatePath
+    A PFX or PEM file with the certificate and its private key.
+
+    .PARAMETER CertificatePassword
+    The password of the file of -CertificatePath.
+
+    .PARAMETER CertificateThumbprint
+    The thumbprint of a certificate in the store My of the user or the machine.
+
+    .PARAMETER CertificateSubject
+    The subject or common name of a certificate in the store My of the user or the machine. Of several the one that is valid longest is taken.
+
+    .PARAMETER SendX5c
+    Sends the certificate along, for apps that trust a subject and issuer.
+
+    .PARAMETER ClientAssertion
+    A signed assertion (JWT) that proves the app, as text or SecureString.
+
+    .PARAMETER ClientAssertionFile
+    A file that holds such an assertion. It is read again for each token.
+
+    .PARAMETER WorkloadIdentity
+    Kubernetes: the token file and the app that the AZURE_* variables of workload identity name.
+
+    .PARAMETER GitHubActions
+    The OIDC token of a GitHub Actions job, which needs the permission id-token: write.
+
+    .PARAMETER AzurePipelines
+    The OIDC token of an Azure Pipelines job, of the service connection of -ServiceConnectionId.
+
+    .PARAMETER ServiceConnectionId
+    The ID of the Azure Resource Manager service connection.
+
+    .PARAMETER UserAssertion
+    A user's token, sent to this app: the app gets a token on behalf of that user. It goes with the ways an app proves itself.
+
+    .PARAMETER ManagedIdentity
+    The identity of the Azure resource this runs on; the system-assigned one, unless another is named.
+
+    .PARAMETER IdentityClientId
+    The client ID of a user-assigned managed identity.
+
+    .PARAMETER IdentityObjectId
+    The object (principal) ID of a user-assigned managed identity.
+
+    .PARAMETER IdentityResourceId
+    The resource ID of a user-assigned managed identity, /subscriptions/...
+
+    .PARAMETER AzureCli
+    The account that is signed in to the Azure CLI (az login).
+
+    .PARAMETER AzureDeveloperCli
+    The account that is signed in to the Azure Developer CLI (azd auth login).
+
+    .PARAMETER Environment
+    What the AZURE_* variables describe.
+
+    .PARAMETER RefreshToken
+    A refresh token, as text or SecureString.
+
+    .PARAMETER Service
+    The service the token is for: XDR (the default), Endpoint or Graph.
+
+    .PARAMETER Resource
+    The API the token is for, in place of -Service: its .default scope is asked for.
+
+    .PARAMETER Scopes
+    The scopes to ask for, in place of -Service or -Resource.
+
+    .PARAMETER Region
+    The region whose own token endpoint an app asks, such as westeurope, or auto.
+
+    .PARAMETER Claims
+    A claims request, as JSON: the Claims of an error of a service that wants more, for instance.
+
+    .PARAMETER Timeout
+    Seconds to wait for the token, sign-in included. The default is 300; with -DeviceCode 900.
+
+    .PARAMETER PassThru
+    With -DeviceCode: returns the code as an object, before the token.
+
+    .EXAMPLE
+    $headers = @{ Authorization = (Get-DefenderToken).CreateAuthorizationHeader() }
+    Invoke-RestMethod -Uri 'https://api.security.microsoft.com/api/incidents' -Headers $headers
+
+    Calls the API directly with the connection's token.
+
+    .EXAMPLE
+    Get-DefenderToken | ConvertFrom-DefenderToken
+
+    Shows what the token holds.
+
+    .EXAMPLE
+    Get-DefenderToken -ManagedIdentity -Service Graph
+
+    Gets a token for Microsoft Graph as the Azure resource this runs on.
+
+    .EXAMPLE
+    Get-DefenderToken -TenantId $tenantId -ClientId $clientId -DeviceCode -PassThru | ForEach-Object { if ($_.PSTypeNames -contains 'DefenderXdr.DeviceCode') { Send-Code $_.UserCode } else { $token = $_ } }
+
+    Hands the code to a command of your own while the sign-in waits.
+
+    .LINK
+    Connect-Defender
+    #>
+    [CmdletBinding(DefaultParameterSetName = 'User')]
+    [OutputType('DefenderXdr.Token')]
+    param(
+        [switch] $AsSecureString,
+
+        [switch] $Force,
+
+        [AllowEmptyString()]
+        [string] $ClientId,
+
+        [string] $TenantId,
+
+        [string] $Authority,
+
+        [ValidateSet('Public', 'GCC', 'GCCHigh', 'DoD', 'China')]
+        [string] $Cloud,
+
+        [uri] $RedirectUri,
+
+        [string] $LoginHint,
+
+        [string] $DomainHint,
+
+        [ValidateSet('Login', 'SelectAccount', 'Consent', 'Create', 'None')]
+        [string] $Prompt,
+
+        [Parameter(Mandatory, ParameterSetName = 'DeviceCode')]
+        [switch] $DeviceCode,
+
+        [Parameter(Mandatory, ParameterSetName = 'Credential')]
+        [pscredential] $Credential,
+
+        [Parameter(Mandatory, ParameterSetName = 'ClientSecret')]
+        [securestring] $ClientSecret,
+
+        [Parameter(Mandatory, ParameterSetName = 'Certificate')]
+        [System.Security.Cryptography.X509Certificates.X509Certificate2] $Certificate,
+
+        [Parameter(Mandatory, ParameterSetName = 'CertificatePath')]
+        [string] $CertificatePath,
+
+        [securestring] $CertificatePassword,
+
+        [Parameter(Mandatory, ParameterSetName = 'CertificateThumbprint')]
+        [string] $CertificateThumbprint,
+
+        [Parameter(Mandatory, ParameterSetName = 'CertificateSubject')]
+        [string] $CertificateSubject,
+
+        [switch] $SendX5c,
+
+        [Parameter(Mandatory, ParameterSetName = 'ClientAssertion')]
+        [object] $ClientAssertion,
+
+        [Parameter(Mandatory, ParameterSetName = 'ClientAssertionFile')]
+        [string] $ClientAssertionFile,
+
+        [Parameter(Mandatory, ParameterSetName = 'WorkloadIdentity')]
+        [switch] $WorkloadIdentity,
+
+        [Parameter(Mandatory, ParameterSetName = 'GitHubActions')]
+        [switch] $GitHubActions,
+
+        [Parameter(Mandatory, ParameterSetName = 'AzurePipelines')]
+        [switch] $AzurePipelines,
+
+        [string] $ServiceConnectionId,
+
+        [object] $UserAssertion,
+
+        [Parameter(Mandatory, ParameterSetName = 'ManagedIdentity')]
+        [switch] $ManagedIdentity,
+
+        [string] $IdentityClientId,
+
+        [string] $IdentityObjectId,
+
+        [string] $IdentityResourceId,
+
+        [Parameter(Mandatory, ParameterSetName = 'AzureCli')]
+        [switch] $AzureCli,
+
+        [Parameter(Mandatory, ParameterSetName = 'AzureDeveloperCli')]
+        [switch] $AzureDeveloperCli,
+
+        [Parameter(Mandatory, ParameterSetName = 'Environment')]
+        [switch] $Environment,
+
+        [Parameter(Mandatory, ParameterSetName = 'RefreshToken')]
+        [object] $RefreshToken,
+
+        [ValidateSet('XDR', 'Endpoint', 'Graph')]
+        [string] $Service,
+
+        [string] $Resource,
+
+        [string[]] $Scopes,
+
+        [string] $Region,
+
+        [string] $Claims,
+
+        [ValidateRange(1, 86400)]
+        [int] $Timeout,
+
+        [switch] $PassThru
+    )
+
+    if (-not $script:Loaded) { Import-DefenderPrivate }
+    $failure = @{ Record = $null }
+    $token = $null
+    if (-not $Timeout) { $Timeout = if ($DeviceCode) { 900 } else { 300 } }
+    $own = @($PSBoundParameters.Keys | Where-Object { $_ -notin 'AsSecureString', 'Force', 'Timeout' -and $_ -notin [System.Management.Automation.PSCmdlet]::CommonParameters })
+    if ($own.Count -eq 0 -and $null -ne $script:Connection) { $token = Get-DefenderConnectionToken -Force:$Force -Timeout $Timeout -Failure $failure }
+    else {
+        $plan = New-DefenderPlan $PSCmdlet.ParameterSetName $PSBoundParameters $PSCmdlet $failure
+        if ($null -eq $failure.Record) { $token = Get-DefenderPlanToken $plan $(if ($DeviceCode -and $PassThru) { $PSCmdlet }) $Timeout $failure }
+    }
+    if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
+    New-DefenderTokenObject $token $AsSecureString -Extended
+}
