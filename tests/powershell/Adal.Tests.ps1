@@ -294,6 +294,30 @@ Describe 'Get-ADALToken signs in' {
         $sent = @(Get-EmulatorRequest '/oauth2/authorize')[0]
         Assert-Equal $sent.query.redirect_uri 'https://portal.azure.com' 'a slash was added'
     }
+    It 'by a pasted address within -Timeout, which ends an open prompt' {
+        # A terminal is needed; script of util-linux makes one.
+        $terminal = @(Get-Command -Name script -CommandType Application -ErrorAction Ignore)[0]
+        if ($null -eq $terminal -or $PSVersionTable.PSEdition -eq 'Desktop' -or -not $IsLinux) { Write-Host '      skipped: no program named script to make a terminal with'; return }
+        Reset-Emulator
+        $text = "Import-Module '$ModulePath'; try { Get-ADALToken -Resource '$Resource' -ClientId '$($Emulator.public_client_id)' -TenantId '$($Emulator.tenant_id)' -RedirectUri urn:ietf:wg:oauth:2.0:oob -Timeout 5 } catch { 'ended with ' + `$_.FullyQualifiedErrorId }"
+        $encoded = [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($text))
+        $started = [Diagnostics.ProcessStartInfo]::new($terminal.Source)
+        foreach ($argument in '-q', '-e', '-c', "'$PowerShellProgram' -NoProfile -EncodedCommand $encoded", '/dev/null') { $started.ArgumentList.Add($argument) }
+        $started.RedirectStandardOutput = $true
+        $started.RedirectStandardInput = $true
+        $started.EnvironmentVariables['TERM'] = 'dumb'
+        $running = [Diagnostics.Process]::Start($started)
+        try {
+            $said = $running.StandardOutput.ReadToEndAsync()
+            Assert-True $running.WaitForExit(60000) 'the prompt stayed open'
+            Assert-Match $said.Result 'Paste the full address'
+            Assert-Match $said.Result 'ended with DefenderXdr\.BROWSER_TIMEOUT'
+        }
+        finally {
+            if (-not $running.HasExited) { $running.Kill() }
+            $running.Dispose()
+        }
+    }
     It 'not at all where nobody can paste' {
         Reset-Emulator
         $result = Invoke-PowerShell "try { Get-ADALToken -Resource '$Resource' -ClientId '$($Emulator.public_client_id)' -TenantId '$($Emulator.tenant_id)' } catch { `$_.FullyQualifiedErrorId; `$_.ErrorDetails.RecommendedAction }"

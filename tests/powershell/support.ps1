@@ -39,6 +39,37 @@ function Invoke-Emulator {
     Invoke-RestMethod @call
 }
 
+function Use-TestEmulator {
+    # Runs the block against an emulator of its own that knows the certificate as the confidential client's; the shared one is back after it.
+    param([Security.Cryptography.X509Certificates.X509Certificate2] $Certificate, [scriptblock] $Body)
+    $program = [Environment]::GetEnvironmentVariable('DXDR_TEST_EMULATOR_PROGRAM')
+    $config = (Invoke-Process $program @('config')).Out | ConvertFrom-Json
+    $pem = "-----BEGIN CERTIFICATE-----`n$([Convert]::ToBase64String($Certificate.RawData, 'InsertLineBreaks').Replace("`r", ''))`n-----END CERTIFICATE-----`n"
+    foreach ($entry in $config.apps) { if ($entry.client_id -eq $Emulator.confidential_client_id) { $entry | Add-Member -NotePropertyName certificates -NotePropertyValue @(@{ name = 'test'; pem = $pem }) } }
+    $file = [IO.Path]::GetTempFileName()
+    $kept = $Emulator
+    $started = $null
+    try {
+        [IO.File]::WriteAllText($file, (ConvertTo-Json -InputObject $config -Depth 20))
+        $start = [Diagnostics.ProcessStartInfo]::new($program, "serve --auto-approve --quiet --config `"$file`"")
+        $start.UseShellExecute = $false
+        $start.RedirectStandardInput = $true
+        $start.RedirectStandardOutput = $true
+        $started = [Diagnostics.Process]::Start($start)
+        $Emulator = $started.StandardOutput.ReadLine() | ConvertFrom-Json
+        [Environment]::SetEnvironmentVariable('DEFENDER_XDR_EMULATOR', $Emulator.emulator)
+        & $Body
+    }
+    finally {
+        [Environment]::SetEnvironmentVariable('DEFENDER_XDR_EMULATOR', $kept.emulator)
+        if ($null -ne $started) {
+            if (-not $started.HasExited) { $started.Kill() }
+            $started.Dispose()
+        }
+        [IO.File]::Delete($file)
+    }
+}
+
 function Reset-Emulator {
     # Back to the start: faults, data and log, and no token in the cache.
     $null = Invoke-Emulator POST reset ''

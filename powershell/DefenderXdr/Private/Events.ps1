@@ -99,12 +99,9 @@ function script:Read-DefenderSecret {
     # interrupted by the time limit.
     param([string] $Prompt, [System.IntPtr] $Operation, [ref] $Ended)
     $keys = $Host.UI.RawUI
-    $any = $false
-    try { $any = $keys.KeyAvailable }
-    catch {
-        $global:Error.RemoveAt(0)
-        return Read-Host -Prompt $Prompt -AsSecureString
-    }
+    $any = $null
+    try { $any = $keys.KeyAvailable } catch { $global:Error.RemoveAt(0) }
+    if ($any -isnot [bool]) { return Read-Host -Prompt $Prompt -AsSecureString }
     $line = [securestring]::new()
     $Host.UI.Write("${Prompt}: ")
     while ($true) {

@@ -28,6 +28,7 @@ function script:Get-DefenderNativeTable {
         dxdr_cancel_trigger       = $int, $ptr
         dxdr_cancel_free          = $int, $ptr
         dxdr_client_new           = $int, $bytes, $size, $out, $out
+        dxdr_client_set_secret    = $int, $ptr, $bytes, $size, $ptr, $out
         dxdr_client_describe      = $int, $ptr, $out, $out
         dxdr_client_clear_cache   = $int, $ptr, $out
         dxdr_client_free          = $int, $ptr
