@@ -263,6 +263,7 @@ fn metadata_that_is_none_is_named() {
     for (steps, code) in [
         (vec![Step::json(404, "{}")], Code::TenantNotFound),
         (vec![Step::json(200, "[]")], Code::NotJson),
+        (vec![Step::answer(429, &[("Retry-After", "3600")], b"")], Code::Throttled),
         (vec![Step::json(200, &json!({"issuer": issuer}).to_string())], Code::NotJson),
         (vec![Step::answer(200, &[], b"<html>Welcome</html>")], Code::CaptivePortal),
         (vec![Step::json(503, "{}"); 4], Code::ServerUnavailable),
@@ -440,6 +441,24 @@ fn a_host_in_no_table_is_asked_only_after_instance_discovery_has_vouched_for_it(
     assert_eq!(path(&seen[1]), format!("/{TENANT}/oauth2/v2.0/token"));
     let about = serde_json::to_value(token.describe(false)).unwrap();
     assert_eq!(about["authority"], format!("https://{ALIAS}/{TENANT}/"));
+
+    // A person's answer may come in the name of the host that was vouched for, and of no other.
+    for (issuer, state) in [(NEW, State::Done), ("login.other.example", State::Failed)] {
+        world.proxy.add(Step::Tunnel(world.server.address));
+        let keys = json!({"authority": format!("https://{ALIAS}/{TENANT}"), "scopes": ["https://a.example/read"], "cache": "skip"});
+        let (operation, id, url) = opened(&client, keys);
+        assert_eq!(url.host_str(), Some(NEW));
+        world
+            .server
+            .add(person(json!({"tid": TENANT, "oid": "o", "nonce": query(&url)["nonce"]})));
+        let iss: String = url::form_urlencoded::byte_serialize(format!("https://{issuer}/{TENANT}/v2.0").as_bytes()).collect();
+        assert_eq!(
+            caught(&operation, id, &url, &format!("&iss={iss}")),
+            state,
+            "{:?}",
+            operation.error()
+        );
+    }
 }
 
 #[test]

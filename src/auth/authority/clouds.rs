@@ -18,6 +18,8 @@ pub struct Cloud {
     issuers: &'static [&'static str],
     /// What a region's name is put in front of.
     regional: &'static str,
+    /// What a managed identity's token for a federated credential is for.
+    pub exchange: &'static str,
 }
 
 const CLOUDS: &[Cloud] = &[
@@ -32,6 +34,7 @@ const CLOUDS: &[Cloud] = &[
         ],
         issuers: &[],
         regional: "login.microsoft.com",
+        exchange: EXCHANGE,
     },
     Cloud {
         name: "usgov",
@@ -39,6 +42,7 @@ const CLOUDS: &[Cloud] = &[
         hosts: &["login.microsoftonline.us", "login.usgovcloudapi.net"],
         issuers: &["sts.windows.net"],
         regional: "login.microsoftonline.us",
+        exchange: "api://AzureADTokenExchangeUSGov",
     },
     Cloud {
         name: "china",
@@ -46,6 +50,7 @@ const CLOUDS: &[Cloud] = &[
         hosts: &["login.partner.microsoftonline.cn", "login.chinacloudapi.cn"],
         issuers: &["sts.chinacloudapi.cn"],
         regional: "login.partner.microsoftonline.cn",
+        exchange: "api://AzureADTokenExchangeChina",
     },
     Cloud {
         name: "bleu",
@@ -53,6 +58,7 @@ const CLOUDS: &[Cloud] = &[
         hosts: &["login.sovcloud-identity.fr"],
         issuers: &[],
         regional: "login.sovcloud-identity.fr",
+        exchange: "api://AzureADTokenExchangeFrance",
     },
     Cloud {
         name: "delos",
@@ -60,6 +66,7 @@ const CLOUDS: &[Cloud] = &[
         hosts: &["login.sovcloud-identity.de"],
         issuers: &[],
         regional: "login.sovcloud-identity.de",
+        exchange: "api://AzureADTokenExchangeGermany",
     },
     Cloud {
         name: "govsg",
@@ -67,6 +74,7 @@ const CLOUDS: &[Cloud] = &[
         hosts: &["login.sovcloud-identity.sg"],
         issuers: &[],
         regional: "login.sovcloud-identity.sg",
+        exchange: EXCHANGE,
     },
     // What follows has hosts of its own in instance discovery, and no name that people use.
     Cloud {
@@ -75,6 +83,7 @@ const CLOUDS: &[Cloud] = &[
         hosts: &["login-us.microsoftonline.com"],
         issuers: &["sts.windows.net"],
         regional: "login-us.microsoftonline.com",
+        exchange: EXCHANGE,
     },
     Cloud {
         name: "ppe",
@@ -82,8 +91,12 @@ const CLOUDS: &[Cloud] = &[
         hosts: &["login.windows-ppe.net", "sts.windows-ppe.net", "login.microsoft-ppe.com"],
         issuers: &[],
         regional: "login.windows-ppe.net",
+        exchange: EXCHANGE,
     },
 ];
+
+/// The audience of federated credentials where a cloud has none of its own ("Configure an application to trust a managed identity").
+pub const EXCHANGE: &str = "api://AzureADTokenExchange";
 
 /// The German cloud's host, which instance discovery still names.
 const CLOSED: &str = "login.microsoftonline.de";

@@ -189,7 +189,14 @@ async fn fetch(env: &Env, call: &Call, url: Url) -> Result<Response> {
         .with_status(200)
         .with_hint("this network wants a sign-in of its own first: open a browser and complete it"));
     }
-    if response.status == 429 || response.status >= 500 {
+    if response.status == 429 {
+        let wait = crate::transport::asked_wait(&response, env.transport.clock().unix());
+        return Err(Error::new(Code::Throttled, format!("{} asks to slow down", response.host))
+            .with_status(429)
+            .with_retry(wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
+            .with_hint("try again later"));
+    }
+    if response.status >= 500 {
         return Err(Error::new(
             Code::ServerUnavailable,
             format!("{} failed with HTTP {}", response.host, response.status),

@@ -25,6 +25,8 @@ pub struct Endpoints {
     pub basic: bool,
     /// The issuer to the letter, where metadata named it.
     issuer: Option<String>,
+    /// The authority under the host that instance discovery named for it.
+    vouched: Option<Box<Authority>>,
     /// True if every answer to an authorize request must hold `iss` (RFC 9207 section 2.4).
     iss_required: bool,
 }
@@ -54,7 +56,7 @@ impl Endpoints {
             (None, _) if self.iss_required => mismatch("the answer names no issuer, which this authority always does".to_owned()),
             (None, _) => Ok(()),
             (Some(iss), Some(issuer)) if iss == issuer => Ok(()),
-            (Some(iss), None) if authority.issues(iss) => Ok(()),
+            (Some(iss), None) if authority.issues(iss) || self.vouched.as_ref().is_some_and(|vouched| vouched.issues(iss)) => Ok(()),
             (Some(iss), _) => mismatch(format!("the answer names another issuer: {iss}")),
         }
     }
@@ -79,7 +81,10 @@ pub async fn resolve(env: &Env, call: &Call, sign_in: &SignIn) -> Result<Endpoin
                     .set_host(Some(&host))
                     .map_err(|_| Error::new(Code::NotJson, "instance discovery named a host that is none"))?;
             }
-            by_rule(&vouched, dialect)
+            Endpoints {
+                vouched: Some(Box::new(vouched.clone())),
+                ..by_rule(&vouched, dialect)
+            }
         }
         (_, Trust::Settled) => by_rule(authority, dialect),
     };
@@ -113,6 +118,7 @@ fn by_rule(authority: &Authority, dialect: Dialect) -> Endpoints {
         device_authorization: (authority.kind != Kind::B2c).then(|| at("devicecode")),
         basic: false,
         issuer: None,
+        vouched: None,
         iss_required: false,
     }
 }
@@ -160,6 +166,7 @@ fn from_metadata(authority: &Authority, found: &Configuration) -> Result<Endpoin
                 .iter()
                 .any(|method| method == "client_secret_post"),
         issuer: (authority.kind == Kind::Oidc).then_some(issuer),
+        vouched: None,
         iss_required: found.authorization_response_iss_parameter_supported,
     })
 }

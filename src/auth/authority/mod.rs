@@ -257,6 +257,11 @@ impl Authority {
         })
     }
 
+    /// The resource of a managed identity's token that serves as a federated credential in this cloud.
+    pub fn token_exchange_resource(&self) -> &'static str {
+        Cloud::of_host(self.host()).map_or(clouds::EXCHANGE, |cloud| cloud.exchange)
+    }
+
     /// What kind of service it is.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -681,6 +686,14 @@ mod tests {
         }
         assert_eq!(typed("https://id.example", "oidc").unwrap().display(None), "https://id.example/");
         assert_eq!(typed("https://login.contoso.com/a.b/B2C_1_x", "b2c").unwrap().kind(), Kind::B2c);
+    }
+
+    #[test]
+    fn federated_credentials_are_for_the_cloud_they_are_used_in() {
+        let of = |text: &str| parse(text).token_exchange_resource();
+        assert_eq!(of("https://login.windows.net/a.b"), "api://AzureADTokenExchange");
+        assert_eq!(of("https://login.chinacloudapi.cn/a.cn"), "api://AzureADTokenExchangeChina");
+        assert_eq!(of("http://127.0.0.1:1/a.b"), "api://AzureADTokenExchange");
     }
 
     #[test]
