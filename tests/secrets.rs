@@ -78,6 +78,7 @@ fn nothing_that_comes_out_holds_a_secret() {
         scripted::SECRET.to_owned(),
         "canary-made-up-access-token-1234567890".to_owned(),
         "canary-pasted-code-1234567890".to_owned(),
+        "canary-certificate-password-1234567890".to_owned(),
     ];
     // What the emulator was sent and handed out in the run: codes, verifiers, refresh tokens, secrets.
     for request in emulator.requests() {
@@ -130,6 +131,22 @@ fn every_flow_in_a_process_of_its_own() {
         .unwrap();
     watch(&given.list_incidents(b"", None).unwrap(), None);
     println!("{:?}", decode_claims("canary-made-up-access-token-1234567890").unwrap_err());
+
+    // A certificate file with a password that does not open it, and an assertion that the service does not accept.
+    let file = std::env::current_exe().unwrap();
+    for (credential, name, value) in [
+        (
+            json!({"type": "certificate", "path": file}),
+            "certificate_password",
+            "canary-certificate-password-1234567890",
+        ),
+        (json!({"type": "assertion"}), "client_assertion", scripted::SECRET),
+    ] {
+        let request = json!({"grant": "client_credentials", "authority": authority, "client_id": app, "resource": "https://api.security.microsoft.com", "credential": credential});
+        let request = PreparedRequest::new(&client, request.to_string().as_bytes()).unwrap();
+        request.set_secret(name, &Secret::new(value.into())).unwrap();
+        show(&request);
+    }
 
     let user = json!({"grant": "authorization_code", "authority": authority, "client_id": scripted::CLIENT, "resource": "https://api.security.microsoft.com", "redirect_uri": "https://portal.azure.com"});
     let user = PreparedRequest::new(&client, user.to_string().as_bytes()).unwrap();

@@ -452,7 +452,7 @@ pub fn oauth_error(
         Code::InteractionRequired | Code::InvalidGrant => "sign in again interactively",
         Code::ConsentRequired => "sign in interactively and consent, or ask an administrator to grant the app's permissions",
         Code::Declined => "sign in again and accept",
-        Code::BadSecret => "check the client secret",
+        Code::BadSecret => "check the app's client secret, certificate or assertion",
         Code::InvalidScope => "check the resource or scope",
         Code::AppNotFound => "check the application (client) ID and its settings",
         Code::BlockedByPolicy => "a policy of the tenant forbids this sign-in: ask an administrator",

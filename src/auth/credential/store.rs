@@ -265,6 +265,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn subjects_are_found_as_people_write_them() {
+        let mut wanted = rcgen::CertificateParams::default();
+        wanted.distinguished_name = rcgen::DistinguishedName::new();
+        wanted.distinguished_name.push(rcgen::DnType::CountryName, "SE");
+        wanted.distinguished_name.push(rcgen::DnType::OrganizationName, "Fabrikam");
+        wanted.distinguished_name.push(rcgen::DnType::CommonName, "Runbook");
+        let made = wanted.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        let parsed = super::super::certificate::parse(made.der()).unwrap();
+        for (text, is_it) in [
+            ("CN=Runbook, O=Fabrikam, C=SE", true),
+            ("C=SE,O=Fabrikam,CN=Runbook", true),
+            ("cn=runbook", true),
+            ("Runbook", true),
+            ("Run", false),
+            ("O=Fabrikam", false),
+            ("CN=Runbook, O=Contoso, C=SE", false),
+        ] {
+            assert_eq!(is_named(parsed.subject(), text), is_it, "{text}");
+        }
+    }
+
+    #[test]
     fn thumbprints_are_taken_as_people_copy_them() {
         let plain = Lookup::by_thumbprint(StoreLocation::CurrentUser, "00a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3").unwrap();
         for copied in [
