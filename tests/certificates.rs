@@ -14,6 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use defender_emulator::config::AppCertificate;
+use defender_emulator::{BlockingEmulator, Config, Emulator};
 use defender_xdr::client::{Client, PreparedRequest, State};
 use defender_xdr::clock::{Clock, SystemRandom};
 use defender_xdr::error::{Code, Error};
@@ -562,6 +564,23 @@ fn tokens_are_cached_by_thumbprint() {
     assert!(!from_cache("of-a.pem"));
     assert!(from_cache("also-of-a.pem"));
     assert!(!from_cache("of-b.pem"), "another certificate has to prove itself");
+
+    // What was got without a credential is not found with one that is of no use.
+    let refresh = json!({"grant": "refresh_token"});
+    let public = request(&client, &server, json!({"type": ""}), refresh.clone()).unwrap();
+    set(&public, "refresh_token", "rt");
+    server.add(Step::token());
+    public.acquire_now(None, None).unwrap();
+    assert!(public.acquire_now(None, None).unwrap().1);
+    for credential in [
+        json!({"type": "certificate", "path": "/no/such/file"}),
+        json!({"type": "assertion"}),
+    ] {
+        let useless = request(&client, &server, credential, refresh.clone()).unwrap();
+        set(&useless, "refresh_token", "rt");
+        assert!(useless.cached().unwrap().is_none());
+        assert!(useless.acquire_now(None, None).is_err());
+    }
 }
 
 /// Runs an operation; `answer` replies to each event that wants one. Returns the questions.
@@ -872,4 +891,109 @@ fn a_wrong_clock_is_named_with_both_times() {
     let hint = error.hint().unwrap();
     let local = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(clock.unix().try_into().unwrap()));
     assert!(hint.contains(&date) && hint.contains(&local), "{hint}");
+}
+
+/// Emulated Entra; `change` adds to its data. The second of its apps is "runbook", which signs in by itself.
+fn emulated(change: impl FnOnce(&mut Config)) -> (BlockingEmulator, Arc<Client>) {
+    let mut config = Config::default();
+    change(&mut config);
+    let emulator = Emulator::builder().config(config).start_blocking().unwrap();
+    let config = json!({"cache": "private", "emulator": emulator.env_value()});
+    let client = Client::new(config.to_string().as_bytes()).unwrap();
+    (emulator, client)
+}
+
+fn app(client: &Arc<Client>, client_id: &str, target: Value, credential: Value) -> Arc<PreparedRequest> {
+    let mut json = json!({"grant": "client_credentials", "tenant_id": TENANT, "client_id": client_id, "credential": credential});
+    json.as_object_mut().unwrap().extend(target.as_object().unwrap().clone());
+    PreparedRequest::new(client, json.to_string().as_bytes()).unwrap()
+}
+
+#[test]
+fn entra_takes_what_a_registered_certificate_signs() {
+    let Some(made) = made("entra_takes_what_a_registered_certificate_signs") else {
+        return;
+    };
+    made.join("of-a.pem", &["a.crt", "a.key"]);
+    made.join("of-b.pem", &["b.crt", "b.key"]);
+    let pem = String::from_utf8(made.bytes("a.crt")).unwrap();
+    let (emulator, entra) = emulated(|config| {
+        config.apps[1].certificates.push(AppCertificate {
+            pem: Some(pem),
+            ..AppCertificate::default()
+        });
+    });
+    let runbook = emulator.config().apps[1].client_id.clone();
+    let file = |name: &str| json!({"type": "certificate", "path": made.path(name)});
+    for target in [json!({"resource": XDR}), json!({"scopes": [format!("{XDR}/.default")]})] {
+        let (token, _) = app(&entra, &runbook, target.clone(), file("of-a.pem"))
+            .acquire_now(None, None)
+            .unwrap();
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.value().split('.').nth(1).unwrap()).unwrap()).unwrap();
+        // Two: the app showed a certificate, not a secret.
+        let shown = claims.get("appidacr").or(claims.get("azpacr"));
+        assert_eq!(shown, Some(&json!("2")), "{claims}");
+        // One that is not registered, the cache notwithstanding.
+        let error = app(&entra, &runbook, target, file("of-b.pem"))
+            .acquire_now(None, None)
+            .map(drop)
+            .unwrap_err();
+        assert_eq!(error.aadsts(), Some(700_027), "{error:?}");
+        assert!(error.hint().unwrap().contains("certificate"), "{error:?}");
+    }
+
+    // An app that knows only the thumbprint needs the certificate along.
+    let thumbprint: String = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &made.certificate("b.crt"))
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let (_emulator, entra) = emulated(|config| {
+        config.apps[1].certificates.push(AppCertificate {
+            thumbprint: Some(thumbprint),
+            ..AppCertificate::default()
+        });
+    });
+    let scopes = json!({"scopes": [format!("{XDR}/.default")]});
+    assert!(
+        app(&entra, &runbook, scopes.clone(), file("of-b.pem"))
+            .acquire_now(None, None)
+            .is_err()
+    );
+    let mut along = file("of-b.pem");
+    along["send_x5c"] = json!(true);
+    app(&entra, &runbook, scopes, along).acquire_now(None, None).unwrap();
+}
+
+#[test]
+fn entra_takes_federated_assertions_from_every_source() {
+    const WORKLOAD: &str = "f5b1c6d2-7a0b-4c8e-9d55-2f8f0a4f7c31";
+    let (emulator, entra) = emulated(|_| {});
+    let issuer = "https://token.actions.githubusercontent.com";
+    let mint = |audience: &str| {
+        emulator
+            .federated_token(issuer, "repo:fabrikam/soc:ref:refs/heads/main", audience, 600)
+            .unwrap()
+    };
+    let fresh = || mint("api://AzureADTokenExchange");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    std::fs::write(&path, fresh()).unwrap();
+    let scopes = json!({"scopes": [format!("{XDR}/.default")]});
+    let of = |credential: Value| app(&entra, WORKLOAD, scopes.clone(), credential);
+    of(json!({"type": "assertion", "file": path})).acquire_now(None, None).unwrap();
+    let given = of(json!({"type": "assertion"}));
+    set(&given, "client_assertion", &fresh());
+    given.acquire_now(None, None).unwrap();
+    // The first is for another audience and is refused; the host brings a better one.
+    let (result, asked) = operate(&of(json!({"type": "assertion", "from_event": true})), &|event| {
+        if event["problem"].is_null() {
+            mint("https://github.com/fabrikam")
+        } else {
+            fresh()
+        }
+    });
+    result.unwrap();
+    assert_eq!(asked.len(), 2);
+    assert!(asked[1]["problem"].as_str().unwrap().contains("AADSTS700212"), "{asked:?}");
 }

@@ -44,8 +44,12 @@ impl State {
             .filter(|(name, _)| !of_credential.contains(name))
             .map(|(name, secret)| format!("{name}={}", hash(secret)))
             .collect();
-        if let Ok(Some(credential)) = &credential {
-            ids.push(credential.id(&hash));
+        match &credential {
+            Ok(Some(credential)) => ids.push(credential.id(&hash)),
+            // Whoever names a credential that is missing or cannot be used must not find what was got without one.
+            Ok(None) if sign_in.credential.is_named() => ids.push("no credential".to_owned()),
+            Ok(None) => {}
+            Err(_) => ids.push("no usable credential".to_owned()),
         }
         State {
             key: Key::new(sign_in, client.http_emulator(), &ids.join(" ")),
