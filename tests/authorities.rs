@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use defender_emulator::{BlockingEmulator, person};
 use defender_xdr::client::{Client, PreparedRequest, Running, State};
 use defender_xdr::error::{Code, Error};
 use defender_xdr::secret::Secret;
@@ -643,15 +644,13 @@ fn child_without_a_region() {
     emulator
         .set_faults_json(&json!([{"match": {"path_contains": "/metadata/instance"}, "times": 0, "do": {"status": 404}}]))
         .unwrap();
-    let client = scripted::client(&json!({"cache": "private", "emulator": emulator.env_value()}).to_string());
-    let of = emulator.config().first_app(defender_emulator::config::Kind::Confidential).unwrap();
+    let client = emulated(&emulator);
     let request = |resource: &str| {
-        let json =
-            json!({"grant": "client_credentials", "tenant_id": TENANT, "region": "auto", "client_id": of.client_id, "resource": resource});
-        let request = PreparedRequest::new(&client, json.to_string().as_bytes()).unwrap();
-        let secret = Secret::new("emu8Q~runbook.secret.for.tests.only-1".into());
-        request.set_secret("client_secret", &secret).unwrap();
-        request
+        runbook(
+            &client,
+            &emulator,
+            json!({"tenant_id": TENANT, "region": "auto", "resource": resource}),
+        )
     };
     let expected = "the region is not known (the instance metadata service answered with HTTP 404): the global token endpoint is asked";
     // The second call knows without asking again.
@@ -664,4 +663,132 @@ fn child_without_a_region() {
         asked.iter().filter(|request| request.path.contains("/metadata/instance")).count(),
         1
     );
+}
+
+fn emulated(emulator: &BlockingEmulator) -> Arc<Client> {
+    scripted::client(&json!({"cache": "private", "emulator": emulator.env_value()}).to_string())
+}
+
+/// The emulator's app that signs in by itself.
+fn runbook(client: &Arc<Client>, emulator: &BlockingEmulator, keys: Value) -> Arc<PreparedRequest> {
+    let app = emulator.config().first_app(defender_emulator::config::Kind::Confidential).unwrap();
+    let mut json = json!({"grant": "client_credentials", "client_id": app.client_id});
+    json.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+    let request = PreparedRequest::new(client, json.to_string().as_bytes()).unwrap();
+    let secret = Secret::new("emu8Q~runbook.secret.for.tests.only-1".into());
+    request.set_secret("client_secret", &secret).unwrap();
+    request
+}
+
+#[test]
+fn people_and_apps_sign_in_at_every_authority_of_the_emulator() {
+    let emulator = defender_emulator::Emulator::builder().auto_approve(true).start_blocking().unwrap();
+    let own = |path: &str| format!("{}{path}", emulator.origin());
+    let rows = [
+        (
+            json!({"cloud": "usgov", "tenant_id": "fabrikam.example"}),
+            "https://login.microsoftonline.us/fabrikam.example/".to_owned(),
+        ),
+        (
+            json!({"cloud": "china", "tenant_id": TENANT}),
+            format!("https://login.partner.microsoftonline.cn/{TENANT}/"),
+        ),
+        (
+            json!({"authority": format!("https://login.sovcloud-identity.de/{TENANT}")}),
+            format!("https://login.sovcloud-identity.de/{TENANT}/"),
+        ),
+        (
+            json!({"authority": "https://fabrikam.ciamlogin.com"}),
+            "https://fabrikam.ciamlogin.com/fabrikam.onmicrosoft.com/".to_owned(),
+        ),
+        (
+            json!({"authority": "https://fabrikam.b2clogin.com/tfp/fabrikam.onmicrosoft.com/B2C_1_signin/v2.0"}),
+            "https://fabrikam.b2clogin.com/tfp/fabrikam.onmicrosoft.com/B2C_1_signin/".to_owned(),
+        ),
+        (
+            json!({"authority": own("/fabrikam.onmicrosoft.com/B2C_1_signin"), "authority_type": "b2c"}),
+            own("/fabrikam.onmicrosoft.com/B2C_1_signin/"),
+        ),
+        (
+            json!({"authority": "https://adfs.fabrikam.example/adfs"}),
+            "https://adfs.fabrikam.example/adfs/".to_owned(),
+        ),
+        (json!({"authority": own("/adfs")}), own("/adfs/")),
+        (
+            json!({"authority": "https://id.fabrikam.example", "authority_type": "oidc"}),
+            "https://id.fabrikam.example/".to_owned(),
+        ),
+        (json!({"authority": own("/oidc"), "authority_type": "oidc"}), own("/oidc/")),
+    ];
+    for (authority, display) in rows {
+        for target in [json!({"resource": API}), json!({"scopes": [format!("{API}/.default")]})] {
+            // The emulator's OpenID provider knows no resource indicators (RFC 8707), as many do not.
+            if authority["authority_type"] == "oidc" && target.get("resource").is_some() {
+                continue;
+            }
+            let client = emulated(&emulator);
+            let mut keys = authority.clone();
+            keys.as_object_mut().unwrap().extend(target.as_object().unwrap().clone());
+            let (token, _) = runbook(&client, &emulator, keys.clone())
+                .acquire_now(None, None)
+                .unwrap_or_else(|error| panic!("{keys}: {error}"));
+            let about = serde_json::to_value(token.describe(false)).unwrap();
+            assert_eq!(about["authority"], display);
+
+            let (operation, id, url) = opened(&client, keys.clone());
+            operation.reply(id, Zeroizing::new("opened".into())).unwrap();
+            let page = std::thread::spawn(move || person::browse_blocking(url.as_str(), &person::Options::default()).unwrap());
+            let state = loop {
+                match operation.wait(Duration::from_secs(30)) {
+                    State::Event => drop(operation.take_event()),
+                    state => break state,
+                }
+            };
+            page.join().unwrap();
+            assert_eq!(state, State::Done, "{keys}: {:?}", operation.error());
+            let (token, _) = operation.token().unwrap();
+            assert_eq!(
+                token.user().unwrap().displayable_id.as_deref(),
+                Some("adele@fabrikam.example"),
+                "{keys}"
+            );
+
+            // The next token needs nobody.
+            keys["grant"] = "authorization_code".into();
+            keys["client_id"] = CLIENT.into();
+            keys["interactive"] = false.into();
+            keys["expiry_margin_s"] = 86_400.into();
+            let request = PreparedRequest::new(&client, keys.to_string().as_bytes()).unwrap();
+            let (renewed, from_cache) = request.acquire_now(None, None).unwrap_or_else(|error| panic!("{keys}: {error}"));
+            assert!(!from_cache && renewed.value() != token.value(), "{keys}");
+        }
+    }
+}
+
+#[test]
+fn what_other_authorities_refuse_is_told_in_their_words() {
+    let emulator = defender_emulator::Emulator::builder().start_blocking().unwrap();
+    for (authority, kind, words) in [
+        ("https://adfs.fabrikam.example/adfs", "adfs", "MSIS9"),
+        (
+            "https://fabrikam.b2clogin.com/fabrikam.onmicrosoft.com/B2C_1_signin",
+            "b2c",
+            "AADB2C",
+        ),
+        ("https://id.fabrikam.example", "oidc", ""),
+    ] {
+        let keys = json!({"authority": authority, "authority_type": kind, "scopes": [format!("{API}/.default")]});
+        let request = runbook(&emulated(&emulator), &emulator, keys);
+        request.set_secret("client_secret", &Secret::new("canary-wrong".into())).unwrap();
+        let error = error_of(&request);
+        assert_eq!(
+            (error.code(), error.oauth_error()),
+            (Code::BadSecret, Some("invalid_client")),
+            "{error}"
+        );
+        assert!(
+            error.message().contains(words) && !format!("{error:?}").contains("canary"),
+            "{error}"
+        );
+    }
 }

@@ -41,6 +41,9 @@ const MICROSOFT: &[&str] = &[
     "graph.microsoft.com",
     "graph.microsoft.us",
     "dod-graph.microsoft.us",
+    // The emulator's own AD FS and OpenID provider, under names that no machine has (RFC 2606).
+    "adfs.fabrikam.example",
+    "id.fabrikam.example",
 ];
 
 /// A running `defender-emulator` that stands in for Microsoft's hosts.
