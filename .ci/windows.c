@@ -41,6 +41,11 @@ int main(void) {
     dxdr_buf_free(error);
     dxdr_secret_free(secret);
     dxdr_request_free(request);
+    /* The certificate store is there, and has no such certificate. */
+    const char *stored = "{\"grant\":\"client_credentials\",\"authority\":\"http://127.0.0.1:9/contoso.example\",\"client_id\":\"22869222-3c51-4d11-ad15-99b70e71c548\",\"resource\":\"https://api.security.microsoft.com\",\"credential\":{\"type\":\"certificate\",\"store\":\"CurrentUser\",\"subject\":\"CN=nobody\"}}";
+    REQUIRE(dxdr_request_new(client, (const uint8_t *)stored, strlen(stored), &request, NULL) == DXDR_STATUS_OK);
+    REQUIRE(dxdr_acquire_token(request, 20000, NULL, &result, NULL) == DXDR_STATUS_CERTIFICATE);
+    dxdr_request_free(request);
     REQUIRE(dxdr_client_free(client) == DXDR_STATUS_OK && dxdr_client_free(client) == DXDR_STATUS_BAD_HANDLE);
     puts("all of it holds");
     return 0;

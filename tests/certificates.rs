@@ -7,6 +7,7 @@ mod scripted;
 mod support;
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -27,8 +28,7 @@ use zeroize::Zeroizing;
 
 const XDR: &str = "https://api.security.microsoft.com";
 const PASSWORD: &str = "canary-pfx-p\u{e4}ssword-0123456789";
-/// Passwords of PKCS#12 files are kept to ASCII here: what openssl makes of others depends on its locale.
-const PFX_PASSWORD: &str = "canary-pfx-password-0123456789";
+const PFX_PASSWORD: &str = "canary-pfx-p\u{e4}\u{20ac}sword-0123456789";
 
 /// What openssl made, by file name.
 struct Made(PathBuf);
@@ -61,6 +61,18 @@ impl Made {
             "openssl {command}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
+    }
+
+    /// openssl as the host that has the key: answers the event `sign`.
+    fn sign(&self, event: &Value, key: &str) -> Vec<u8> {
+        let mut data = tempfile::NamedTempFile::new().unwrap();
+        data.write_all(&STANDARD.decode(event["data"].as_str().unwrap()).unwrap()).unwrap();
+        let mut command = Command::new("openssl");
+        command.current_dir(&self.0).args(["dgst", "-sha256", "-sign", key]);
+        if event["algorithm"] == "PS256" {
+            command.args(["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32"]);
+        }
+        command.arg(data.path()).output().unwrap().stdout
     }
 
     fn certificate(&self, pem: &str) -> Vec<u8> {
@@ -269,8 +281,16 @@ fn every_form_of_file_signs() {
         } else {
             "a.crt"
         };
-        let (header, _) = verified(&form(&server), &made.certificate(leaf), &audience(&server, true));
+        let certificate = made.certificate(leaf);
+        let (header, _) = verified(&form(&server), &certificate, &audience(&server, true));
         assert!(header.get("x5c").is_none(), "{name}");
+        let about = &request.describe()["credential"];
+        let (_, parsed) = X509Certificate::from_der(&certificate).unwrap();
+        assert_eq!(about["subject"], parsed.subject().to_string(), "{name}");
+        assert_eq!(about["expires_on"], parsed.validity().not_after.timestamp());
+        let thumbprint = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &certificate);
+        let hexadecimal: String = thumbprint.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+        assert_eq!((&about["type"], &about["thumbprint"]), (&json!("certificate"), &json!(hexadecimal)));
     }
 }
 
@@ -612,28 +632,12 @@ fn a_key_with_the_caller_signs_through_the_event() {
     let server = Scripted::start([]);
     let clock = clock_at(now());
     let credential = json!({"type": "certificate", "caller_signs": STANDARD.encode(made.certificate("a.crt"))});
-    // openssl is the host that has the key.
-    let sign = |event: &Value, key: &str| {
-        let data = made.0.join(format!("{key}-{}.data", event["algorithm"].as_str().unwrap()));
-        std::fs::write(&data, STANDARD.decode(event["data"].as_str().unwrap()).unwrap()).unwrap();
-        let padding = if event["algorithm"] == "PS256" { "pss" } else { "pkcs1" };
-        let salt = if padding == "pss" {
-            &["-sigopt", "rsa_pss_saltlen:32"][..]
-        } else {
-            &[]
-        };
-        let mut command = Command::new("openssl");
-        command
-            .current_dir(&made.0)
-            .args(["dgst", "-sha256", "-sign", key, "-sigopt", &format!("rsa_padding_mode:{padding}")]);
-        command.args(salt).arg(&data).output().unwrap().stdout
-    };
     for extra in [json!({}), json!({"resource": XDR})] {
         let client = client(&clock);
         let request = request(&client, &server, credential.clone(), extra.clone()).unwrap();
         server.add(Step::token());
         let (result, asked) = operate(&request, &|event| {
-            let signature = sign(event, "a.key");
+            let signature = made.sign(event, "a.key");
             if extra.get("resource").is_some() {
                 STANDARD.encode(signature)
             } else {
@@ -669,7 +673,7 @@ fn a_key_with_the_caller_signs_through_the_event() {
     ] {
         let request = request(&client(&clock), &server, credential.clone(), json!({})).unwrap();
         let (result, _) = operate(&request, &|event| match reply {
-            "other" => URL_SAFE_NO_PAD.encode(sign(event, "b.key")),
+            "other" => URL_SAFE_NO_PAD.encode(made.sign(event, "b.key")),
             text => text.to_owned(),
         });
         let error = result.unwrap_err();
@@ -682,6 +686,39 @@ fn a_key_with_the_caller_signs_through_the_event() {
     assert_eq!(error.code(), Code::Unsupported);
     assert!(error.hint().unwrap().contains("dxdr_acquire_token_start"), "{error:?}");
     assert_eq!(server.seen().len(), before);
+}
+
+#[test]
+fn two_callers_with_a_key_are_both_asked_and_share_the_call() {
+    let Some(made) = made("two_callers_with_a_key_are_both_asked_and_share_the_call") else {
+        return;
+    };
+    let server = Scripted::start([Step::token()]);
+    let client = client(&clock_at(now()));
+    let credential = json!({"type": "certificate", "caller_signs": STANDARD.encode(made.certificate("a.crt"))});
+    let start = || {
+        let request = request(&client, &server, credential.clone(), json!({})).unwrap();
+        let operation = request.acquire(true, Some(Duration::from_secs(30))).unwrap();
+        assert_eq!(operation.wait(Duration::from_secs(60)), State::Event);
+        let event = operation.take_event().unwrap().to_json().clone();
+        (operation, event)
+    };
+    let (first, second) = (start(), start());
+    for (operation, event) in [&first, &second] {
+        let signature = made.sign(event, "a.key");
+        operation
+            .reply(event["id"].as_u64().unwrap(), Zeroizing::new(STANDARD.encode(signature)))
+            .unwrap();
+    }
+    for (operation, _) in [&first, &second] {
+        loop {
+            match operation.wait(Duration::from_secs(60)) {
+                State::Event => drop(operation.take_event()),
+                state => break assert_eq!(state, State::Done, "{:?}", operation.error()),
+            }
+        }
+    }
+    assert_eq!(server.seen().len(), 1);
 }
 
 /// An assertion that somebody else signed; nobody here checks how.

@@ -147,7 +147,8 @@ pub unsafe extern "C" fn dxdr_request_set_secret(
 
 /// Describes a request as it was understood: {"grant", "authority", "authority_type", "authority_host", "tenant_id" (null where there are none),
 /// "client_id", "resource", "scopes", "dialect": "v1" or "v2", "redirect_uri", "redirect_kind": "loopback", "other" or "none", "admin_consent_uri" (where an administrator grants
-/// the app's permissions for the tenant), "secrets_needed", "secrets_taken", "secrets_set": lists of names}.
+/// the app's permissions for the tenant), "credential" (null while it is missing or cannot be used, else {"type"} and for a certificate "thumbprint",
+/// "subject", "expires_on"), "secrets_needed", "secrets_taken", "secrets_set": lists of names}.
 ///
 /// @param request  the request
 /// @param json     receives the document

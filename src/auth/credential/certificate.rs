@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use aws_lc_rs::digest;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{self, RsaKeyPair};
+use serde_json::{Value, json};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
@@ -92,6 +93,12 @@ impl Certificate {
     /// The thumbprint (SHA-1, upper-case hexadecimal, as Windows and the Azure portal show it) of the certificate as it was first read.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Which certificate it is, and until when it is good.
+    pub fn describe(&self) -> Value {
+        let loaded = self.last();
+        json!({ "type": "certificate", "thumbprint": loaded.thumbprint(), "subject": loaded.subject, "expires_on": loaded.not_after })
     }
 
     /// True if each signature is asked of the caller.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::interaction::Host;
@@ -242,6 +243,15 @@ impl Credential {
             Credential::Secret(secret) => hash(secret),
             Credential::Certificate { certificate, .. } => certificate.id().to_owned(),
             Credential::Assertion(source) => source.id(hash),
+        }
+    }
+
+    /// What may be shown of it: its type, and which certificate it is.
+    pub fn describe(&self) -> Value {
+        match self {
+            Credential::Secret(_) => json!({ "type": "client_secret" }),
+            Credential::Certificate { certificate, .. } => certificate.describe(),
+            Credential::Assertion(_) => json!({ "type": "assertion" }),
         }
     }
 

@@ -157,6 +157,7 @@ impl PreparedRequest {
             "redirect_uri": s.redirect_uri,
             "redirect_kind": redirect_kind,
             "admin_consent_uri": consent.map(|url| url.to_string()),
+            "credential": state.credential.as_ref().ok().and_then(Option::as_ref).map(Credential::describe),
             "secrets_needed": self.needed(),
             "secrets_taken": self.taken(),
             "secrets_set": state.secrets.iter().map(|(name, _)| name).collect::<Vec<_>>(),
