@@ -792,3 +792,34 @@ fn what_other_authorities_refuse_is_told_in_their_words() {
         );
     }
 }
+
+#[test]
+fn a_device_signs_in_where_the_authority_has_codes() {
+    let emulator = defender_emulator::Emulator::builder().auto_approve(true).start_blocking().unwrap();
+    for (authority, kind, works) in [
+        ("https://adfs.fabrikam.example/adfs", "adfs", true),
+        ("https://fabrikam.ciamlogin.com", "ciam", true),
+        ("https://id.fabrikam.example", "oidc", true),
+        ("https://fabrikam.b2clogin.com/fabrikam.onmicrosoft.com/B2C_1_signin", "b2c", false),
+    ] {
+        let config = json!({"cache": "private", "emulator": emulator.env_value()});
+        let random = Arc::new(defender_xdr::clock::SystemRandom);
+        let client = Client::with(config.to_string().as_bytes(), VirtualClock::new(), random).unwrap();
+        let keys = json!({"grant": "device_code", "authority": authority, "authority_type": kind, "client_id": CLIENT, "scopes": [format!("{API}/.default")]});
+        let request = PreparedRequest::new(&client, keys.to_string().as_bytes()).unwrap();
+        let operation = request.acquire(true, None).unwrap();
+        let state = loop {
+            match operation.wait(Duration::from_secs(30)) {
+                State::Event => drop(operation.take_event()),
+                state => break state,
+            }
+        };
+        if works {
+            assert_eq!(state, State::Done, "{authority}: {:?}", operation.error());
+        } else {
+            let error = operation.error().unwrap();
+            assert_eq!(error.code(), Code::Unsupported);
+            assert!(error.hint().unwrap().contains("browser"), "{error}");
+        }
+    }
+}

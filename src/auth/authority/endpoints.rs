@@ -91,15 +91,20 @@ pub async fn resolve(env: &Env, call: &Call, sign_in: &SignIn) -> Result<Endpoin
     // Regional endpoints serve apps only.
     if sign_in.grant == Grant::ClientCredentials
         && let Some(region) = &authority.region
-        && let Some(cloud) = Cloud::of_host(authority.host())
-        && let Some(name) = region.name(env, call).await
     {
-        let host = cloud.regional_host(&name);
-        call.verbose(format!("asking the regional token endpoint {host}"));
-        endpoints
-            .token
-            .set_host(Some(&host))
-            .map_err(|_| Error::argument("region is not usable", "use a name such as westeurope, or auto"))?;
+        match Cloud::of_host(authority.host()) {
+            None => call.verbose(format!("no regional endpoint of {} is known: region is not used", authority.host())),
+            Some(cloud) => {
+                if let Some(name) = region.name(env, call).await {
+                    let host = cloud.regional_host(&name);
+                    call.verbose(format!("asking the regional token endpoint {host}"));
+                    endpoints
+                        .token
+                        .set_host(Some(&host))
+                        .map_err(|_| Error::argument("region is not usable", "use a name such as westeurope, or auto"))?;
+                }
+            }
+        }
     }
     Ok(endpoints)
 }
