@@ -30,6 +30,8 @@ impl Certificate {
 
     /// From an entry of `x5c`.
     pub fn from_base64(text: &str) -> Result<Self, String> {
+        // MSAL Python keeps the line breaks of the PEM text.
+        let text: String = text.split_whitespace().collect();
         Self::from_der(&STANDARD.decode(text).map_err(|e| e.to_string())?)
     }
 

@@ -139,3 +139,21 @@ pub async fn instance(Shared(app): Shared<App>, Extension(asked): Extension<Aske
     });
     stamp(http::json(200, &body), &asked)
 }
+
+/// `GET /common/userrealm/{user}`: whether a user's password is checked here. Clients ask before they send one.
+pub async fn user_realm(Shared(app): Shared<App>, Path(user): Path<String>, Extension(asked): Extension<Asked>) -> Response {
+    let domain = user.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let instance = asked.base.cloud().or_else(|| CLOUDS.first()).map(Cloud::instance);
+    let body = if app.config.tenant(domain).is_some() {
+        json!({
+            "ver": "1.0",
+            "account_type": "Managed",
+            "domain_name": domain,
+            "cloud_instance_name": instance,
+            "cloud_audience_urn": "urn:federation:MicrosoftOnline",
+        })
+    } else {
+        json!({"ver": "1.0", "account_type": "Unknown", "cloud_instance_name": instance})
+    };
+    stamp(http::json(200, &body), &asked)
+}

@@ -123,7 +123,13 @@ fn grant(app: &App, asked: &Asked, params: &Params, names: &Names) -> Result<Gra
         proof: "2",
         managed: Some(&identity.resource_id),
     };
-    let claims = issue::app_claims(app, asked, &who, tenant, audience, &roles, params.get("claims"));
+    // Capabilities come by themselves here, not in a claims request.
+    let capabilities = params.get("xms_cc").map(|list| {
+        let list: Vec<&str> = list.split(',').collect();
+        json!({"access_token": {"xms_cc": {"values": list}}}).to_string()
+    });
+    let requested = capabilities.as_deref().or_else(|| params.get("claims"));
+    let claims = issue::app_claims(app, asked, &who, tenant, audience, &roles, requested);
     let token = issue::sign(app, &claims).map_err(|e| refusal(500, "server_error", e.text))?;
     Ok(Granted {
         token,

@@ -54,6 +54,8 @@ impl Services {
     pub fn new(app: App) -> Self {
         let login = Router::new()
             .route("/common/discovery/instance", get(discovery::instance))
+            .route("/common/userrealm/{user}", get(discovery::user_realm))
+            .route("/common/UserRealm/{user}", get(discovery::user_realm))
             .route("/{tenant}/.well-known/openid-configuration", get(discovery::v1))
             .route("/{tenant}/v2.0/.well-known/openid-configuration", get(discovery::v2))
             .route("/{tenant}/discovery/keys", get(discovery::keys))

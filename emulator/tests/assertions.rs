@@ -113,8 +113,13 @@ fn both_algorithms_and_every_name_of_a_key_are_taken() {
         json!({"alg": "PS256", "typ": "JWT", "x5t#S256": key.x5t_s256()}),
         json!({"alg": "RS256", "typ": "JWT", "x5t#S256": key.x5t_s256(), "x5c": [STANDARD.encode(&key.der)]}),
         json!({"alg": "RS256", "typ": "JWT", "kid": hex}),
+        // As MSAL Python writes them: padded, and with the line breaks of a PEM text.
+        json!({"alg": "PS256", "x5t#S256": format!("{}=", key.x5t_s256()), "x5c": [key.pem.split("-----").nth(2).unwrap()]}),
     ] {
-        let answer = ask(&emulator, RUNBOOK, &key.sign(&header, &claims()));
+        let mut claims = claims();
+        // A date may have a fraction.
+        claims["exp"] = json!(now() as f64 + 600.5);
+        let answer = ask(&emulator, RUNBOOK, &key.sign(&header, &claims));
         assert_eq!(answer.status, 200, "{header}: {}", answer.text());
         let body = answer.json();
         let (_, access) = decode(body["access_token"].as_str().unwrap());

@@ -223,3 +223,12 @@ fn a_code_of_a_web_redirect_is_posted_and_redeemed_with_the_credential() {
     let body = v2_token(&emulator, &with(fields.to_vec(), &[("client_secret", SECRET)])).json();
     assert_eq!(decode(body["access_token"].as_str().unwrap()).1["appidacr"], "1");
 }
+
+#[test]
+fn whose_password_is_checked_here_can_be_asked() {
+    let emulator = start();
+    let ask = |user: &str| get(&emulator, &format!("/{LOGIN}/common/userrealm/{user}?api-version=1.0")).json();
+    assert_eq!(ask("adele@fabrikam.example")["account_type"], "Managed");
+    assert_eq!(ask("adele@fabrikam.example")["cloud_instance_name"], "microsoftonline.com");
+    assert_eq!(ask("someone@nowhere.example")["account_type"], "Unknown");
+}

@@ -3,14 +3,17 @@
 Reads one JSON object from standard input (the emulator's ready line and a secret) and prints one line per check that held.
 """
 
+import base64
+import hashlib
 import json
+import os
+import ssl
 import sys
-import threading
 import urllib.parse
 import urllib.request
-import ssl
 
 import msal
+import requests
 
 ready = json.load(sys.stdin)
 authority = ready["tls_origin"] + "/" + ready["tenant_id"]
@@ -63,4 +66,76 @@ check("silent, from the cache", public.acquire_token_silent(["https://api.securi
 fresh = public.acquire_token_silent(["https://api.security.microsoft.com/Incident.Read"], account, force_refresh=True)
 check("silent, by refresh token", fresh, "access_token")
 assert fresh["access_token"] != result["access_token"]
+device = msal.PublicClientApplication(ready["public_client_id"], **common)
+flow = device.initiate_device_flow(["https://api.security.microsoft.com/Incident.Read"])
+assert "user_code" in flow and flow["message"].endswith("to authenticate."), flow
+check("device code", device.acquire_token_by_device_flow(flow), "access_token", "refresh_token", "id_token")
+
+
+
+class Rewriting(requests.Session):
+    """Sends what is meant for Microsoft's hosts to the emulator: MSAL asks for a user's realm without the authority's port."""
+
+    def request(self, method, url, **kwargs):
+        return super().request(method, url.replace("https://", ready["tls_origin"] + "/", 1), **kwargs)
+
+
+session = Rewriting()
+session.verify, session.trust_env = ready["ca_file"], False
+by_password = msal.PublicClientApplication(
+    ready["public_client_id"], authority="https://login.microsoftonline.com/" + ready["tenant_id"], http_client=session
+)
+result = by_password.acquire_token_by_username_password("adele@fabrikam.example", "Walk-through-1", scope)
+check("user name and password", result, "access_token", "refresh_token")
+refused = by_password.acquire_token_by_username_password("adele@fabrikam.example", "wrong", scope)
+assert 50126 in refused["error_codes"], refused["error_codes"]
+refused = by_password.acquire_token_by_username_password("diego@fabrikam.example", "Walk-through-2", scope)
+assert 50076 in refused["error_codes"] and refused["suberror"] == "basic_action" and refused["claims"], refused["error_codes"]
+print("ok wrong password and second step")
+
+credential = {"private_key": ready["private_key"], "public_certificate": ready["certificate"]}
+signing = msal.ConfidentialClientApplication(ready["confidential_client_id"], client_credential=credential, **common)
+check("certificate, with its chain", signing.acquire_token_for_client(scopes=scope), "access_token")
+thumbprint = hashlib.sha1(ssl.PEM_cert_to_DER_cert(ready["certificate"])).hexdigest()
+credential = {"private_key": ready["private_key"], "thumbprint": thumbprint}
+signing = msal.ConfidentialClientApplication(ready["confidential_client_id"], client_credential=credential, **common)
+check("certificate, by thumbprint", signing.acquire_token_for_client(scopes=scope), "access_token")
+
+federated = msal.ConfidentialClientApplication(
+    ready["workload_client_id"], client_credential={"client_assertion": ready["federated_token"]}, **common
+)
+check("federated token", federated.acquire_token_for_client(scopes=scope), "access_token")
+
+user = by_password.acquire_token_by_username_password(
+    "adele@fabrikam.example", "Walk-through-1", ["api://" + ready["confidential_client_id"] + "/user_impersonation"]
+)
+check("a token for the service", user, "access_token")
+result = app.acquire_token_on_behalf_of(user["access_token"], scope)
+check("on behalf of", result, "access_token", "refresh_token")
+refused = app.acquire_token_on_behalf_of(result["access_token"], scope)
+assert 500131 in refused["error_codes"], refused["error_codes"]
+print("ok on behalf of, wrong audience")
+
+# A client that says cp1 sends its capability with every request.
+capable = msal.ConfidentialClientApplication(
+    ready["confidential_client_id"], client_credential=ready["secret"], client_capabilities=["cp1"], **common
+)
+token = capable.acquire_token_for_client(scopes=scope)["access_token"]
+payload = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+assert payload["xms_cc"] == ["cp1"], payload.get("xms_cc")
+print("ok capabilities")
+
+os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = ready["imds"]
+for identity in [msal.SystemAssignedManagedIdentity(), msal.UserAssignedManagedIdentity(client_id="9d4c7b1e-6a58-4e2f-b3c0-18f5d7a2e964")]:
+    managed = msal.ManagedIdentityClient(identity, http_client=requests.Session())
+    result = managed.acquire_token_for_client(resource="https://api.security.microsoft.com")
+    check("managed identity of a virtual machine", result, "access_token", "expires_in")
+for place, variables in ready["places"].items():
+    os.environ.pop("AZURE_POD_IDENTITY_AUTHORITY_HOST", None)
+    os.environ.update(variables)
+    managed = msal.ManagedIdentityClient(msal.SystemAssignedManagedIdentity(), http_client=requests.Session())
+    result = managed.acquire_token_for_client(resource="https://api.security.microsoft.com")
+    check("managed identity of " + place, result, "access_token", "expires_in")
+    for name in variables:
+        os.environ.pop(name)
 print("ok all")

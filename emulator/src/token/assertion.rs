@@ -66,7 +66,12 @@ impl<'a> Request<'a> {
     }
 
     fn by_certificate(&self, app: &AppRegistration, parsed: &Parsed<'_>) -> Result<(), AadError> {
-        let print = |name: &str| parsed.header[name].as_str().map(|text| (text, unb64(text).unwrap_or_default()));
+        // Padding is no base64url, but MSAL Python sends it and Entra takes it.
+        let print = |name: &str| {
+            parsed.header[name]
+                .as_str()
+                .map(|text| (text, unb64(text.trim_end_matches('=')).unwrap_or_default()))
+        };
         let named = print("x5t").or_else(|| print("x5t#S256")).or_else(|| {
             // A `kid` is the SHA-1 thumbprint, in hexadecimal or base64url.
             parsed.header["kid"].as_str().map(|text| {
@@ -78,7 +83,7 @@ impl<'a> Request<'a> {
                             .collect()
                     })
                     .flatten();
-                (text, bytes.or_else(|| unb64(text)).unwrap_or_default())
+                (text, bytes.or_else(|| unb64(text.trim_end_matches('='))).unwrap_or_default())
             })
         });
         let Some((_, named)) = named else {
@@ -202,16 +207,15 @@ impl<'a> Request<'a> {
 
     fn in_time(&self, parsed: &Parsed<'_>) -> Result<(), AadError> {
         let now = self.app.now();
-        let Some(expires) = parsed.claims["exp"].as_i64() else {
+        let Some(expires) = date(&parsed.claims["exp"]) else {
             return Err(AadError::new(
                 "invalid_client",
                 50_027,
                 "Invalid JWT token. The 'exp' claim is missing or not a number.",
             ));
         };
-        let begins = parsed.claims["nbf"]
-            .as_i64()
-            .or_else(|| parsed.claims["iat"].as_i64())
+        let begins = date(&parsed.claims["nbf"])
+            .or_else(|| date(&parsed.claims["iat"]))
             .unwrap_or(expires);
         let begins = begins.min(expires);
         if now + SKEW >= begins && now - SKEW < expires {
@@ -292,6 +296,12 @@ impl<'a> Request<'a> {
 /// The issuer a client may name instead of the token endpoint.
 fn audience_of(asked: &Asked, tenant: &str) -> String {
     asked.issuer(Dialect::V2, tenant)
+}
+
+/// A NumericDate (RFC 7519 section 2), which may have a fraction.
+fn date(value: &Value) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "a date beyond the type is the type's end")]
+    value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64))
 }
 
 fn strings(value: &Value) -> Vec<String> {
