@@ -503,7 +503,13 @@ fn a_policys_refusal_for_one_resource_leaves_the_sign_in_for_others() {
         run(&only("https://graph.microsoft.com"), &nobody).unwrap_err().code(),
         Code::BlockedByPolicy
     );
-    assert_eq!(run(&only("https://graph.microsoft.com"), &nobody).unwrap()["source"], "network");
+    // The same is not asked again for a while; with other claims it is, and with the same refresh token.
+    assert_eq!(
+        run(&only("https://graph.microsoft.com"), &nobody).unwrap_err().code(),
+        Code::ThrottledLocally
+    );
+    let claims = json!({"resource": "https://graph.microsoft.com", "cache": "only", "claims": "{\"access_token\":{}}"});
+    assert_eq!(run(&bench.request(user(claims)), &nobody).unwrap()["source"], "network");
     // What is said to be dead is forgotten.
     fault(json!("bad_token"));
     assert!(run(&only("https://api.securitycenter.microsoft.com"), &nobody).is_err());

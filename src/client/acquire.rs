@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::operation::{Operation, Running};
 use super::request::{Bound, PreparedRequest};
-use crate::auth::cache::{Found, check_user};
+use crate::auth::cache::{Found, check_user, may_be_same};
 use crate::auth::credential::{self, Credential, Proof};
 use crate::auth::interaction::Host;
 use crate::auth::token::{Source, Token};
@@ -79,31 +79,42 @@ impl Bound {
                 }
                 Ok((Arc::new(token), false))
             }
-            Grant::AuthorizationCode | Grant::DeviceCode | Grant::Password => {
-                let given_code = self.secret("code").is_some();
-                if sign_in.cache != CacheUse::Skip
-                    && !given_code
-                    && let Some(token) = self.silently(call, host).await?
-                {
-                    return Ok((token, false));
+            Grant::AuthorizationCode | Grant::DeviceCode | Grant::Password | Grant::RefreshToken => {
+                let code = self.secret("code");
+                // A code that is still good comes first: it says who is meant.
+                let fresh_code = code.is_some_and(|code| !self.client().cache.is_spent(code));
+                let mut refused = None;
+                if sign_in.cache != CacheUse::Skip && !fresh_code {
+                    match self.silently(call, host).await? {
+                        Silent::Token(token) => return Ok((token, false)),
+                        Silent::Nothing => {}
+                        Silent::Refused(error) => refused = Some(error),
+                    }
                 }
                 if sign_in.cache == CacheUse::Only {
                     return Err(nothing_cached());
                 }
-                if sign_in.grant == Grant::Password {
+                if matches!(sign_in.grant, Grant::Password | Grant::RefreshToken) {
                     return self.by_network(call, host).await;
                 }
-                if given_code {
-                    return self.by_given_code(call, host).await;
+                if let Some(code) = code {
+                    return self.by_given_code(call, host, code).await;
                 }
                 if !sign_in.interactive {
+                    if let Some(refused) = refused {
+                        return Err(refused);
+                    }
                     return Err(
                         Error::new(Code::InteractionRequired, "a person has to sign in, and none can be asked here")
                             .with_oauth("user_interaction_required", None)
                             .with_hint("run this where a person can sign in, or use an app that signs in by itself (client secret)"),
                     );
                 }
-                self.by_person(call, host).await
+                // What the service challenged is asked of the person.
+                match refused.as_ref().and_then(Error::claims) {
+                    Some(claims) => self.answering(claims)?.by_person(call, host).await,
+                    None => self.by_person(call, host).await,
+                }
             }
             Grant::Environment | Grant::Automatic => Err(Error::new(
                 Code::Unsupported,
@@ -117,6 +128,7 @@ impl Bound {
     /// A token by one call that asks no person, shared by all who want the same.
     async fn by_network(&self, call: &Call, host: &Arc<dyn Host>) -> Result<Acquired> {
         let grant = self.sign_in().grant;
+        self.check_refusal(grant.name())?;
         // A refresh token may be rotated, and a wrong password counted, by being sent.
         let spends = matches!(grant, Grant::RefreshToken | Grant::Password);
         let (bound, asked) = (self.clone(), Arc::clone(host));
@@ -186,59 +198,102 @@ impl Bound {
         credential::prove(self.credential()?, &self.client().env, call, self.sign_in(), host).await
     }
 
-    async fn by_given_code(&self, call: &Call, host: &Arc<dyn Host>) -> Result<Acquired> {
-        let Some(code) = self.secret("code") else {
-            return Err(nothing_cached());
+    /// Redeems the caller's own code, once ever.
+    async fn by_given_code(&self, call: &Call, host: &Arc<dyn Host>, code: &Secret) -> Result<Acquired> {
+        if self.client().cache.is_spent(code) {
+            return Err(code_used());
+        }
+        let proof = self.proof(call, host).await?;
+        let (bound, code) = (self.clone(), code.clone());
+        let work = move |call: Call| async move {
+            let cache = &bound.client().cache;
+            if !cache.spend_code(&code, bound.client().clock().unix()) {
+                return Err(code_used());
+            }
+            let epoch = cache.epoch();
+            let outcome = Outcome::given(bound.sign_in(), &code, bound.secret("code_verifier"));
+            let answer = auth::redeem(&bound.client().env, &call, bound.sign_in(), &outcome, &proof).await;
+            if answer
+                .as_ref()
+                .is_err_and(|error| matches!(error.code(), Code::Dns | Code::Connect))
+            {
+                cache.unspend_code(&code);
+            }
+            bound.keep(&answer?, Source::Interaction, epoch)
         };
-        let outcome = Outcome::given(self.sign_in(), code, self.secret("code_verifier"));
-        self.redeem(call, host, outcome, ()).await
+        self.share(call, "code", true, work).await.map(|token| (token, false))
     }
 
-    /// A token by a cached refresh token; `None` if there is none, or the service wants a person again.
-    async fn silently(&self, call: &Call, host: &Arc<dyn Host>) -> Result<Option<Arc<Token>>> {
-        let Some(Found { account, token: renewal }) = self.client().cache.find_renewal(self.key(), self.sign_in())? else {
-            return Ok(None);
+    /// A token by a cached refresh token.
+    async fn silently(&self, call: &Call, host: &Arc<dyn Host>) -> Result<Silent> {
+        let Some(found) = self.client().cache.find_renewal(self.key(), self.sign_in())? else {
+            return Ok(Silent::Nothing);
         };
-        let (bound, asked) = (self.clone(), Arc::clone(host));
-        let result = if self.credential()?.is_some_and(Credential::asks_host) {
-            let exchange = |proof: Proof| {
-                let (bound, renewal) = (self.clone(), renewal.clone());
-                self.share(call, &account, true, move |call| async move {
-                    bound.renew(&call, &renewal, &proof).await
-                })
-            };
-            self.proven(call, host, exchange).await
-        } else {
-            let work = move |call: Call| async move {
-                let attempt = |proof: Proof| {
-                    let (bound, call, renewal) = (&bound, &call, &renewal);
-                    async move { bound.renew(call, renewal, &proof).await }
-                };
-                bound.proven(&call, &asked, attempt).await
-            };
-            self.share(call, &account, true, work).await
+        let account = found.account.clone();
+        let result = match self.check_refusal(&account) {
+            Ok(()) => self.by_renewal(call, host, found).await,
+            Err(error) => Err(error),
         };
         match result {
-            Ok(token) => Ok(Some(token)),
+            Ok(token) => Ok(Silent::Token(token)),
             Err(error) if wants_a_person(&error) && self.sign_in().cache != CacheUse::Only => {
                 call.verbose(format!("the cached sign-in is not enough any more: {}", error.message()));
-                Ok(None)
+                Ok(Silent::Refused(error))
             }
             Err(error) => Err(error),
         }
     }
 
+    async fn by_renewal(&self, call: &Call, host: &Arc<dyn Host>, found: Found) -> Result<Arc<Token>> {
+        let (account, found) = (found.account.clone(), Arc::new(found));
+        let (bound, asked) = (self.clone(), Arc::clone(host));
+        if self.credential()?.is_some_and(Credential::asks_host) {
+            let exchange = |proof: Proof| {
+                let (bound, found) = (self.clone(), Arc::clone(&found));
+                self.share(
+                    call,
+                    &account,
+                    true,
+                    move |call| async move { bound.renew(&call, &found, &proof).await },
+                )
+            };
+            self.proven(call, host, exchange).await
+        } else {
+            let work = move |call: Call| async move {
+                let attempt = |proof: Proof| {
+                    let (bound, call, found) = (&bound, &call, &found);
+                    async move { bound.renew(call, found, &proof).await }
+                };
+                bound.proven(&call, &asked, attempt).await
+            };
+            self.share(call, &account, true, work).await
+        }
+    }
+
     /// Spends a cached refresh token and stores what it brings.
-    async fn renew(&self, call: &Call, renewal: &Secret, proof: &Proof) -> Result<Arc<Token>> {
-        let epoch = self.client().cache.epoch();
-        let result = auth::refresh(&self.client().env, call, self.sign_in(), renewal, proof).await;
+    async fn renew(&self, call: &Call, found: &Found, proof: &Proof) -> Result<Arc<Token>> {
+        let (cache, env) = (&self.client().cache, &self.client().env);
+        let epoch = cache.epoch();
+        let result = auth::refresh(env, call, self.sign_in(), &found.token, proof).await;
         // A policy may refuse one resource and leave the sign-in good for others: only what is said to be dead is dropped.
         if let Err(error) = &result
-            && matches!(error.suberror(), Some("bad_token" | "token_expired"))
+            && error.oauth_error() == Some("invalid_grant")
+            && (matches!(error.suberror(), Some("bad_token" | "token_expired"))
+                || error.claims().is_none() && error.aadsts().is_some_and(auth::aadsts::ends_refresh_token))
         {
-            self.client().cache.drop_renewal(self.key(), renewal);
+            for key in [Some(self.key()), self.challenged_key()].into_iter().flatten() {
+                cache.drop_renewal(key, &found.token);
+            }
         }
-        self.keep(&result?, Source::Network, epoch)
+        let answer = result?;
+        let token = self.made(&answer, Source::Network)?;
+        if token.user().is_some_and(|user| !may_be_same(user, &found.user)) {
+            return Err(Error::new(Code::OauthOther, "the service answered with another person's token")
+                .with_oauth("user_mismatch", None)
+                .with_hint("sign in again; for support, give the correlation id"));
+        }
+        self.store(&token, &answer, epoch);
+        Ok(token)
     }
 
     async fn by_person(&self, call: &Call, host: &Arc<dyn Host>) -> Result<Acquired> {
@@ -270,7 +325,7 @@ impl Bound {
             if let Some(token) = self.cached()? {
                 return Ok((token, true));
             }
-            if let Some(token) = self.silently(call, host).await? {
+            if let Silent::Token(token) = self.silently(call, host).await? {
                 return Ok((token, false));
             }
         }
@@ -305,32 +360,131 @@ impl Bound {
         F: Future<Output = Result<Arc<Token>>> + Send + 'static,
     {
         let skips = self.sign_in().cache == CacheUse::Skip;
-        let name = format!("{}\n{who}\n{skips}", self.key().access());
+        let name = self.name(who);
         let check = || if skips { None } else { self.cached().ok().flatten() };
-        auth::joined(&self.client().cache.flights, &name, spends, call, check, start).await
+        let cache = &self.client().cache;
+        let turn = cache.refusal_turn();
+        let result = auth::joined(&cache.flights, &name, spends, call, check, start).await;
+        if let Err(error) = &result
+            && wants_a_person(error)
+            && !matches!(self.sign_in().grant, Grant::ClientCredentials | Grant::ManagedIdentity)
+        {
+            cache.note_refusal(&name, turn, error, self.client().clock().unix());
+        }
+        result
+    }
+
+    /// The name of this request's network call and of its refusal.
+    fn name(&self, who: &str) -> String {
+        let skips = self.sign_in().cache == CacheUse::Skip;
+        format!("{}\n{who}\n{skips}", self.key().access())
+    }
+
+    /// Repeats the refusal of the same request a short while ago, so that a loop does not ask the service for ever.
+    fn check_refusal(&self, who: &str) -> Result<()> {
+        if self.sign_in().cache == CacheUse::Skip {
+            return Ok(());
+        }
+        match self.client().cache.refusal(&self.name(who), self.client().clock().unix()) {
+            None => Ok(()),
+            Some((error, left)) => {
+                let hint = error.hint().unwrap_or_default();
+                Err(error
+                    .clone()
+                    .with_code(Code::ThrottledLocally)
+                    .with_message(format!("not asked again, since the service refused a moment ago ({}): {}", error.code(), error.message()))
+                    .with_hint(format!(
+                        "{hint}; the service is asked again in {left} s, or at once after a sign-in, with other claims, with cache: skip, or with a cleared cache"
+                    )))
+            }
+        }
     }
 
     /// Makes a token of an answer and stores it.
     fn keep(&self, answer: &auth::Answer, source: Source, epoch: u64) -> Result<Arc<Token>> {
-        let now = self.client().clock().unix();
-        let token = Arc::new(Token::from_answer(answer, self.sign_in(), now, source)?);
-        check_user(self.sign_in(), token.user())?;
-        self.client()
-            .cache
-            .store(self.key(), &token, answer.refresh_token.as_ref(), epoch, now);
+        let token = self.made(answer, source)?;
+        self.store(&token, answer, epoch);
+        let brought = matches!(self.sign_in().grant, Grant::Password | Grant::RefreshToken);
+        if source == Source::Interaction || brought {
+            self.client().cache.forget_refusals();
+        }
         Ok(token)
     }
 
-    /// A token in place of one that an API refused.
-    pub(crate) async fn renewed(&self, call: &Call, host: &Arc<dyn Host>, refused: &str) -> Result<Acquired> {
-        if self.sign_in().grant == Grant::AccessToken {
-            return Err(
-                Error::new(Code::Unauthorized, "the API refused the access token, and it cannot be renewed").with_hint("acquire a new one"),
+    /// A token of an answer, if it is for the person asked for.
+    fn made(&self, answer: &auth::Answer, source: Source) -> Result<Arc<Token>> {
+        let now = self.client().clock().unix();
+        let token = Arc::new(Token::from_answer(answer, self.sign_in(), now, source)?);
+        check_user(self.sign_in(), token.user())?;
+        Ok(token)
+    }
+
+    fn store(&self, token: &Arc<Token>, answer: &auth::Answer, epoch: u64) {
+        let now = self.client().clock().unix();
+        // What answers a challenge serves the request that was challenged, too: the next call needs no challenge any more.
+        for key in [Some(self.key()), self.challenged_key()].into_iter().flatten() {
+            self.client().cache.store(key, token, answer.refresh_token.as_ref(), epoch, now);
+        }
+    }
+
+    /// A token with the claims that an API asked for: by a refresh token, else by a person, if one may be asked.
+    async fn answered(&self, call: &Call, host: &Arc<dyn Host>, refused: &str, claims: &str) -> Result<Acquired> {
+        let bound = self.answering(claims)?;
+        for key in [self.key(), bound.key()] {
+            self.client().cache.drop_token(key, refused);
+        }
+        call.verbose("the API asks for a token with more claims; getting one");
+        bound.token(call, host).await.map_err(|error| {
+            if !(wants_a_person(&error) || error.is_interaction_required()) {
+                return error;
+            }
+            // The token service may have asked for more than the API did.
+            let claims = error.claims().map_or_else(|| claims.to_owned(), str::to_owned);
+            let message = format!(
+                "the API asks for a token with more claims, which takes a person: {}",
+                error.message()
             );
+            error
+                .with_code(Code::ClaimsChallenge)
+                .with_message(message)
+                .with_claims(Some(claims))
+                .with_hint("sign in interactively with these claims (the request's \"claims\"), then repeat the call")
+        })
+    }
+
+    /// A token in place of one that an API refused; `claims` are those that it asked for.
+    pub(crate) async fn renewed(&self, call: &Call, host: &Arc<dyn Host>, refused: &str, claims: Option<&str>) -> Result<Acquired> {
+        if self.sign_in().grant == Grant::AccessToken {
+            const BROUGHT: &str = "the API refused the access token, and it cannot be renewed";
+            return Err(match claims {
+                None => Error::new(Code::Unauthorized, BROUGHT).with_hint("acquire a new one"),
+                Some(claims) => Error::new(Code::ClaimsChallenge, BROUGHT)
+                    .with_oauth("insufficient_claims", None)
+                    .with_claims(Some(claims.to_owned()))
+                    .with_hint("acquire a new one with these claims (the request's \"claims\")"),
+            });
+        }
+        if let Some(claims) = claims {
+            return self.answered(call, host, refused, claims).await;
         }
         self.client().cache.drop_token(self.key(), refused);
         self.token(call, host).await
     }
+}
+
+/// What the cache's refresh token brought.
+enum Silent {
+    Token(Arc<Token>),
+    /// There is none.
+    Nothing,
+    /// The service wants a person.
+    Refused(Error),
+}
+
+fn code_used() -> Error {
+    Error::new(Code::InvalidGrant, "the authorization code was already used: a code works once")
+        .with_oauth("invalid_grant", None)
+        .with_hint("start the sign-in again to get a new one")
 }
 
 /// True if the service said, by `error`, that only a person can help.

@@ -12,7 +12,7 @@ use crate::auth::interaction::Host;
 use crate::auth::token::Token;
 use crate::clock::BoxFuture;
 use crate::defender::incidents::{self, Get, Items, List};
-use crate::defender::{Bearer, Sink};
+use crate::defender::{Bearer, Refused, Sink};
 use crate::error::Result;
 use crate::transport::Call;
 
@@ -29,13 +29,13 @@ struct Renewing {
 }
 
 impl Bearer for Renewing {
-    fn bearer<'a>(&'a self, call: &'a Call, refused: Option<&'a str>) -> BoxFuture<'a, Result<Arc<str>>> {
+    fn bearer<'a>(&'a self, call: &'a Call, refused: Option<Refused<'a>>) -> BoxFuture<'a, Result<Arc<str>>> {
         Box::pin(async move {
             let mut current = self.current.lock().await;
             let host = Arc::clone(&self.operation) as Arc<dyn Host>;
             let now = self.bound.client().clock().unix();
             let (token, _) = match (refused, current.as_ref()) {
-                (Some(refused), _) => self.bound.renewed(call, &host, refused).await?,
+                (Some(refused), _) => self.bound.renewed(call, &host, refused.token, refused.claims).await?,
                 // One token serves many pages, also where the cache is not to be read.
                 (None, Some(token)) if token.is_fresh(now, self.bound.sign_in().expiry_margin) => (Arc::clone(token), false),
                 (None, _) => self.bound.token(call, &host).await?,

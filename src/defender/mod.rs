@@ -1,5 +1,6 @@
 //! The Defender APIs: where they are, what they accept, how their answers are read. How a token is got is nobody's business here.
 
+mod challenge;
 pub mod incidents;
 mod paging;
 pub mod services;
@@ -18,7 +19,16 @@ use zeroize::Zeroizing;
 /// Where bearer tokens come from.
 pub trait Bearer: Send + Sync {
     /// A token; `refused` is the one that the API did not take.
-    fn bearer<'a>(&'a self, call: &'a Call, refused: Option<&'a str>) -> BoxFuture<'a, Result<Arc<str>>>;
+    fn bearer<'a>(&'a self, call: &'a Call, refused: Option<Refused<'a>>) -> BoxFuture<'a, Result<Arc<str>>>;
+}
+
+/// A token that an API did not take.
+#[derive(Clone, Copy)]
+pub struct Refused<'a> {
+    /// The token.
+    pub token: &'a str,
+    /// The claims that the API wants in another one.
+    pub claims: Option<&'a str>,
 }
 
 /// Where items go. Taking may wait until those before were used.
@@ -39,10 +49,10 @@ pub(crate) struct Need {
     pub application: &'static [&'static str],
 }
 
-/// GETs with a bearer token; a 401 renews it once.
+/// GETs with a bearer token; a 401 renews it once, and one that asks for claims is answered once with a token that has them.
 pub(crate) async fn get(transport: &dyn Transport, call: &Call, bearer: &dyn Bearer, url: Url, need: &Need) -> Result<Response> {
     let mut token = bearer.bearer(call, None).await?;
-    let mut renewed = false;
+    let (mut renewed, mut answered) = (false, false);
     loop {
         let request = Request {
             method: "GET",
@@ -56,10 +66,22 @@ pub(crate) async fn get(transport: &dyn Transport, call: &Call, bearer: &dyn Bea
             body_limit: PAGE_BODY_LIMIT,
         };
         let response = transport.send(call, request).await?;
-        if response.status == 401 && !renewed {
-            renewed = true;
+        let claims = challenge::claims(&response);
+        let again = match &claims {
+            Some(_) => !answered,
+            None => !renewed && !answered,
+        };
+        if response.status == 401 && again {
+            match claims {
+                Some(_) => answered = true,
+                None => renewed = true,
+            }
             call.verbose("the API refused the token; renewing it once");
-            match bearer.bearer(call, Some(&token)).await {
+            let refused = Refused {
+                token: &token,
+                claims: claims.as_deref(),
+            };
+            match bearer.bearer(call, Some(refused)).await {
                 Ok(another) => {
                     token = another;
                     continue;
@@ -81,6 +103,16 @@ pub(crate) async fn get(transport: &dyn Transport, call: &Call, bearer: &dyn Bea
             return Ok(response);
         }
         let error = refusal(&response, &token, need, transport.clock().unix());
+        let error = match claims {
+            Some(_) if response.status == 401 => error
+                .with_code(Code::ClaimsChallenge)
+                .with_oauth("insufficient_claims", None)
+                .with_hint(
+                    "the new token did not satisfy the service either: sign in interactively with these claims (the request's \"claims\")",
+                )
+                .with_claims(claims),
+            _ => error,
+        };
         return Err(error.scrub(&[&token]).with_ids(
             Some(response.header("client-request-id").unwrap_or(&call.correlation_id)),
             response.header("x-ms-request-id"),

@@ -53,10 +53,13 @@ impl Step {
     }
 }
 
+type Script = Arc<Mutex<VecDeque<Step>>>;
+type Decide = dyn Fn(&str) -> Step + Send + Sync;
+
 pub struct Scripted {
     pub origin: String,
     pub address: SocketAddr,
-    script: Arc<Mutex<VecDeque<Step>>>,
+    script: Script,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
@@ -77,22 +80,36 @@ impl Scripted {
         Some(Scripted::serve(TcpListener::bind("[::1]:0").ok()?, steps, None))
     }
 
+    /// A server that decides by what it was asked.
+    pub fn answering(decide: impl Fn(&str) -> Step + Send + Sync + 'static) -> Scripted {
+        Scripted::decided(TcpListener::bind("127.0.0.1:0").unwrap(), Arc::default(), Arc::new(decide), None)
+    }
+
     fn serve(listener: TcpListener, steps: impl IntoIterator<Item = Step>, tls: Option<Arc<rustls::ServerConfig>>) -> Scripted {
+        let script = Arc::new(Mutex::new(steps.into_iter().collect::<VecDeque<_>>()));
+        let steps = Arc::clone(&script);
+        let next = move |_: &str| {
+            let step = steps.lock().unwrap().pop_front();
+            step.unwrap_or(Step::json(500, r#"{"error":"script_is_over"}"#))
+        };
+        Scripted::decided(listener, script, Arc::new(next), tls)
+    }
+
+    fn decided(listener: TcpListener, script: Script, decide: Arc<Decide>, tls: Option<Arc<rustls::ServerConfig>>) -> Scripted {
         let address = listener.local_addr().unwrap();
         let origin = format!("http://{address}");
-        let script = Arc::new(Mutex::new(steps.into_iter().collect::<VecDeque<_>>()));
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let (steps, log) = (Arc::clone(&script), Arc::clone(&seen));
+        let log = Arc::clone(&seen);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
-                let (steps, log, tls) = (Arc::clone(&steps), Arc::clone(&log), tls.clone());
+                let (decide, log, tls) = (Arc::clone(&decide), Arc::clone(&log), tls.clone());
                 std::thread::spawn(move || match tls {
                     Some(config) => {
                         let connection = rustls::ServerConnection::new(config).unwrap();
-                        serve(rustls::StreamOwned::new(connection, stream), &steps, &log);
+                        serve(rustls::StreamOwned::new(connection, stream), decide.as_ref(), &log);
                     }
-                    None => serve(stream, &steps, &log),
+                    None => serve(stream, decide.as_ref(), &log),
                 });
             }
         });
@@ -131,7 +148,7 @@ impl Line for rustls::StreamOwned<rustls::ServerConnection, TcpStream> {
     }
 }
 
-fn serve(mut stream: impl Line, steps: &Mutex<VecDeque<Step>>, log: &Mutex<Vec<String>>) {
+fn serve(mut stream: impl Line, decide: &Decide, log: &Mutex<Vec<String>>) {
     let mut bytes = Vec::new();
     let mut chunk = [0u8; 4096];
     let complete = |bytes: &[u8]| {
@@ -153,13 +170,9 @@ fn serve(mut stream: impl Line, steps: &Mutex<VecDeque<Step>>, log: &Mutex<Vec<S
             Ok(n) => bytes.extend_from_slice(&chunk[..n]),
         }
     }
-    log.lock().unwrap().push(String::from_utf8_lossy(&bytes).into_owned());
-    let step = steps
-        .lock()
-        .unwrap()
-        .pop_front()
-        .unwrap_or(Step::json(500, r#"{"error":"script_is_over"}"#));
-    match step {
+    let request = String::from_utf8_lossy(&bytes).into_owned();
+    log.lock().unwrap().push(request.clone());
+    match decide(&request) {
         Step::Raw(answer) => {
             let _ = stream.write_all(&answer);
         }

@@ -22,11 +22,13 @@ use crate::secret::Secret;
 pub struct Key {
     access: Arc<str>,
     refresh: Arc<str>,
+    /// Where a refresh token is kept too, for requests that bring nothing.
+    shared: Option<Arc<str>>,
 }
 
 impl Key {
-    /// The key for a sign-in; `credential` is the id of the secrets it is made with.
-    pub fn new(sign_in: &SignIn, emulator: Option<&str>, credential: &str) -> Key {
+    /// The key for a sign-in; `credential` is the id of the secrets it is made with, `brings` says that one of them stands for a person.
+    pub fn new(sign_in: &SignIn, emulator: Option<&str>, credential: &str, brings: bool) -> Key {
         // A line break can be in none of the parts, so no two sets of parts make one key.
         let cloud = format!("{}\n{}", emulator.unwrap_or_default(), sign_in.authority.cloud());
         let client = sign_in.client_id.to_ascii_lowercase();
@@ -41,14 +43,26 @@ impl Key {
             sign_in.identity.key().escape_default(),
             sign_in.capabilities.join(" ").escape_default(),
         );
-        // What was got for one person's assertion or password serves only those who bring the same.
-        let refresh = match sign_in.grant {
-            Grant::OnBehalfOf | Grant::Password => access.clone(),
-            _ => format!("{cloud}\n{client}"),
-        };
+        let anyones = format!("{cloud}\n{client}");
+        if !brings {
+            return Key {
+                access: access.into(),
+                refresh: anyones.into(),
+                shared: None,
+            };
+        }
+        // What was got for one person's assertion, password, code or refresh token is found by those who bring the same.
+        let own = format!(
+            "{anyones}\n{}\n{}\n{credential}\n{}",
+            sign_in.authority.tenant().to_ascii_lowercase(),
+            sign_in.grant.name(),
+            sign_in.username.as_deref().unwrap_or_default().to_lowercase().escape_default(),
+        );
         Key {
             access: access.into(),
-            refresh: refresh.into(),
+            refresh: own.into(),
+            // A password or an assertion is another's word for a person; a code or refresh token is a sign-in of their own.
+            shared: matches!(sign_in.grant, Grant::AuthorizationCode | Grant::RefreshToken).then(|| anyones.into()),
         }
     }
 
@@ -77,7 +91,22 @@ pub struct Found {
     pub account: String,
     /// The refresh token.
     pub token: Secret,
+    /// Whom it is for.
+    pub user: User,
 }
+
+/// Refusals that only a person can mend, repeated without asking for a while, as MSAL does.
+#[derive(Default)]
+struct Refusals {
+    /// Moves when somebody signs in or the cache is cleared: what was refused before counts no more.
+    turn: u64,
+    entries: HashMap<String, (i64, Error)>,
+}
+
+/// For how many seconds.
+const REPLAY: i64 = 120;
+/// For how many seconds a code that was sent is remembered: longer than any code lives.
+const CODE_MEMORY: i64 = 86_400;
 
 /// One cache.
 pub struct Cache {
@@ -87,6 +116,9 @@ pub struct Cache {
     /// Moves when the cache is cleared: what was asked for before it must not come back.
     epoch: AtomicU64,
     credential_key: hmac::Key,
+    refusals: Mutex<Refusals>,
+    /// Codes that were sent, by their ids, and when.
+    codes: Mutex<HashMap<String, i64>>,
     /// Calls under way.
     pub flights: Arc<Flights>,
     /// One person is asked one thing at a time, per account.
@@ -105,6 +137,8 @@ impl Cache {
             generation: AtomicU64::new(1),
             epoch: AtomicU64::new(0),
             credential_key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+            refusals: Mutex::default(),
+            codes: Mutex::default(),
             flights: Arc::default(),
             turns: Mutex::default(),
         }))
@@ -176,7 +210,57 @@ impl Cache {
         Ok(found.map(|renewal| Found {
             account: account_of(&renewal.user),
             token: renewal.token.clone(),
+            user: renewal.user.clone(),
         }))
+    }
+
+    /// Marks a code as sent. False if it was sent before: it works once (RFC 6749 section 4.1.2), and a second try may revoke what the first brought.
+    pub fn spend_code(&self, code: &Secret, now: i64) -> bool {
+        let id = self.credential_id(code);
+        let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        codes.retain(|_, sent| now.saturating_sub(*sent) < CODE_MEMORY);
+        codes.insert(id, now).is_none()
+    }
+
+    /// True if the code was sent before.
+    pub fn is_spent(&self, code: &Secret) -> bool {
+        let id = self.credential_id(code);
+        self.codes.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
+    }
+
+    /// Takes the mark back from a code that never left this machine.
+    pub fn unspend_code(&self, code: &Secret) {
+        let id = self.credential_id(code);
+        self.codes.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// What has to be given to [`Cache::note_refusal`] after the call that begins now.
+    pub fn refusal_turn(&self) -> u64 {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).turn
+    }
+
+    /// Notes that only a person can help with this request.
+    pub fn note_refusal(&self, name: &str, turn: u64, error: &Error, now: i64) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if refusals.turn == turn {
+            refusals.entries.retain(|_, (at, _)| (0..REPLAY).contains(&now.saturating_sub(*at)));
+            refusals.entries.insert(name.to_owned(), (now, error.clone()));
+        }
+    }
+
+    /// The refusal of the same request a short while ago, and for how many seconds more it holds.
+    pub fn refusal(&self, name: &str, now: i64) -> Option<(Error, i64)> {
+        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, error) = refusals.entries.get(name)?;
+        let age = now.saturating_sub(*at);
+        (0..REPLAY).contains(&age).then(|| (error.clone(), REPLAY - age))
+    }
+
+    /// Somebody signed in: what was refused may be granted now.
+    pub fn forget_refusals(&self) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.turn += 1;
+        refusals.entries.clear();
     }
 
     /// Stores what an answer brought, unless the cache was cleared since `epoch`.
@@ -190,14 +274,16 @@ impl Cache {
         entry.retain(|old| old.expires_on() > now && old.user().map(account_of) != account);
         entry.push(Arc::clone(token));
         if let (Some(user), Some(refresh_token)) = (token.user(), refresh_token) {
-            let renewals = inner.renewals.entry(Arc::clone(&key.refresh)).or_default();
             let (account, tenant) = (account_of(user), token.tenant_id());
-            renewals.retain(|old| account_of(&old.user) != account || old.tenant_id.as_deref() != tenant);
-            renewals.push(Renewal {
-                user: user.clone(),
-                tenant_id: token.tenant_id().map(str::to_owned),
-                token: refresh_token.clone(),
-            });
+            for place in [Some(&key.refresh), key.shared.as_ref()].into_iter().flatten() {
+                let renewals = inner.renewals.entry(Arc::clone(place)).or_default();
+                renewals.retain(|old| account_of(&old.user) != account || old.tenant_id.as_deref() != tenant);
+                renewals.push(Renewal {
+                    user: user.clone(),
+                    tenant_id: token.tenant_id().map(str::to_owned),
+                    token: refresh_token.clone(),
+                });
+            }
         }
         inner.stored += 1;
         // What has expired under keys that nobody asks for any more would otherwise stay for ever.
@@ -213,8 +299,10 @@ impl Cache {
     /// Drops a refresh token that the service refused; one that came in its place meanwhile stays.
     pub fn drop_renewal(&self, key: &Key, refused: &Secret) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(renewals) = inner.renewals.get_mut(&key.refresh) {
-            renewals.retain(|renewal| renewal.token.expose() != refused.expose());
+        for place in [Some(&key.refresh), key.shared.as_ref()].into_iter().flatten() {
+            if let Some(renewals) = inner.renewals.get_mut(place) {
+                renewals.retain(|renewal| renewal.token.expose() != refused.expose());
+            }
         }
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
@@ -232,6 +320,7 @@ impl Cache {
     pub fn clear(&self) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         *inner = Inner::default();
+        self.forget_refusals();
         self.epoch.fetch_add(1, Ordering::AcqRel);
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
@@ -272,6 +361,18 @@ fn fits(sign_in: &SignIn, user: Option<&User>) -> bool {
         ) => user.unique_id.as_deref() == Some(id),
         (Some(UserHint { id, .. }), Some(user)) => same(&user.displayable_id, id) || same(&user.username, id),
     }
+}
+
+/// False if two accounts are known to be two people's: nothing that both of them say of themselves is the same.
+pub fn may_be_same(a: &User, b: &User) -> bool {
+    let pairs = [
+        (&a.home_account_id, &b.home_account_id),
+        (&a.unique_id, &b.unique_id),
+        (&a.displayable_id, &b.displayable_id),
+        (&a.username, &b.username),
+    ];
+    let mut known = pairs.iter().filter_map(|(a, b)| Some((a.as_deref()?, b.as_deref()?))).peekable();
+    known.peek().is_none() || known.any(|(a, b)| a.eq_ignore_ascii_case(b))
 }
 
 /// Refuses a person other than the one the request insists on (ADAL's `user_mismatch`).

@@ -10,7 +10,7 @@ use super::Client;
 use crate::auth::cache::Key;
 use crate::auth::credential::Credential;
 use crate::auth::token::Token;
-use crate::auth::{CacheUse, CredentialUse, SignIn, Target};
+use crate::auth::{CacheUse, CredentialUse, Grant, SignIn, Target, claims_request};
 use crate::error::{Error, Result};
 use crate::secret::{Secret, Secrets};
 use crate::transport::loopback::is_loopback_redirect;
@@ -39,6 +39,7 @@ impl State {
         let hash = |secret: &Secret| client.cache.credential_id(secret);
         let of_credential = sign_in.credential.secret_names();
         // Two refresh tokens may be two people's: what is brought is a part of the key, as the app's own credential is.
+        let brings = matches!(sign_in.grant, Grant::OnBehalfOf | Grant::Password | Grant::RefreshToken) || secrets.get("code").is_some();
         let mut ids: Vec<String> = secrets
             .iter()
             .filter(|(name, _)| !of_credential.contains(name))
@@ -52,7 +53,7 @@ impl State {
             Err(_) => ids.push("no usable credential".to_owned()),
         }
         State {
-            key: Key::new(sign_in, client.http_emulator(), &ids.join(" ")),
+            key: Key::new(sign_in, client.http_emulator(), &ids.join(" "), brings),
             secrets,
             credential,
             hot: RwLock::new(None),
@@ -72,6 +73,8 @@ pub struct PreparedRequest {
 pub(crate) struct Bound {
     request: Arc<PreparedRequest>,
     state: Arc<State>,
+    /// For a request that answers a challenge: the one that was challenged, which is served by the same token.
+    challenged: Option<Arc<State>>,
 }
 
 impl PreparedRequest {
@@ -204,6 +207,7 @@ impl PreparedRequest {
         Bound {
             request: Arc::clone(self),
             state: self.state(),
+            challenged: None,
         }
     }
 
@@ -225,6 +229,32 @@ impl Bound {
         &self.state.key
     }
 
+    /// The key of the request that was challenged, if this one answers a challenge.
+    pub(crate) fn challenged_key(&self) -> Option<&Key> {
+        self.challenged.as_ref().map(|state| &state.key)
+    }
+
+    /// The same request with the claims of a challenge beside its own.
+    pub(crate) fn answering(&self, claims: &str) -> Result<Bound> {
+        let mut sign_in = self.sign_in().clone();
+        sign_in.claims = claims_request::merge(&[sign_in.claims.as_deref(), Some(claims)], &[])?;
+        if sign_in.cache == CacheUse::Skip {
+            // What lies under these claims satisfies the challenge, and a refresh token may bring it without a person.
+            sign_in.cache = CacheUse::Read;
+        }
+        let client = Arc::clone(self.client());
+        let state = Arc::new(State::new(&client, &sign_in, self.state.secrets.clone()));
+        Ok(Bound {
+            request: Arc::new(PreparedRequest {
+                client,
+                sign_in,
+                state: RwLock::new(Arc::clone(&state)),
+            }),
+            state,
+            challenged: Some(Arc::clone(self.challenged.as_ref().unwrap_or(&self.state))),
+        })
+    }
+
     /// The app's credential, where it has one.
     pub(crate) fn credential(&self) -> Result<Option<&Credential>> {
         self.state.credential.as_ref().map(Option::as_ref).map_err(Error::clone)
@@ -244,6 +274,16 @@ impl Bound {
         let missing = self.request.needed().into_iter().find(|name| self.secret(name).is_none());
         if let Some(name) = missing {
             return Err(self.lacks(name));
+        }
+        match (self.secret("code"), self.secret("code_verifier")) {
+            (None, Some(_)) => return Err(self.lacks("code")),
+            (Some(_), _) if !self.sign_in().names_redirect => {
+                return Err(Error::argument(
+                    "a code of your own needs the redirect URI it came to",
+                    "set redirect_uri to exactly the one that your authorize request had",
+                ));
+            }
+            _ => {}
         }
         match self.credential()? {
             Some(credential) => credential.check(self.client().clock().unix()),

@@ -1,0 +1,735 @@
+//! What each answer of the token endpoint becomes: code, message, hint, claims and ids, for the grants that meet it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod scripted;
+
+use std::sync::Arc;
+
+use base64::Engine;
+use defender_xdr::client::{Client, PreparedRequest};
+use defender_xdr::error::{Code, Error};
+use defender_xdr::secret::Secret;
+use scripted::{CLIENT, SECRET, Scripted, Step, TENANT, VirtualClock, virtual_client};
+use serde_json::{Value, json};
+
+const XDR: &str = "https://api.security.microsoft.com";
+const CLAIMS: &str = r#"{"access_token":{"capolids":{"essential":true,"values":["0001"]}}}"#;
+const ASSERTION: &str = "canary-user-assertion-0123456789";
+const REFRESH: &str = "canary-refresh-token-0123456789";
+const PASSWORD: &str = "canary-password-0123456789";
+const OWN_CODE: &str = "canary-code-0123456789";
+
+/// A request of a grant at the server, with all the secrets it takes.
+fn request(client: &Arc<Client>, origin: &str, grant: &str, extra: Value) -> Arc<PreparedRequest> {
+    let mut document = json!({"grant": grant, "authority": format!("{origin}/{TENANT}"), "client_id": CLIENT, "resource": XDR});
+    let own_code = extra.get("code").is_some();
+    document.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    let map = document.as_object_mut().unwrap();
+    if map.contains_key("scopes") {
+        map.remove("resource");
+    }
+    if grant == "password" {
+        map.insert("username".into(), json!("adele@fabrikam.example"));
+    }
+    map.remove("code");
+    let request = PreparedRequest::new(client, document.to_string().as_bytes()).unwrap();
+    let set = |name: &str, value: &str| request.set_secret(name, &Secret::new(value.to_owned())).unwrap();
+    match grant {
+        "client_credentials" => set("client_secret", SECRET),
+        "on_behalf_of" => {
+            set("client_secret", SECRET);
+            set("user_assertion", ASSERTION);
+        }
+        "password" => set("password", PASSWORD),
+        "refresh_token" => set("refresh_token", REFRESH),
+        "authorization_code" if own_code => set("code", OWN_CODE),
+        _ => {}
+    }
+    request
+}
+
+fn refusal(error: &str, number: u32, extra: Value) -> Value {
+    let mut body = json!({"error": error, "error_description": format!("AADSTS{number}: The server's words.\r\nTrace ID: t\r\nCorrelation ID: c"), "error_codes": [number]});
+    body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    body
+}
+
+/// One call that fails; nothing secret is in the error, and the next call on the same client works.
+fn fail_with(grant: &str, extra: Value, steps: Vec<Step>) -> Error {
+    let count = steps.len();
+    let server = Scripted::start(steps);
+    let client = virtual_client(&VirtualClock::new());
+    let error = request(&client, &server.origin, grant, extra)
+        .acquire_now(None, None)
+        .map(|_| ())
+        .unwrap_err();
+    assert_eq!(server.seen().len(), count, "{error}");
+    let text = format!("{error} {error:?} {}", error.to_json());
+    assert!(!text.contains("canary"), "{text}");
+    assert!(!error.message().contains('\n') && !error.message().contains("Trace ID"), "{error}");
+    assert!(error.hint().is_some_and(|hint| !hint.is_empty()), "{error}");
+    server.add(Step::token());
+    assert!(
+        request(&client, &server.origin, "client_credentials", json!({}))
+            .acquire_now(None, None)
+            .is_ok(),
+        "the next call works"
+    );
+    error
+}
+
+/// The same answer bare, and with ids, suberror and claims; returns the error of the second.
+fn fail(grant: &str, error: &str, number: u32) -> Error {
+    let bare = fail_with(
+        grant,
+        json!({}),
+        vec![Step::json(400, &refusal(error, number, json!({})).to_string())],
+    );
+    let own_id = bare.correlation_id().unwrap();
+    assert_eq!(own_id.len(), 36, "without one of the server's, the id that was sent");
+    let full = json!({"suberror": "", "correlation_id": "corr-1", "trace_id": "trace-1", "timestamp": "x"});
+    let full = fail_with(grant, json!({}), vec![Step::json(400, &refusal(error, number, full).to_string())]);
+    assert_eq!(
+        (full.correlation_id(), &full.to_json()["trace_id"]),
+        (Some("corr-1"), &json!("trace-1"))
+    );
+    assert_eq!((bare.code(), bare.message()), (full.code(), full.message()));
+    assert_eq!(
+        (full.oauth_error(), full.aadsts(), full.http_status()),
+        (Some(error), Some(number), Some(400))
+    );
+    assert!(!full.is_retryable(), "V7: asking again brings the same");
+    full
+}
+
+#[track_caller]
+fn says(error: &Error, code: Code, hint: &[&str]) {
+    assert_eq!(error.code(), code, "{error}");
+    for part in hint {
+        assert!(error.hint().unwrap().contains(part), "no \"{part}\" in: {}", error.hint().unwrap());
+    }
+}
+
+#[test]
+fn tk_1_and_2_multi_factor_authentication() {
+    for number in [50074, 50076, 50078, 50079] {
+        let error = fail("refresh_token", "invalid_grant", number);
+        says(&error, Code::MfaRequired, &["sign in interactively"]);
+        assert!(error.is_interaction_required());
+    }
+    // Who runs unattended is told that it cannot be.
+    says(
+        &fail("password", "invalid_grant", 50076),
+        Code::MfaRequired,
+        &["client_credentials", "browser"],
+    );
+    says(&fail("password", "invalid_grant", 50079), Code::MfaRequired, &["register"]);
+    says(
+        &fail("on_behalf_of", "interaction_required", 50076),
+        Code::MfaRequired,
+        &["cannot be done unattended", "claims"],
+    );
+    let body = refusal("invalid_grant", 50076, json!({"claims": CLAIMS, "suberror": "basic_action"}));
+    let error = fail_with("on_behalf_of", json!({}), vec![Step::json(400, &body.to_string())]);
+    assert_eq!(
+        (error.code(), error.claims(), error.suberror()),
+        (Code::MfaRequired, Some(CLAIMS), Some("basic_action"))
+    );
+}
+
+#[test]
+fn tk_3_claims_challenges_surface_as_data() {
+    for (grant, number) in [
+        ("refresh_token", 50158),
+        ("on_behalf_of", 50158),
+        ("password", 50158),
+        ("refresh_token", 999_999),
+    ] {
+        let body = refusal("interaction_required", number, json!({"claims": CLAIMS}));
+        let error = fail_with(grant, json!({}), vec![Step::json(400, &body.to_string())]);
+        assert_eq!((error.code(), error.claims()), (Code::ClaimsChallenge, Some(CLAIMS)));
+        assert_eq!(error.to_json()["claims"], CLAIMS);
+    }
+    says(
+        &fail("on_behalf_of", "interaction_required", 50158),
+        Code::ClaimsChallenge,
+        &["hand these claims"],
+    );
+    // Claims that are no text do not hide the error itself.
+    let body = refusal(
+        "interaction_required",
+        50158,
+        json!({"claims": {"a": 1}, "suberror": 7, "correlation_id": []}),
+    );
+    let error = fail_with("refresh_token", json!({}), vec![Step::json(400, &body.to_string())]);
+    assert_eq!((error.code(), error.claims()), (Code::ClaimsChallenge, None));
+}
+
+#[test]
+fn tk_5_to_9_apps_secrets_and_tenants() {
+    says(
+        &fail("client_credentials", "unauthorized_client", 700016),
+        Code::AppNotFound,
+        &[CLIENT, TENANT],
+    );
+    says(
+        &fail("client_credentials", "invalid_client", 7000215),
+        Code::BadSecret,
+        &["not its Secret ID", CLIENT],
+    );
+    says(
+        &fail("client_credentials", "invalid_client", 7000222),
+        Code::SecretExpired,
+        &["new client secret", CLIENT],
+    );
+    for number in [90002, 900023] {
+        says(
+            &fail("client_credentials", "invalid_request", number),
+            Code::TenantNotFound,
+            &[TENANT],
+        );
+    }
+}
+
+#[test]
+fn tk_10_a_scope_that_an_app_cannot_ask_for_is_corrected() {
+    for number in [70011, 1002012] {
+        let error = fail("client_credentials", "invalid_scope", number);
+        says(&error, Code::InvalidScope, &[&format!("{XDR}/.default")]);
+    }
+    // Mostly it is not even asked.
+    let client = virtual_client(&VirtualClock::new());
+    let document =
+        json!({"grant": "client_credentials", "tenant_id": TENANT, "client_id": CLIENT, "scopes": [format!("{XDR}/Incident.Read.All")]});
+    let error = PreparedRequest::new(&client, document.to_string().as_bytes())
+        .map(|_| ())
+        .unwrap_err();
+    says(&error, Code::InvalidScope, &[&format!("{XDR}/.default")]);
+}
+
+#[test]
+fn tk_11_a_redirect_uri_that_is_not_registered_is_named() {
+    for number in [50011, 500113] {
+        let body = refusal("invalid_request", number, json!({}));
+        let given = json!({"code": true, "redirect_uri": "https://portal.azure.com"});
+        let error = fail_with("authorization_code", given, vec![Step::json(400, &body.to_string())]);
+        says(&error, Code::OauthOther, &["https://portal.azure.com", "Authentication", CLIENT]);
+    }
+}
+
+#[test]
+fn tk_14_a_suberror_decides_whatever_the_number_says() {
+    for (suberror, number, code) in [
+        ("bad_token", 50076, Code::InvalidGrant),
+        ("token_expired", 0, Code::InvalidGrant),
+        ("consent_required", 50126, Code::ConsentRequired),
+        ("protection_policy_required", 0, Code::BlockedByPolicy),
+        ("client_mismatch", 0, Code::OauthOther),
+        ("never_seen", 0, Code::InvalidGrant),
+    ] {
+        let mut body = refusal("invalid_grant", number, json!({"suberror": suberror}));
+        if number == 0 {
+            body["error_codes"] = json!([]);
+            body["error_description"] = json!("Words that say consent_required and bad_token and interaction_required.");
+        }
+        let error = fail_with("refresh_token", json!({}), vec![Step::json(400, &body.to_string())]);
+        assert_eq!((error.code(), error.suberror()), (code, Some(suberror)));
+    }
+}
+
+#[test]
+fn tk_15_a_refusal_that_takes_a_person_is_replayed_for_two_minutes() {
+    for (grant, oauth) in [
+        ("refresh_token", "interaction_required"),
+        ("on_behalf_of", "interaction_required"),
+        ("password", "login_required"),
+        ("refresh_token", "invalid_grant"),
+    ] {
+        let answer = || {
+            Step::json(
+                400,
+                &refusal(oauth, 50058, json!({"correlation_id": "corr-1", "claims": CLAIMS})).to_string(),
+            )
+        };
+        let server = Scripted::start([answer()]);
+        let clock = VirtualClock::new();
+        let client = virtual_client(&clock);
+        let ask = |extra: Value| request(&client, &server.origin, grant, extra).acquire_now(None, None).map(|_| ());
+        let first = ask(json!({})).unwrap_err();
+        assert_eq!(first.code(), Code::ClaimsChallenge);
+        clock.advance(119);
+        let second = ask(json!({})).unwrap_err();
+        assert_eq!(second.code(), Code::ThrottledLocally);
+        assert_eq!(
+            (second.oauth_error(), second.aadsts(), second.claims()),
+            (Some(oauth), Some(50058), Some(CLAIMS))
+        );
+        assert_eq!(second.correlation_id(), Some("corr-1"), "of the answer that is repeated");
+        assert!(
+            second.message().contains("CLAIMS_CHALLENGE") && second.message().contains("The server's words"),
+            "{second}"
+        );
+        assert!(second.hint().unwrap().contains("in 1 s"), "{second}");
+        assert_eq!(server.seen().len(), 1);
+        // Other claims, another resource and an explicit wish are other requests.
+        for other in [json!({"claims": CLAIMS}), json!({"resource": "https://graph.microsoft.com"})] {
+            server.add(Step::token());
+            assert!(ask(other).is_ok());
+        }
+        if grant != "on_behalf_of" {
+            server.add(Step::token());
+            assert!(ask(json!({"cache": "skip"})).is_ok());
+        }
+        // Two minutes are over.
+        if grant == "on_behalf_of" {
+            clock.advance(1);
+            server.add(answer());
+            assert_eq!(ask(json!({})).unwrap_err().code(), Code::ClaimsChallenge);
+            assert_eq!(ask(json!({})).unwrap_err().code(), Code::ThrottledLocally);
+            client.clear_cache();
+            server.add(Step::token());
+            assert!(ask(json!({})).is_ok(), "a cleared cache holds no refusal");
+        }
+    }
+}
+
+#[test]
+fn tk_17_what_was_never_seen_is_told_with_both_its_names() {
+    let error = fail("client_credentials", "brand_new_error", 98_765_432);
+    says(
+        &error,
+        Code::OauthOther,
+        &["AADSTS98765432", "https://login.microsoftonline.com/error?code=98765432"],
+    );
+    let error = fail_with(
+        "client_credentials",
+        json!({}),
+        vec![Step::json(400, r#"{"error":"brand_new_error"}"#)],
+    );
+    assert_eq!(error.code(), Code::OauthOther);
+    assert!(error.message().contains("brand_new_error"));
+    let error = fail_with(
+        "client_credentials",
+        json!({}),
+        vec![Step::json(400, r#"{"error":"invalid_client","error_codes":[7000222]}"#)],
+    );
+    assert!(error.message().contains("the client secret has expired"), "{error}");
+}
+
+#[test]
+fn tk_29_expires_in_wins_and_an_impossible_refresh_in_is_ignored() {
+    let answer = json!({"access_token": "abc", "token_type": "Bearer", "expires_in": "1000", "expires_on": "5", "refresh_in": 5000});
+    let server = Scripted::start([Step::json(200, &answer.to_string())]);
+    let client = virtual_client(&VirtualClock::new());
+    let token = request(&client, &server.origin, "client_credentials", json!({}))
+        .acquire_now(None, None)
+        .unwrap()
+        .0;
+    let description = serde_json::to_value(token.describe(false)).unwrap();
+    assert_eq!(description["expires_on"], json!(1_790_001_000));
+    assert_eq!(description["refresh_on"], Value::Null);
+}
+
+#[test]
+fn tk_30_scopes_that_were_not_granted_are_named() {
+    let answer = json!({"access_token": "abc", "token_type": "Bearer", "expires_in": 1000, "scope": format!("{XDR}/Incident.Read openid")});
+    let server = Scripted::start([Step::json(200, &answer.to_string())]);
+    let client = virtual_client(&VirtualClock::new());
+    let asked = json!({"scopes": [format!("{XDR}/Incident.Read"), format!("{XDR}/AdvancedHunting.Read")]});
+    let operation = request(&client, &server.origin, "refresh_token", asked)
+        .acquire(true, None)
+        .unwrap();
+    let mut warnings = Vec::new();
+    while operation.wait(std::time::Duration::from_secs(20)) == defender_xdr::client::State::Event {
+        let event = operation.take_event().unwrap().to_json().clone();
+        if event["kind"] == "warning" {
+            warnings.push(event["message"].as_str().unwrap().to_owned());
+        }
+    }
+    let description = serde_json::to_value(operation.token().unwrap().0.describe(false)).unwrap();
+    assert_eq!(description["scopes"], json!([format!("{XDR}/Incident.Read"), "openid"]));
+    assert_eq!(description["missing_scopes"], json!([format!("{XDR}/AdvancedHunting.Read")]));
+    assert!(warnings.len() == 1 && warnings[0].contains("AdvancedHunting.Read"), "{warnings:?}");
+}
+
+/// An answer with tokens of a person: an unsigned ID token, as v1 gives it, and `client_info`.
+fn for_person(token: &str, name: &str, tenant: &str, refresh: Option<&str>) -> Step {
+    let b64 = |value: Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string());
+    let id_token = format!(
+        "{}.{}.",
+        b64(json!({"alg": "none"})),
+        b64(json!({"oid": format!("oid-{name}"), "tid": tenant, "upn": format!("{name}@fabrikam.example"), "ver": "1.0"}))
+    );
+    let info = b64(json!({"uid": format!("oid-{name}"), "utid": tenant}));
+    Step::json(
+        200,
+        &json!({"access_token": token, "token_type": "Bearer", "expires_in": "3599", "id_token": id_token, "client_info": info, "refresh_token": refresh}).to_string(),
+    )
+}
+
+#[test]
+fn tk_31_a_token_of_another_tenant_or_person_is_refused_and_not_kept() {
+    let server = Scripted::start([
+        for_person("t1", "adele", "11111111-3c51-4d11-ad15-99b70e71c548", None),
+        for_person("t2", "diego", TENANT, None),
+        for_person("t3", "adele", TENANT, Some("canary-rt-adele")),
+        for_person("t4", "diego", TENANT, Some("canary-rt-diego")),
+    ]);
+    let client = virtual_client(&VirtualClock::new());
+    let ask = |extra: Value| request(&client, &server.origin, "refresh_token", extra).acquire_now(None, None);
+    let error = ask(json!({})).map(|_| ()).unwrap_err();
+    assert_eq!(error.code(), Code::OauthOther);
+    assert!(error.message().contains(TENANT));
+    let bound = json!({"user": {"id": "adele@fabrikam.example", "type": "required_displayable_id"}});
+    let error = ask(bound.clone()).map(|_| ()).unwrap_err();
+    assert_eq!((error.code(), error.oauth_error()), (Code::OauthOther, Some("user_mismatch")));
+    assert_eq!(ask(bound).unwrap().0.value(), "t3", "nothing was kept of the other's");
+    // The refresh token of one person cannot bring another's token, whoever answers.
+    let error = ask(json!({"resource": "https://graph.microsoft.com"})).map(|_| ()).unwrap_err();
+    assert_eq!((error.code(), error.oauth_error()), (Code::OauthOther, Some("user_mismatch")));
+    assert!(server.seen()[3].contains("canary-rt-adele"), "the rotated one is used");
+}
+
+#[test]
+fn tk_13_a_dead_refresh_token_is_dropped_and_only_that_one() {
+    for body in [
+        refusal("invalid_grant", 700082, json!({})),
+        refusal("invalid_grant", 70043, json!({})),
+        refusal("invalid_grant", 0, json!({"suberror": "bad_token"})),
+    ] {
+        let server = Scripted::start([
+            for_person("adele-1", "adele", TENANT, Some("rt-adele")),
+            for_person("diego-1", "diego", TENANT, Some("rt-diego")),
+            Step::json(400, &body.to_string()),
+            for_person("diego-2", "diego", TENANT, Some("rt-diego-2")),
+        ]);
+        let client = virtual_client(&VirtualClock::new());
+        for brought in ["brought-by-adele", "brought-by-diego"] {
+            let request = request(&client, &server.origin, "refresh_token", json!({}));
+            request.set_secret("refresh_token", &Secret::new(brought.into())).unwrap();
+            request.acquire_now(None, None).unwrap();
+        }
+        // Silently, for another resource, by name.
+        let silently = |who: &str| {
+            let extra = json!({"cache": "only", "resource": "https://graph.microsoft.com", "redirect_uri": "http://localhost", "user": {"id": format!("{who}@fabrikam.example")}});
+            request(&client, &server.origin, "authorization_code", extra).acquire_now(None, None)
+        };
+        let error = silently("adele").map(|_| ()).unwrap_err();
+        assert_eq!(error.code(), Code::InvalidGrant);
+        assert!(error.hint().unwrap().contains("sign in"), "{error}");
+        let error = silently("adele").map(|_| ()).unwrap_err();
+        assert_eq!(
+            error.oauth_error(),
+            Some("failed_to_acquire_token_silently"),
+            "there is nothing to try any more"
+        );
+        assert_eq!(silently("diego").unwrap().0.value(), "diego-2");
+        assert_eq!(server.seen().len(), 4);
+    }
+}
+
+#[test]
+fn tk_34_a_wrong_clock_is_told_with_both_times() {
+    let body = refusal("invalid_client", 700024, json!({}));
+    // The test's clock stands at 2026-09-21T14:13:20Z, ten minutes behind the server's.
+    let step = Step::answer(
+        401,
+        &[("Content-Type", "application/json"), ("Date", "Mon, 21 Sep 2026 14:23:20 GMT")],
+        body.to_string().as_bytes(),
+    );
+    let error = fail_with("client_credentials", json!({}), vec![step]);
+    says(&error, Code::AssertionTime, &["600 s", "14:13:20", "14:23:20"]);
+}
+
+#[test]
+fn tk_37_a_code_is_redeemed_once_ever() {
+    let given = || json!({"code": true, "redirect_uri": "https://portal.azure.com"});
+    let body = refusal("invalid_grant", 54005, json!({}));
+    let error = fail_with("authorization_code", given(), vec![Step::json(400, &body.to_string())]);
+    says(&error, Code::InvalidGrant, &["already used"]);
+    // A connection that broke with the code on it: it is not sent again, by this call or the next.
+    let server = Scripted::start([Step::Drop]);
+    let client = virtual_client(&VirtualClock::new());
+    let ask = || request(&client, &server.origin, "authorization_code", given()).acquire_now(None, None);
+    assert_eq!(ask().map(|_| ()).unwrap_err().code(), Code::Reset);
+    let error = ask().map(|_| ()).unwrap_err();
+    says(&error, Code::InvalidGrant, &["start the sign-in again"]);
+    assert!(error.message().contains("already used"));
+    assert_eq!(server.seen().len(), 1);
+    // Nothing left this machine: the code is as good as before.
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", dead.local_addr().unwrap());
+    drop(dead);
+    let client = virtual_client(&VirtualClock::new());
+    for _ in 0..2 {
+        let error = request(&client, &origin, "authorization_code", given())
+            .acquire_now(None, None)
+            .map(|_| ())
+            .unwrap_err();
+        assert_eq!(error.code(), Code::Connect);
+    }
+}
+
+#[test]
+fn a_password_that_cannot_work_is_told_why() {
+    for (number, code, words) in [
+        (50126, Code::BadUserCredential, "lock-out"),
+        (50034, Code::BadUserCredential, "guests"),
+        (50020, Code::BadUserCredential, "browser"),
+        (50056, Code::BadUserCredential, "federation"),
+        (50053, Code::BadUserCredential, "loop"),
+        (50055, Code::BadUserCredential, "change"),
+        (50057, Code::BadUserCredential, "enable"),
+        (65001, Code::ConsentRequired, "consent"),
+        (53003, Code::BlockedByPolicy, "sign-in log"),
+    ] {
+        says(&fail("password", "invalid_grant", number), code, &[words]);
+    }
+    says(
+        &fail("password", "invalid_request", 9001023),
+        Code::TenantNotFound,
+        &["name the tenant"],
+    );
+    says(
+        &fail("password", "invalid_client", 7000218),
+        Code::BadSecret,
+        &["public client flows"],
+    );
+    // Sent once, even when the answer is lost: each wrong one counts.
+    let error = fail_with("password", json!({}), vec![Step::Drop]);
+    assert_eq!(error.code(), Code::Reset);
+    let error = fail_with("password", json!({}), vec![Step::json(503, "")]);
+    assert_eq!(error.code(), Code::ServerUnavailable);
+}
+
+#[test]
+fn capabilities_and_claims_go_with_every_grant_and_the_callers_id_with_every_request() {
+    let id = "0f6bd4a1-2b3c-4d5e-8f90-a1b2c3d4e5f6";
+    for grant in [
+        "client_credentials",
+        "on_behalf_of",
+        "password",
+        "refresh_token",
+        "authorization_code",
+    ] {
+        let server = Scripted::start([Step::token()]);
+        let client = virtual_client(&VirtualClock::new());
+        let extra = json!({"capabilities": ["cp1"], "claims": CLAIMS, "correlation_id": id.to_uppercase(), "code": true});
+        let mut extra = extra;
+        if grant == "authorization_code" {
+            extra["redirect_uri"] = json!("https://portal.azure.com");
+        } else {
+            extra.as_object_mut().unwrap().remove("code");
+        }
+        let token = request(&client, &server.origin, grant, extra).acquire_now(None, None).unwrap().0;
+        let sent = server.seen().remove(0);
+        let form = sent.split("\r\n\r\n").nth(1).unwrap();
+        let claims = url::form_urlencoded::parse(form.as_bytes())
+            .find(|(name, _)| name == "claims")
+            .unwrap()
+            .1
+            .into_owned();
+        let claims: Value = serde_json::from_str(&claims).unwrap();
+        assert_eq!(
+            claims["access_token"],
+            json!({"xms_cc": {"values": ["cp1"]}, "capolids": {"essential": true, "values": ["0001"]}}),
+            "{grant}"
+        );
+        assert!(sent.contains(&format!("client-request-id: {id}")), "{grant}");
+        assert_eq!(serde_json::to_value(token.describe(false)).unwrap()["correlation_id"], id);
+    }
+    let client = virtual_client(&VirtualClock::new());
+    for (bad, word) in [
+        (json!({"correlation_id": "abc"}), "correlation_id"),
+        (json!({"claims": "[]"}), "claims"),
+        (json!({"extra_scopes": ["User.Read"]}), "extra_scopes"),
+        (json!({"capabilities": ["c p"]}), "capability"),
+    ] {
+        let mut document = json!({"grant": "authorization_code", "tenant_id": TENANT, "client_id": CLIENT, "resource": XDR});
+        document.as_object_mut().unwrap().extend(bad.as_object().unwrap().clone());
+        let error = PreparedRequest::new(&client, document.to_string().as_bytes())
+            .map(|_| ())
+            .unwrap_err();
+        assert_eq!(error.code(), Code::BadArgument);
+        assert!(error.message().contains(word), "{error}");
+    }
+}
+
+#[test]
+fn a_code_of_ones_own_needs_its_redirect_uri_and_takes_a_verifier_and_a_credential() {
+    let server = Scripted::start([Step::token(), Step::token()]);
+    let client = virtual_client(&VirtualClock::new());
+    let error = request(&client, &server.origin, "authorization_code", json!({"code": true}))
+        .acquire_now(None, None)
+        .map(|_| ())
+        .unwrap_err();
+    says(&error, Code::BadArgument, &["redirect_uri"]);
+    assert!(server.seen().is_empty());
+    let given = json!({"code": true, "redirect_uri": "https://portal.azure.com"});
+    // A public client with PKCE, and a confidential one without.
+    let public = request(&client, &server.origin, "authorization_code", given.clone());
+    public
+        .set_secret("code_verifier", &Secret::new("canary-verifier-0123456789".into()))
+        .unwrap();
+    assert!(public.acquire_now(None, None).is_ok());
+    assert!(public.acquire_now(None, None).unwrap().1, "the token of that code is in the cache");
+    let confidential = request(&client, &server.origin, "authorization_code", given.clone());
+    confidential.set_secret("code", &Secret::new("another-code".into())).unwrap();
+    confidential.set_secret("client_secret", &Secret::new(SECRET.into())).unwrap();
+    assert!(confidential.acquire_now(None, None).is_ok());
+    let seen = server.seen();
+    assert!(seen[0].contains("code_verifier=canary-verifier") && !seen[0].contains("client_secret"));
+    assert!(seen[1].contains("client_secret=canary-secret") && !seen[1].contains("code_verifier"));
+    assert!(
+        seen.iter()
+            .all(|sent| sent.contains("redirect_uri=https%3A%2F%2Fportal.azure.com&") && sent.contains("client_info=1"))
+    );
+    let no_code = PreparedRequest::new(&client, json!({"grant": "authorization_code", "tenant_id": TENANT, "client_id": CLIENT, "resource": XDR, "redirect_uri": "http://localhost"}).to_string().as_bytes()).unwrap();
+    no_code.set_secret("code_verifier", &Secret::new("x".repeat(43))).unwrap();
+    let error = no_code.acquire(true, None).map(|_| ()).unwrap_err();
+    assert!(error.message().contains("code"), "{error}");
+}
+
+#[test]
+fn one_persons_code_never_brings_anothers_token() {
+    // Adele's code was redeemed. Bob's is lost on the way: what is cached for Adele is not for him.
+    let server = Scripted::start([
+        for_person("for-adele", "adele", TENANT, Some("rt-adele")),
+        Step::Drop,
+        for_person("for-adele-2", "adele", TENANT, Some("rt-adele-2")),
+    ]);
+    let clock = VirtualClock::new();
+    let client = virtual_client(&clock);
+    let given = |code: &str| {
+        let request = request(
+            &client,
+            &server.origin,
+            "authorization_code",
+            json!({"code": true, "redirect_uri": "https://portal.azure.com"}),
+        );
+        request.set_secret("code", &Secret::new(code.into())).unwrap();
+        request
+    };
+    let adele = given("code-of-adele");
+    assert_eq!(adele.acquire_now(None, None).unwrap().0.value(), "for-adele");
+    let bob = given("code-of-bob");
+    for code in [Code::Reset, Code::InvalidGrant] {
+        assert_eq!(bob.acquire_now(None, None).map(|_| ()).unwrap_err().code(), code);
+    }
+    // Adele's own sign-in goes on by its refresh token, with the request that began it.
+    clock.advance(3600);
+    assert_eq!(adele.acquire_now(None, None).unwrap().0.value(), "for-adele-2");
+    assert!(server.seen()[2].contains("refresh_token=rt-adele"));
+}
+
+#[test]
+fn an_assertion_brings_the_token_of_its_own_person_app_tenant_and_target_only() {
+    // The server names in the token all that the request named.
+    let server = Scripted::answering(|sent| {
+        let path = sent.split(' ').nth(1).unwrap();
+        let form: Vec<(String, String)> = url::form_urlencoded::parse(sent.split("\r\n\r\n").nth(1).unwrap().as_bytes())
+            .into_owned()
+            .collect();
+        let field = |name: &str| {
+            form.iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.clone())
+                .unwrap_or_default()
+        };
+        let token = [
+            path.to_owned(),
+            field("client_id"),
+            field("client_secret"),
+            field("assertion"),
+            field("resource"),
+            field("scope"),
+        ]
+        .join("|")
+        .replace(' ', "+");
+        Step::json(
+            200,
+            &json!({"access_token": token, "token_type": "Bearer", "expires_in": 3599}).to_string(),
+        )
+    });
+    let client = scripted::client(r#"{"cache":"private"}"#);
+    let tenants = [TENANT, "11111111-3c51-4d11-ad15-99b70e71c548"];
+    let apps = [CLIENT, "51a6db97-19f4-4f4c-9cfc-880283b334a2"];
+    let secrets = ["secret-one", "secret-two"];
+    let targets = [
+        json!({"resource": XDR}),
+        json!({"resource": format!("{XDR}/")}),
+        json!({"scopes": [format!("{XDR}/.default")]}),
+    ];
+    // Assertions that differ in length, case, a last character or a trailing blank of the name only.
+    let assertions: Vec<String> = (0..12)
+        .map(|n| format!("assertion-{n}"))
+        .chain(["Assertion-1".into(), "assertion-1 ".into(), "assertion-1\u{e9}".into()])
+        .collect();
+    let mut expected = Vec::new();
+    for tenant in tenants {
+        for app in apps {
+            for secret in secrets {
+                for target in &targets {
+                    for assertion in &assertions {
+                        let mut document =
+                            json!({"grant": "on_behalf_of", "authority": format!("{}/{tenant}", server.origin), "client_id": app});
+                        document.as_object_mut().unwrap().extend(target.as_object().unwrap().clone());
+                        let request = PreparedRequest::new(&client, document.to_string().as_bytes()).unwrap();
+                        request.set_secret("client_secret", &Secret::new(secret.into())).unwrap();
+                        request.set_secret("user_assertion", &Secret::new(assertion.clone())).unwrap();
+                        let (token, from_cache) = request.acquire_now(None, None).unwrap();
+                        assert!(!from_cache, "each of these is another token");
+                        let value = token.value().to_owned();
+                        for part in [tenant, app, secret, &assertion.replace(' ', "+")] {
+                            assert!(
+                                value.contains(&format!("{part}|")) || value.contains(&format!("/{part}/")),
+                                "{value}: {part}"
+                            );
+                        }
+                        expected.push((request, value));
+                    }
+                }
+            }
+        }
+    }
+    let count = server.seen().len();
+    assert_eq!(count, expected.len());
+    for (request, value) in expected.iter().rev() {
+        let (token, from_cache) = request.acquire_now(None, None).unwrap();
+        assert_eq!((token.value(), from_cache), (value.as_str(), true));
+    }
+    assert_eq!(server.seen().len(), count);
+}
+
+#[test]
+fn a_confidential_clients_sign_in_is_renewed_with_its_credential() {
+    let server = Scripted::start([
+        for_person("first", "adele", TENANT, Some("rt-adele")),
+        for_person("second", "adele", TENANT, None),
+    ]);
+    let clock = VirtualClock::new();
+    let client = virtual_client(&clock);
+    let web = request(
+        &client,
+        &server.origin,
+        "authorization_code",
+        json!({"code": true, "redirect_uri": "https://portal.azure.com"}),
+    );
+    web.set_secret("client_secret", &Secret::new(SECRET.into())).unwrap();
+    web.acquire_now(None, None).unwrap();
+    // Later, without the code.
+    let silent = request(
+        &client,
+        &server.origin,
+        "authorization_code",
+        json!({"cache": "only", "user": {"id": "adele@fabrikam.example"}}),
+    );
+    silent.set_secret("client_secret", &Secret::new(SECRET.into())).unwrap();
+    assert_eq!(silent.acquire_now(None, None).unwrap().0.value(), "second");
+    let sent = &server.seen()[1];
+    assert!(
+        sent.contains("grant_type=refresh_token")
+            && sent.contains("refresh_token=rt-adele")
+            && sent.contains("client_secret=canary-secret")
+    );
+}
