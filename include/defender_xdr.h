@@ -381,6 +381,12 @@ DXDR_API int32_t dxdr_cancel_free(dxdr_cancel *cancel);
    "connect_timeout_ms"  limit for one connection, 1 to 86400000, default 10000
    "emulator"            what `defender-emulator serve` printed: send to it what is meant for Microsoft; default: DEFENDER_XDR_EMULATOR, if set
    "timeout_ms"          limit for one HTTP exchange, 1 to 86400000, default 100000
+   "browser"             absolute path of the Edge, Chrome or Chromium that shows app windows (see dxdr_op_take_event(), open_browser), or "none":
+                         the person pastes the address instead. Default: DEFENDER_XDR_BROWSER, if set, else the first that is installed, in this
+                         order, where there is a desktop. BROWSER names the system browser, this one does not
+   "success_page"        HTML, at most 65536 bytes of UTF-8, shown in the browser after a sign-in over loopback
+   "failure_page"        the same after one that failed; "{message}" in it is replaced by what went wrong, escaped for HTML text. Both are sent
+                         with a policy that runs no script and loads nothing: styles in the page and data: images alone
 
  The environment variable DEFENDER_XDR_LOG, "stderr" or an absolute path, asks for a trace; it holds no secrets.
 
@@ -774,8 +780,12 @@ DXDR_API int32_t dxdr_op_wait(dxdr_op *op, uint32_t wait_ms, int32_t *state);
 
 /*
  Takes the next event: {"id", "kind", "reply": "none", "optional" or "required", "without_reply": what happens then, ...} with, by kind:
-   open_browser    "url", "redirect_uri"; reply optional: "opened" if you opened it yourself, or the whole address the browser came back to.
-                   Without a reply the library opens the system browser (BROWSER is honoured) at the next dxdr_op_wait()
+   open_browser    "url", "redirect_uri", "opens": "system_browser" or "app_window"; reply optional: "opened" if you opened it yourself, or the
+                   whole address the browser came back to. Without a reply the library opens at the next dxdr_op_wait() what "opens" says: the
+                   system browser (BROWSER is honoured) for a loopback redirect URI, which comes back by itself; for any other a window of Edge,
+                   Chrome or Chromium with a profile of its own, which is watched for the redirect URI, closed and removed. After "opened" in
+                   place of an app window follows paste_redirect. A person who closes the window ends the operation: CANCELLED, with
+                   "oauth_error": "authentication_canceled"
    paste_redirect  "url", "redirect_uri", "message"; reply required: the whole address the person landed on (it holds a code: do not show it)
    sign            "algorithm": "PS256" or "RS256", "data": base64, "thumbprint"; reply required: the signature in base64url. Sign the data itself with the
                    key of the request's certificate (caller_signs) and SHA-256: PSS with a salt of 32 bytes for PS256, PKCS#1 v1.5 for RS256. One that does not

@@ -25,7 +25,7 @@ struct Bench {
 
 fn bench() -> Bench {
     let emulator = Emulator::builder().auto_approve(true).start_blocking().unwrap();
-    let config = json!({"cache": "private", "emulator": emulator.env_value()});
+    let config = json!({"cache": "private", "browser": "none", "emulator": emulator.env_value()});
     let client = Client::new(config.to_string().as_bytes()).unwrap();
     Bench { emulator, client }
 }

@@ -1,5 +1,8 @@
-//! A person signs in with a browser: authorization code (RFC 6749 section 4.1) with PKCE S256 (RFC 7636), by loopback redirect (RFC 8252) or by
-//! the address the person pastes back.
+//! A person signs in with a browser: authorization code (RFC 6749 section 4.1) with PKCE S256 (RFC 7636), by loopback redirect (RFC 8252), in an
+//! app window that is watched, or by the address the person pastes back.
+
+use std::collections::HashSet;
+use std::io::ErrorKind;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -10,9 +13,10 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::answer::{self, Answer};
-use super::authority::{Dialect, Endpoints, resolve};
+use super::authority::{Cloud, Dialect, Endpoints, resolve};
+use super::browser::{Landed, Seen, Window};
 use super::credential::Proof;
-use super::interaction::{Host, Question, Reply};
+use super::interaction::{Host, Opens, Question, Reply};
 use super::{Asks, Env, SignIn, aadsts, browser};
 use crate::clock::{BoxFuture, Random};
 use crate::error::{Code, Error, Result};
@@ -166,37 +170,34 @@ pub async fn sign_in(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host) 
     let attempt = Attempt::new(env.transport.random().as_ref(), resolve(env, call, sign_in).await?)?;
     let redirect_uri = sign_in.redirect_uri.as_deref().unwrap_or("http://localhost");
     if is_loopback_redirect(redirect_uri) {
-        by_loopback(env, call, sign_in, host, attempt, redirect_uri).await
-    } else {
-        by_paste(env, call, sign_in, host, attempt, redirect_uri).await
+        return by_loopback(env, call, sign_in, host, attempt, redirect_uri).await;
+    }
+    match env.app_windows.here() {
+        Ok(browser) => by_window(env, call, sign_in, host, attempt, redirect_uri, &browser).await,
+        Err(why) => {
+            call.verbose(format!(
+                "the redirect URI {redirect_uri} is not loopback and no app window can be opened ({why}): the address is asked for"
+            ));
+            by_paste(env, call, sign_in, host, attempt, redirect_uri).await
+        }
     }
 }
 
 async fn by_loopback(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host, attempt: Attempt, registered: &str) -> Result<Outcome> {
     // Bound before the browser opens: an answer cannot come too early.
-    let mut listener = Listener::bind(registered).await?;
+    let mut listener = Listener::bind(registered, &env.pages).await?;
     let redirect_uri = listener.redirect_uri().to_owned();
     let named = attempt.url(sign_in, &redirect_uri, &call.correlation_id)?;
     let url = env.transport.browser_url(call, &named).await?;
     call.verbose(format!("waiting for the sign-in at {redirect_uri}"));
     let mut opening: Option<BoxFuture<'_, Result<()>>> = None;
-    match host
-        .ask(Question::OpenBrowser {
-            url: url.to_string(),
-            redirect_uri: redirect_uri.clone(),
-        })
-        .await?
-    {
+    match ask_to_open(host, &url, &redirect_uri, Opens::SystemBrowser).await? {
         // Opened beside the wait: a browser of the terminal holds on until its page is there.
         Reply::BuiltIn => opening = Some(Box::pin(browser::open(url))),
         Reply::Text(text) if text.trim() == "opened" => {}
-        Reply::Text(text) => {
-            let parameters = parameters_of(&text)?;
-            let code = judge(sign_in, &attempt, &Parameters(&parameters))?;
-            return Ok(outcome(code, attempt, redirect_uri));
-        }
+        Reply::Text(text) => return caught(sign_in, attempt, &redirect_uri, &text),
     }
-    let mut wrong = 0;
+    let mut strangers = Strangers::default();
     loop {
         let next = async {
             loop {
@@ -214,24 +215,11 @@ async fn by_loopback(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host, 
         };
         let arrival = match timeout_at(call.deadline, next).await {
             Ok(arrival) => arrival?,
-            Err(_) => {
-                return Err(Error::new(Code::BrowserTimeout, "nobody completed the sign-in in the browser in time").with_hint(format!(
-                        "what the page showed is the cause: AADSTS50011, add the redirect URI {registered} to the app registration {} under Authentication, 'Mobile and desktop applications'; AADSTS700016 or 90002, check the client ID and the tenant; a consent page that needs an administrator, have one grant the permissions; no page at all, check BROWSER and the desktop; a closed window, start again",
-                    sign_in.client_id
-                )));
-            }
+            Err(_) => return Err(nobody_came(sign_in, &redirect_uri, registered)),
         };
         if !state_fits(&attempt, arrival.get("state")) {
             arrival.refuse();
-            wrong += 1;
-            call.verbose(format!("an answer with another state was refused ({wrong})"));
-            if wrong >= WRONG_STATES {
-                return Err(Error::new(
-                    Code::StateMismatch,
-                    "too many answers with another state came in: another program may be interfering",
-                )
-                .with_hint("close other sign-in windows and start again"));
-            }
+            strangers.one_more(call)?;
             continue;
         }
         if arrival.get("code").is_none() && arrival.get("error").is_none() {
@@ -250,6 +238,161 @@ async fn by_loopback(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host, 
         listener.finish().await;
         return Ok(outcome(code, attempt, redirect_uri));
     }
+}
+
+/// Entra shows these in the browser alone, so the hint has to serve them all.
+fn nobody_came(sign_in: &SignIn, sent: &str, registered: &str) -> Error {
+    let port = if sent == registered {
+        ""
+    } else {
+        " (Entra accepts any port for it)"
+    };
+    Error::new(Code::BrowserTimeout, "nobody completed the sign-in in the browser in time").with_hint(format!(
+        "what the page showed is the cause: AADSTS50011, the redirect URI sent was {sent}: in the app registration {}, under Authentication, 'Mobile and desktop applications', add {registered}{port}; AADSTS700016 or 90002, check the client ID and the tenant; a consent page that needs an administrator, have one grant the permissions; no page at all, check BROWSER and the desktop; a closed window, start again: Ctrl+C (dxdr_op_cancel) ends the wait sooner",
+        sign_in.client_id
+    ))
+}
+
+async fn ask_to_open(host: &dyn Host, url: &Url, redirect_uri: &str, opens: Opens) -> Result<Reply> {
+    let question = Question::OpenBrowser {
+        url: url.to_string(),
+        redirect_uri: redirect_uri.to_owned(),
+        opens,
+    };
+    host.ask(question).await
+}
+
+/// What the host brought is the answer, or an error: the host can ask again by starting again.
+fn caught(sign_in: &SignIn, attempt: Attempt, redirect_uri: &str, address: &str) -> Result<Outcome> {
+    let parameters = parameters_of(address)?;
+    let code = judge(sign_in, &attempt, &Parameters(&parameters))?;
+    Ok(outcome(code, attempt, redirect_uri.to_owned()))
+}
+
+/// Answers that belong to no sign-in of ours.
+#[derive(Default)]
+struct Strangers(u32);
+
+impl Strangers {
+    fn one_more(&mut self, call: &Call) -> Result<()> {
+        self.0 += 1;
+        call.verbose(format!("an answer with another state was refused ({})", self.0));
+        if self.0 < WRONG_STATES {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::StateMismatch,
+            "too many answers with another state came in: another program may be interfering",
+        )
+        .with_hint("close other sign-in windows and start again"))
+    }
+}
+
+async fn by_window(
+    env: &Env,
+    call: &Call,
+    sign_in: &SignIn,
+    host: &dyn Host,
+    attempt: Attempt,
+    redirect_uri: &str,
+    browser: &browser::Browser,
+) -> Result<Outcome> {
+    let named = attempt.url(sign_in, redirect_uri, &call.correlation_id)?;
+    let url = env.transport.browser_url(call, &named).await?;
+    let redirect = Url::parse(redirect_uri).map_err(|_| Error::argument("redirect_uri is not a URI", "use http://localhost"))?;
+    match ask_to_open(host, &url, redirect_uri, Opens::AppWindow).await? {
+        Reply::BuiltIn => {}
+        // The host's browser is out of reach: the address it lands on has to be brought.
+        Reply::Text(text) if text.trim() == "opened" => return by_paste(env, call, sign_in, host, attempt, redirect_uri).await,
+        Reply::Text(text) => return caught(sign_in, attempt, redirect_uri, &text),
+    }
+    call.verbose(format!(
+        "opening an app window of {} because the redirect URI {redirect_uri} is not loopback; register http://localhost under Authentication, 'Mobile and desktop applications', to sign in with the system browser, which may be signed in already",
+        browser.name
+    ));
+    // A sign-in that began at one of a cloud's hosts may go on at another.
+    let aliases = Cloud::of_host(sign_in.authority.host()).map_or(&[][..], |cloud| cloud.hosts);
+    let origins: HashSet<String> = aliases
+        .iter()
+        .map(|host| format!("https://{host}"))
+        .chain([named.origin().ascii_serialization(), url.origin().ascii_serialization()])
+        .collect();
+    let opening = Window::open(browser, env.transport.random().as_ref(), &url, &redirect, origins);
+    let mut window = match timeout_at(call.deadline, opening).await {
+        Ok(Ok(window)) => window,
+        Ok(Err(error)) => {
+            let why = match error.kind() {
+                ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => "it ended at once".to_owned(),
+                ErrorKind::TimedOut => "it opened no window in time; a policy may forbid remote debugging".to_owned(),
+                kind => kind.to_string(),
+            };
+            call.verbose(format!(
+                "no app window of {} could be opened ({why}): the address is asked for",
+                browser.name
+            ));
+            return by_paste(env, call, sign_in, host, attempt, redirect_uri).await;
+        }
+        Err(_) => return Err(nobody_came(sign_in, redirect_uri, redirect_uri)),
+    };
+    let mut strangers = Strangers::default();
+    let judged = loop {
+        let Ok(seen) = timeout_at(call.deadline, window.next()).await else {
+            // No time is left to see the window closed: that goes on behind.
+            return Err(
+                Error::new(Code::BrowserTimeout, "nobody completed the sign-in in the app window in time")
+                    .with_hint("start the sign-in again, and allow more time if a person needs it"),
+            );
+        };
+        match seen {
+            Seen::Landed(landed) => {
+                let parameters = landed_parameters(&landed);
+                let answer = Parameters(&parameters);
+                if !state_fits(&attempt, answer.lookup("state")) {
+                    window.refuse(landed).await;
+                    if let Err(error) = strangers.one_more(call) {
+                        break Err(error);
+                    }
+                } else if answer.lookup("code").is_none() && answer.lookup("error").is_none() {
+                    window.refuse(landed).await;
+                } else {
+                    break judge(sign_in, &attempt, &answer);
+                }
+            }
+            Seen::DeadEnd(text) => {
+                let number = aadsts::number_in(&text);
+                break Err(answer::oauth_error(
+                    "authentication_failed",
+                    None,
+                    Some(&text),
+                    None,
+                    number,
+                    sign_in,
+                ));
+            }
+            Seen::NotLoaded(what) => call.verbose(format!("the sign-in page did not load: {what}")),
+            Seen::Closed => break Err(closed()),
+        }
+    };
+    window.close().await;
+    Ok(outcome(judged?, attempt, redirect_uri.to_owned()))
+}
+
+/// What ADAL said when its dialog was closed, as the service's word would stand.
+fn closed() -> Error {
+    Error::new(Code::Cancelled, "the sign-in window was closed before the sign-in was complete")
+        .with_oauth("authentication_canceled", None)
+        .with_hint("start the sign-in again, and leave its window open until it closes by itself")
+}
+
+/// The parameters that a landing brought: posted, or in the query, or in the fragment.
+fn landed_parameters(landed: &Landed) -> Vec<(String, Zeroizing<String>)> {
+    let (front, fragment) = landed.address.split_once('#').unwrap_or((&landed.address, ""));
+    let query = front.split_once('?').map_or("", |(_, query)| query);
+    [landed.form.as_ref().map_or("", |form| form.as_str()), query, fragment]
+        .into_iter()
+        .flat_map(|text| url::form_urlencoded::parse(text.as_bytes()))
+        .map(|(key, value)| (key.into_owned(), Zeroizing::new(value.into_owned())))
+        .collect()
 }
 
 async fn by_paste(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host, attempt: Attempt, redirect_uri: &str) -> Result<Outcome> {

@@ -8,12 +8,14 @@ use crate::error::Result;
 /// What is asked.
 #[derive(Clone, Debug)]
 pub enum Question {
-    /// Open this address in a browser. Without a reply the library opens the system's.
+    /// Open this address in a browser. Without a reply the library does it.
     OpenBrowser {
         /// The address to open.
         url: String,
         /// Where the browser will come back to.
         redirect_uri: String,
+        /// What the library opens without a reply.
+        opens: Opens,
     },
     /// Show a person where to sign in on another device, and with which code (RFC 8628 section 3.3). Nothing is replied.
     DeviceCode {
@@ -57,6 +59,15 @@ pub enum Question {
         /// Why the one before was not good enough.
         problem: Option<String>,
     },
+}
+
+/// What the library opens by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opens {
+    /// The person's own browser, which comes back to a port of this machine.
+    SystemBrowser,
+    /// A window of its own, which is watched and closed.
+    AppWindow,
 }
 
 /// What is answered. The text may hold an authorization code.

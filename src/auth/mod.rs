@@ -26,11 +26,13 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::transport::Transport;
+use crate::transport::loopback::Pages;
 use authority::{Authority, Metadata};
 use credential::CredentialDocument;
 
 pub use answer::Answer;
 pub use authorization_code::{Outcome, parse_extra_query, redeem, sign_in};
+pub use browser::AppWindows;
 pub use client_credentials::{check as check_client_credentials, client_credentials};
 pub use developer_tools::developer_tool;
 pub use device_code::device_code;
@@ -271,4 +273,8 @@ pub struct Env {
     pub transport: Arc<dyn Transport>,
     /// What was learned about authorities.
     pub metadata: Arc<Metadata>,
+    /// Which browser shows app windows.
+    pub app_windows: AppWindows,
+    /// What a browser shows at the end of a sign-in over loopback.
+    pub pages: Arc<Pages>,
 }

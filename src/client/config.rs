@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::auth::AppWindows;
 use crate::document;
 use crate::error::{Error, Result};
+use crate::transport::loopback::Pages;
 use crate::transport::{Emulator, Proxy, Settings};
 
 #[derive(Deserialize, Default)]
@@ -21,6 +23,9 @@ struct Document {
     connect_timeout_ms: Option<u64>,
     timeout_ms: Option<u64>,
     emulator: Option<String>,
+    browser: Option<String>,
+    success_page: Option<String>,
+    failure_page: Option<String>,
 }
 
 /// Checked settings.
@@ -31,6 +36,10 @@ pub struct Config {
     pub cache: String,
     /// The emulator that stands in for Microsoft's hosts.
     pub emulator: Option<Emulator>,
+    /// Which browser shows app windows.
+    pub app_windows: AppWindows,
+    /// What a browser shows at the end of a sign-in over loopback.
+    pub pages: Pages,
 }
 
 impl Config {
@@ -72,6 +81,11 @@ impl Config {
                 "use \"default\", a name of your own, or \"private\"",
             ));
         }
+        let app_windows = match (document.browser, std::env::var("DEFENDER_XDR_BROWSER")) {
+            (Some(named), _) => AppWindows::parse(&named, "browser")?,
+            (None, Ok(named)) if !named.trim().is_empty() => AppWindows::parse(&named, "DEFENDER_XDR_BROWSER")?,
+            _ => AppWindows::default(),
+        };
         Ok(Config {
             settings: Settings {
                 user_agent,
@@ -82,6 +96,8 @@ impl Config {
             },
             cache,
             emulator,
+            app_windows,
+            pages: Pages::new(document.success_page, document.failure_page)?,
         })
     }
 }

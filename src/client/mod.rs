@@ -60,6 +60,8 @@ impl Client {
         let env = Env {
             transport: Arc::clone(&http) as Arc<dyn Transport>,
             metadata,
+            app_windows: config.app_windows,
+            pages: Arc::new(config.pages),
         };
         Ok(Arc::new(Client {
             http,

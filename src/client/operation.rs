@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use zeroize::Zeroizing;
 
 use super::runtime;
-use crate::auth::interaction::{Host, Question, Reply};
+use crate::auth::interaction::{Host, Opens, Question, Reply};
 use crate::auth::token::Token;
 use crate::clock::BoxFuture;
 use crate::error::{Code, Error, Result};
@@ -56,7 +56,8 @@ impl Event {
 enum End {
     Done(Option<(Arc<Token>, bool)>),
     Failed(Error),
-    Cancelled,
+    /// By the caller, or by the person who closed the window.
+    Cancelled(Error),
 }
 
 #[derive(PartialEq, Eq, Clone, Copy)]
@@ -144,7 +145,7 @@ impl Operation {
                     });
                     shared.end(match result {
                         Ok(token) => End::Done(token),
-                        Err(error) if error.is_cancelled() => End::Cancelled,
+                        Err(error) if error.is_cancelled() => End::Cancelled(error),
                         Err(error) => End::Failed(error),
                     });
                 }
@@ -255,8 +256,7 @@ impl Operation {
     /// What went wrong, after `Failed` or `Cancelled`.
     pub fn error(&self) -> Option<Error> {
         match &self.lock().end {
-            Some(End::Failed(error)) => Some(error.clone()),
-            Some(End::Cancelled) => Some(Error::new(Code::Cancelled, "the caller cancelled")),
+            Some(End::Failed(error) | End::Cancelled(error)) => Some(error.clone()),
             _ => None,
         }
     }
@@ -266,7 +266,7 @@ impl Operation {
         {
             let mut inner = self.lock();
             if inner.end.is_none() {
-                inner.end = Some(End::Cancelled);
+                inner.end = Some(End::Cancelled(Error::new(Code::Cancelled, "the caller cancelled")));
                 inner.events.clear();
                 inner.items.clear();
                 inner.pending.clear();
@@ -336,7 +336,7 @@ fn state_of(inner: &Inner) -> State {
         None => State::Running,
         Some(End::Done(_)) => State::Done,
         Some(End::Failed(_)) => State::Failed,
-        Some(End::Cancelled) => State::Cancelled,
+        Some(End::Cancelled(_)) => State::Cancelled,
     }
 }
 
@@ -386,12 +386,18 @@ impl Host for Operation {
         }
         let (sender, receiver) = oneshot::channel();
         let (kind, required, without, fields) = match question {
-            Question::OpenBrowser { url, redirect_uri } => (
-                "open_browser",
-                false,
-                "the library opens the system browser at the next wait",
-                json!({ "url": url, "redirect_uri": redirect_uri }),
-            ),
+            Question::OpenBrowser { url, redirect_uri, opens } => {
+                let (opens, without) = match opens {
+                    Opens::SystemBrowser => ("system_browser", "the library opens the system browser at the next wait"),
+                    Opens::AppWindow => ("app_window", "the library opens an app window at the next wait"),
+                };
+                (
+                    "open_browser",
+                    false,
+                    without,
+                    json!({ "url": url, "redirect_uri": redirect_uri, "opens": opens }),
+                )
+            }
             Question::PasteRedirect {
                 url,
                 redirect_uri,

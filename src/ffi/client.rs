@@ -38,6 +38,12 @@ pub fn get(client: *const dxdr_client) -> Result<Arc<Client>> {
 ///   "connect_timeout_ms"  limit for one connection, 1 to 86400000, default 10000
 ///   "emulator"            what `defender-emulator serve` printed: send to it what is meant for Microsoft; default: DEFENDER_XDR_EMULATOR, if set
 ///   "timeout_ms"          limit for one HTTP exchange, 1 to 86400000, default 100000
+///   "browser"             absolute path of the Edge, Chrome or Chromium that shows app windows (see dxdr_op_take_event(), open_browser), or "none":
+///                         the person pastes the address instead. Default: DEFENDER_XDR_BROWSER, if set, else the first that is installed, in this
+///                         order, where there is a desktop. BROWSER names the system browser, this one does not
+///   "success_page"        HTML, at most 65536 bytes of UTF-8, shown in the browser after a sign-in over loopback
+///   "failure_page"        the same after one that failed; "{message}" in it is replaced by what went wrong, escaped for HTML text. Both are sent
+///                         with a policy that runs no script and loads nothing: styles in the page and data: images alone
 ///
 /// The environment variable DEFENDER_XDR_LOG, "stderr" or an absolute path, asks for a trace; it holds no secrets.
 ///

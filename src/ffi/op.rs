@@ -210,8 +210,12 @@ pub unsafe extern "C" fn dxdr_op_wait(op: *mut dxdr_op, wait_ms: u32, state: *mu
 }
 
 /// Takes the next event: {"id", "kind", "reply": "none", "optional" or "required", "without_reply": what happens then, ...} with, by kind:
-///   open_browser    "url", "redirect_uri"; reply optional: "opened" if you opened it yourself, or the whole address the browser came back to.
-///                   Without a reply the library opens the system browser (BROWSER is honoured) at the next dxdr_op_wait()
+///   open_browser    "url", "redirect_uri", "opens": "system_browser" or "app_window"; reply optional: "opened" if you opened it yourself, or the
+///                   whole address the browser came back to. Without a reply the library opens at the next dxdr_op_wait() what "opens" says: the
+///                   system browser (BROWSER is honoured) for a loopback redirect URI, which comes back by itself; for any other a window of Edge,
+///                   Chrome or Chromium with a profile of its own, which is watched for the redirect URI, closed and removed. After "opened" in
+///                   place of an app window follows paste_redirect. A person who closes the window ends the operation: CANCELLED, with
+///                   "oauth_error": "authentication_canceled"
 ///   paste_redirect  "url", "redirect_uri", "message"; reply required: the whole address the person landed on (it holds a code: do not show it)
 ///   sign            "algorithm": "PS256" or "RS256", "data": base64, "thumbprint"; reply required: the signature in base64url. Sign the data itself with the
 ///                   key of the request's certificate (caller_signs) and SHA-256: PSS with a salt of 32 bytes for PS256, PKCS#1 v1.5 for RS256. One that does not

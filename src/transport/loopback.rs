@@ -17,7 +17,10 @@ use tokio::task::AbortHandle;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
+use super::pages::page;
 use crate::error::{Code, Error, Result};
+
+pub use super::pages::Pages;
 
 /// How many connections are read at once; browsers open a few ahead of need.
 const CONNECTIONS: usize = 32;
@@ -74,7 +77,7 @@ pub struct Listener {
 impl Listener {
     /// Binds for a redirect URI of the form `http://localhost[:PORT][/PATH]`, `http://127.0.0.1...` or `http://[::1]...`.
     /// Without a port in it, the system chooses a free one, which Entra accepts for any registered loopback URI.
-    pub async fn bind(redirect_uri: &str) -> Result<Listener> {
+    pub async fn bind(redirect_uri: &str, pages: &Arc<Pages>) -> Result<Listener> {
         let url = Url::parse(redirect_uri).map_err(|_| Error::argument("redirect_uri is not a URI", "use http://localhost"))?;
         let host = url.host_str().unwrap_or_default().to_owned();
         // A port that is written counts, also where it is the scheme's own and the parser drops it.
@@ -98,6 +101,7 @@ impl Listener {
             port,
             path: url.path().to_owned(),
             host,
+            pages: Arc::clone(pages),
         });
         let tasks = listeners
             .into_iter()
@@ -150,6 +154,7 @@ struct Site {
     port: u16,
     path: String,
     host: String,
+    pages: Arc<Pages>,
 }
 
 /// True if the text names a port.
@@ -269,12 +274,8 @@ async fn serve(mut stream: TcpStream, site: &Site, sender: &mpsc::Sender<Arrival
                 return;
             }
             match told.await {
-                Ok(Verdict::Accepted) => page(
-                    "200 OK",
-                    "You are signed in",
-                    "You can close this window and return to your program.",
-                ),
-                Ok(Verdict::Failed(message)) => page("200 OK", "Sign-in did not succeed", &message),
+                Ok(Verdict::Accepted) => site.pages.success(),
+                Ok(Verdict::Failed(message)) => site.pages.failure(&message),
                 Ok(Verdict::Refused) | Err(_) => page(
                     "400 Bad Request",
                     "This is not the answer that was expected",
@@ -385,24 +386,6 @@ async fn read_request(stream: &mut TcpStream, site: &Site) -> Incoming {
         }
         _ => Incoming::Other("405 Method Not Allowed"),
     }
-}
-
-fn page(status: &str, title: &str, text: &str) -> String {
-    let body = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title><style>body{{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:18vh auto;padding:0 1.5rem;color:#1b1b1b}}h1{{font-size:1.6rem;font-weight:600}}</style></head><body><h1>{title}</h1><p>{}</p></body></html>",
-        escape(text)
-    );
-    format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nContent-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod connector;
 mod exchange;
 pub mod loopback;
+mod pages;
 mod proxy;
 mod retry;
 pub mod trace;

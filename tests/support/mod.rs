@@ -4,6 +4,7 @@
 
 #[cfg(unix)]
 pub mod c;
+pub mod webdriver;
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};

@@ -21,14 +21,15 @@ function script:Invoke-DefenderEvent {
             break
         }
         'open_browser' {
-            # Without a reply the library opens the system's browser.
+            # Without a reply the library opens the system's browser, or a window of its own.
+            $closing = if ($notice['opens'] -eq 'app_window') { 'Ctrl+C or closing it cancels' } else { 'Ctrl+C cancels' }
             $site = ''
             $address = $null
             if ([uri]::TryCreate([string] $notice['url'], [System.UriKind]::Absolute, [ref] $address)) { $site = $address.Host }
             $until = 'the time limit'
             if ($null -ne $Progress.Deadline) { $until = $Progress.Deadline.ToString('HH:mm:ss', [System.Globalization.CultureInfo]::InvariantCulture) }
             Write-Verbose "Opening a browser to sign in at $site; waiting until $until"
-            Show-DefenderProgress $Progress "A browser window was opened to sign in; waiting until $until, Ctrl+C cancels" -1
+            Show-DefenderProgress $Progress "A browser window was opened to sign in; waiting until $until, $closing" -1
             break
         }
         'device_code' { Show-DefenderDeviceCode $notice $Progress; break }

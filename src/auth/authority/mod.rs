@@ -10,7 +10,7 @@ use url::Url;
 
 use super::Target;
 use crate::error::{Error, Result};
-use clouds::Cloud;
+pub use clouds::Cloud;
 use region::Region;
 
 pub use discovery::Metadata;

@@ -1,0 +1,181 @@
+//! A browser process of our own, with a profile that exists as long as it does.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::installed::Browser;
+use super::pipe::{self, Pipe};
+use crate::clock::Random;
+
+/// What every profile folder's name begins with.
+const PREFIX: &str = "defender-xdr-window-";
+/// What the window shows until it is told where to go.
+pub const START_PAGE: &str = "data:text/html,%3Ctitle%3ESign%20in%3C/title%3E";
+/// What the fresh profile begins with: no preconnecting, and no offer to keep a password or to translate.
+const PREFERENCES: &str = r#"{"net":{"network_prediction_options":2},"credentials_enable_service":false,"profile":{"password_manager_enabled":false},"translate":{"enabled":false}}"#;
+/// How long the files of a browser that was ended may stay in use, in tenths of a second.
+const TRIES: u32 = 50;
+
+/// A running browser. Dropping it ends its processes and removes its profile, in a thread of its own.
+pub struct Program(Option<(Child, Profile)>);
+
+impl Program {
+    /// Starts a browser with an empty window and a fresh profile.
+    pub async fn start(browser: &Browser, random: &dyn Random) -> io::Result<(Program, Pipe)> {
+        sweep(&std::env::temp_dir());
+        let profile = Profile::new(&std::env::temp_dir(), random)?;
+        let folder = profile.folder.join("profile");
+        // Looking ahead would connect to the redirect URI's host before the navigation to it is caught.
+        fs::create_dir_all(folder.join("Default"))?;
+        fs::write(folder.join("Default").join("Preferences"), PREFERENCES)?;
+        let mut command = Command::new(&browser.path);
+        // The address to open is told over the pipe: a command line can be read by others, and the page must not run ahead of us.
+        command
+            .arg(format!("--app={START_PAGE}"))
+            .arg(format!("--user-data-dir={}", folder.display()))
+            .args([
+                "--window-size=520,720",
+                "--no-first-run",
+                "--no-default-browser-check",
+                "--disable-sync",
+            ])
+            .args([
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-default-apps",
+            ])
+            // Nothing of this profile outlives the sign-in, so no keyring is opened for it.
+            .args(["--password-store=basic", "--use-mock-keychain"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        match pipe::start(command, random).await {
+            Ok((child, pipe)) => Ok((Program(Some((child, profile))), pipe)),
+            Err(error) => {
+                profile.remove();
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends the processes and removes the profile; returns when both are gone, or after a second.
+    pub async fn close(mut self) {
+        if let Some((child, profile)) = self.0.take() {
+            let ending = tokio::task::spawn_blocking(move || end(child, profile));
+            let _ = tokio::time::timeout(Duration::from_secs(1), ending).await;
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some((child, profile)) = self.0.take() {
+            let _ = std::thread::Builder::new().spawn(move || end(child, profile));
+        }
+    }
+}
+
+fn end(mut child: Child, profile: Profile) {
+    // The group before the child is waited for: until then its number belongs to nobody else.
+    #[cfg(unix)]
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    // On Windows the browser's other processes end with the first, whose job they are in.
+    let _ = child.kill();
+    let _ = child.wait();
+    profile.remove();
+}
+
+/// A folder that only this user can read, locked as long as it is in use.
+struct Profile {
+    folder: PathBuf,
+    lock: Option<File>,
+}
+
+impl Profile {
+    fn new(parent: &Path, random: &dyn Random) -> io::Result<Profile> {
+        let mut bytes = [0u8; 8];
+        random.fill(&mut bytes).map_err(io::Error::other)?;
+        let name: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let folder = parent.join(format!("{PREFIX}{name}"));
+        // Fails where something has that name already. On Windows the folder for temporary files is the user's own.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700).create(&folder)?;
+        #[cfg(not(unix))]
+        fs::create_dir(&folder)?;
+        let profile = Profile { folder, lock: None };
+        let lock = File::create_new(profile.folder.join("lock"))?;
+        lock.lock()?;
+        Ok(Profile {
+            lock: Some(lock),
+            ..profile
+        })
+    }
+
+    fn remove(mut self) {
+        // Windows removes no file that is open.
+        drop(self.lock.take());
+        for _ in 0..TRIES {
+            match fs::remove_dir_all(&self.folder) {
+                Ok(()) => return,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+                // A process of the browser is still about to end, and may write a last file.
+                Err(_) => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
+    }
+}
+
+/// Removes the profiles of this user whose process ended without doing so: nobody holds their lock any more.
+fn sweep(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        let folder = entry.path();
+        // Of a link or of another user's folder nothing is touched.
+        let Ok(about) = fs::symlink_metadata(&folder) else { continue };
+        #[cfg(unix)]
+        if std::os::unix::fs::MetadataExt::uid(&about) != rustix::process::geteuid().as_raw() {
+            continue;
+        }
+        if about.is_dir()
+            && let Ok(lock) = File::open(folder.join("lock"))
+            && lock.try_lock().is_ok()
+        {
+            drop(lock);
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemRandom;
+
+    #[test]
+    fn a_profile_is_private_and_only_an_abandoned_one_is_swept() {
+        let parent = tempfile::tempdir().unwrap();
+        let used = Profile::new(parent.path(), &SystemRandom).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(&used.folder).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+        let abandoned = Profile::new(parent.path(), &SystemRandom).unwrap();
+        let left = abandoned.folder.clone();
+        fs::write(left.join("Cookies"), "x").unwrap();
+        drop(abandoned);
+        sweep(parent.path());
+        assert!(used.folder.exists() && !left.exists());
+        let folder = used.folder.clone();
+        used.remove();
+        assert!(!folder.exists());
+    }
+}

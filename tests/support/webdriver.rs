@@ -1,0 +1,153 @@
+//! Chromium played by a test, through its driver (`chromedriver`).
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+pub const LIMIT: Duration = Duration::from_secs(120);
+
+/// Chromium by the WebDriver protocol (W3C), which is plain HTTP.
+pub struct Browser {
+    driver: Child,
+    port: u16,
+    session: String,
+}
+
+impl Browser {
+    /// A browser of the driver's own.
+    pub fn start(driver: &Path, profile: &Path) -> Browser {
+        let profile = format!("--user-data-dir={}", profile.display());
+        let arguments = [
+            "--headless",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--no-sandbox",
+            &profile,
+        ];
+        Browser::with(driver, json!({ "args": arguments }))
+    }
+
+    /// A browser that runs already, by the port it listens at.
+    pub fn attach(driver: &Path, port: &str) -> Browser {
+        Browser::with(driver, json!({ "debuggerAddress": format!("127.0.0.1:{port}") }))
+    }
+
+    fn with(driver: &Path, options: Value) -> Browser {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let driver = Command::new(driver)
+            .arg(format!("--port={port}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut browser = Browser {
+            driver,
+            port,
+            session: String::new(),
+        };
+        until(|| browser.ask("GET", "/status", None).is_some_and(|v| v["value"]["ready"] == true));
+        let wish = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}});
+        let session = browser.ask("POST", "/session", Some(wish)).unwrap();
+        browser.session = session["value"]["sessionId"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{session}"))
+            .to_owned();
+        browser
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Option<Value> {
+        let body = body.map(|b| b.to_string()).unwrap_or_default();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: localhost:{}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.port,
+            body.len()
+        )
+        .ok()?;
+        let mut reader = BufReader::new(stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok()?;
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut answer = vec![0; length];
+        reader.read_exact(&mut answer).ok()?;
+        serde_json::from_slice(&answer).ok()
+    }
+
+    pub fn command(&self, path: &str, body: Value) -> Value {
+        self.ask("POST", &format!("/session/{}{path}", self.session), Some(body)).unwrap()
+    }
+
+    pub fn text(&self, what: &str) -> String {
+        let answer = self.ask("GET", &format!("/session/{}/{what}", self.session), None).unwrap();
+        answer["value"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn element(&self, selector: &str) -> Option<String> {
+        let found = self.command("/element", json!({"using": "css selector", "value": selector}));
+        found["value"]
+            .as_object()?
+            .values()
+            .next()?
+            .as_str()
+            .map(str::to_owned)
+            .filter(|_| found["value"]["error"].is_null())
+    }
+
+    pub fn close_window(&self) {
+        self.ask("DELETE", &format!("/session/{}/window", self.session), None);
+    }
+
+    pub fn fill(&self, selector: &str, text: &str) {
+        let element = self
+            .element(selector)
+            .unwrap_or_else(|| panic!("no {selector} in {}", self.text("source")));
+        self.command(&format!("/element/{element}/clear"), json!({}));
+        self.command(&format!("/element/{element}/value"), json!({"text": text}));
+    }
+
+    pub fn click(&self, selector: &str) {
+        let element = self
+            .element(selector)
+            .unwrap_or_else(|| panic!("no {selector} in {}", self.text("source")));
+        self.command(&format!("/element/{element}/click"), json!({}));
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if !self.session.is_empty() {
+            let _ = self.ask("DELETE", &format!("/session/{}", self.session), None);
+        }
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+/// Waits until something holds.
+pub fn until(mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < LIMIT, "it does not come to hold");
+        std::thread::yield_now();
+    }
+}
