@@ -71,6 +71,7 @@ pub fn answer(app: &App, asked: &Asked) -> Response {
             };
         }
         (&Method::POST, "data") => set_data(app, &asked.body),
+        (&Method::POST, "certificates") => add_certificate(app, &asked.body),
         (&Method::POST, "revoke") => {
             app.revoke();
             Ok(())
@@ -162,6 +163,17 @@ fn set_challenge(app: &App, body: &[u8]) -> Result<(), String> {
     let wanted: Wanted = serde_json::from_slice(body).map_err(|e| e.to_string())?;
     app.state().challenge = Some(Value::Object(wanted.access_token));
     Ok(())
+}
+
+fn add_certificate(app: &App, body: &[u8]) -> Result<(), String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct New {
+        client_id: String,
+        pem: String,
+    }
+    let new: New = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    app.add_certificate(&new.client_id, &new.pem).map_err(|e| e.to_string())
 }
 
 fn mint(app: &App, body: &[u8]) -> Result<String, String> {

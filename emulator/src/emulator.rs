@@ -219,6 +219,10 @@ pub struct Ready {
     pub public_client_id: String,
     /// The first confidential app.
     pub confidential_client_id: String,
+    /// The first app with federated credentials.
+    pub workload_client_id: String,
+    /// The first assigned managed identity.
+    pub assigned_client_id: String,
     /// This process.
     pub pid: u32,
 }
@@ -318,6 +322,11 @@ impl Handle {
         self.app.clock.advance(seconds);
     }
 
+    /// Registers a certificate, PEM text, on an app, until a reset.
+    pub fn add_certificate(&self, client_id: &str, pem: &str) -> Result<(), Error> {
+        self.app.add_certificate(client_id, pem)
+    }
+
     /// The environment variables that make a place look real: see [`PLACES`](crate::PLACES). `service-fabric` needs TLS.
     pub fn environment(&self, place: &str) -> Result<BTreeMap<String, String>, Error> {
         environment::of(&self.app, place)
@@ -353,6 +362,18 @@ impl Handle {
             tenant_domain: tenant.and_then(|t| t.domains.first().cloned()).unwrap_or_default(),
             public_client_id: client(Kind::Public),
             confidential_client_id: client(Kind::Confidential),
+            workload_client_id: config
+                .apps
+                .iter()
+                .find(|a| !a.federated.is_empty())
+                .map(|a| a.client_id.clone())
+                .unwrap_or_default(),
+            assigned_client_id: config
+                .managed_identities
+                .iter()
+                .find(|i| !i.system_assigned)
+                .map(|i| i.client_id.clone())
+                .unwrap_or_default(),
             pid: std::process::id(),
         }
     }

@@ -8,6 +8,7 @@ use axum::response::Response;
 use serde_json::Value;
 
 use crate::Error;
+use crate::certificate::Certificate;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::data::Incident;
@@ -162,6 +163,8 @@ pub struct State {
     pub codes: HashMap<String, Code>,
     pub refresh: HashMap<String, Refresh>,
     pub devices: HashMap<String, Device>,
+    /// Certificates registered while running: client id, in lower case, and certificate.
+    pub certificates: Vec<(String, Certificate)>,
     /// (user object id or `tenant:ID`, client id, resource app id, scope).
     pub grants: HashSet<(String, String, String, String)>,
     /// Access tokens by `uti`.
@@ -213,6 +216,18 @@ impl Shared {
             challenge: self.config.behaviour.claims_challenge.clone(),
             ..State::default()
         };
+        Ok(())
+    }
+
+    /// Registers a certificate, PEM text, on an app.
+    pub fn add_certificate(&self, client_id: &str, pem: &str) -> Result<(), Error> {
+        let app = self
+            .config
+            .app(client_id)
+            .ok_or_else(|| Error::Config(format!("`client_id` names no app: `{client_id}`")))?;
+        let certificate = Certificate::from_pem(pem).map_err(|e| Error::Config(format!("`pem` is no certificate: {e}")))?;
+        let owner = app.client_id.to_lowercase();
+        self.state().certificates.push((owner, certificate));
         Ok(())
     }
 

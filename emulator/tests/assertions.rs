@@ -163,6 +163,23 @@ fn a_certificate_known_by_its_thumbprint_has_to_be_shown() {
 }
 
 #[test]
+fn a_certificate_can_be_registered_while_it_runs() {
+    let key = key(2020, 2099);
+    let emulator = start();
+    let assertion = key.sign(&json!({"alg": "RS256", "x5t": key.x5t()}), &claims());
+    is_error(&ask(&emulator, RUNBOOK, &assertion), 401, "invalid_client", 700_027);
+    let body = |client: &str, pem: &str| json!({"client_id": client, "pem": pem}).to_string();
+    assert_eq!(control(&emulator, "POST", "certificates", &body(RUNBOOK, &key.pem)).status, 204);
+    assert_eq!(ask(&emulator, RUNBOOK, &assertion).status, 200);
+    // On that app only, and until a reset.
+    is_error(&ask(&emulator, WORKLOAD, &assertion), 401, "invalid_client", 700_027);
+    emulator.reset().unwrap();
+    is_error(&ask(&emulator, RUNBOOK, &assertion), 401, "invalid_client", 700_027);
+    assert_eq!(control(&emulator, "POST", "certificates", &body("nobody", &key.pem)).status, 400);
+    assert_eq!(control(&emulator, "POST", "certificates", &body(RUNBOOK, "x")).status, 400);
+}
+
+#[test]
 fn what_is_wrong_with_an_assertion_is_said() {
     let (right, other, old) = (key(2020, 2099), key(2020, 2099), key(2020, 2021));
     let mut config = Config::default();

@@ -77,6 +77,8 @@ fn the_ready_line_says_all_one_needs() {
             "tenant_domain",
             "public_client_id",
             "confidential_client_id",
+            "workload_client_id",
+            "assigned_client_id",
             "pid"
         ]
     );
@@ -178,6 +180,28 @@ fn browse_plays_the_person_also_as_a_browser_command() {
     let wrong = run(&["browse", "--user", "adele@fabrikam.example", "--password", "x", &url]);
     assert_eq!(wrong.status.code(), Some(1));
     assert!(String::from_utf8(wrong.stderr).unwrap().contains("AADSTS50126"));
+    served.end();
+}
+
+#[test]
+fn browse_types_a_devices_code() {
+    let served = serve(&[]);
+    let origin = served.text("origin");
+    let answer = common::send(
+        origin,
+        "POST",
+        &format!("/{LOGIN}/common/oauth2/v2.0/devicecode"),
+        &[("content-type", "application/x-www-form-urlencoded")],
+        common::form(&[("client_id", PUBLIC), ("scope", "openid")]).as_bytes(),
+    );
+    let code = answer.unwrap().json();
+    let page = code["verification_uri"].as_str().unwrap();
+    assert!(page.starts_with(origin), "{page}");
+    let unsaid = run(&["browse", page]);
+    assert!(String::from_utf8(unsaid.stderr).unwrap().contains("--code"));
+    let done = run(&["browse", page, "--code", code["user_code"].as_str().unwrap()]);
+    let said = String::from_utf8(done.stdout).unwrap();
+    assert!(said.starts_with("You have signed in to the walk-through application"), "{said}");
     served.end();
 }
 

@@ -107,13 +107,23 @@ impl<'a> Request<'a> {
                 })?)
             }
         };
-        let registered = app.certificates.iter().find_map(|entry| {
-            let own = entry.certificate();
-            match (&own, &entry.thumbprint) {
-                (Some(c), _) if c.sha1 == named || c.sha256 == named => own,
-                (None, Some(text)) => shown.clone().filter(|c| c.has_thumbprint(text)),
-                _ => None,
-            }
+        let named_one = |c: &Certificate| c.sha1 == named || c.sha256 == named;
+        let added = self
+            .app
+            .state()
+            .certificates
+            .iter()
+            .find(|(owner, c)| owner.eq_ignore_ascii_case(&app.client_id) && named_one(c))
+            .map(|(_, c)| c.clone());
+        let registered = added.or_else(|| {
+            app.certificates.iter().find_map(|entry| {
+                let own = entry.certificate();
+                match (&own, &entry.thumbprint) {
+                    (Some(c), _) if named_one(c) => own,
+                    (None, Some(text)) => shown.clone().filter(|c| c.has_thumbprint(text)),
+                    _ => None,
+                }
+            })
         });
         let help = format!(
             "Please visit the Azure Portal, Graph Explorer or directly use MS Graph to see configured keys for app Id '{}'.",
