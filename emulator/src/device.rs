@@ -193,7 +193,7 @@ pub async fn typed(Shared(app): Shared<App>, Extension(asked): Extension<Asked>)
         .find(|d| d.user_code == code && now - d.created < life && matches!(d.verdict, Verdict::Pending))
         .map(|d| d.request.clone());
     let Some(request) = found else {
-        let failed = "That code didn't work. Check the code and try again.";
+        let failed = "The code is not known here, or too old. Type it again.";
         return stamp(pages::device_code(&target(&asked), &code, Some(failed)), &asked);
     };
     let session = session_users(&app, &asked);

@@ -256,7 +256,7 @@ pub fn device_code(target: &str, typed: &str, failed: Option<&str>) -> Response 
         200,
         "Sign in to your account",
         &format!(
-            r#"<h1>Enter code to allow access</h1><p class="to">Once you enter the code displayed on your app or device, it will have access to your account.</p>
+            r#"<h1>Type the code</h1><p class="to">It is the one your device or app shows. With it, that device gets tokens in your name.</p>
 <form method="post" action="{}">{alert}
 <label for="otc">Code</label>
 <input id="otc" name="otc" type="text" autocomplete="off" spellcheck="false" maxlength="18" value="{}" required autofocus>
@@ -275,7 +275,7 @@ pub fn confirm_device(config: &Config, flow: &Flow, id: &str, user: &User) -> Re
         200,
         "Confirm sign-in",
         &format!(
-            r#"<p class="who">{}</p><h1>Are you trying to sign in to {}?</h1><p>Only continue if you started this on a device or app you trust.</p>{}"#,
+            r#"<p class="who">{}</p><h1>Sign in to {} on a device?</h1><p>Continue only if the code came from a device or app of your own.</p>{}"#,
             escape(&user.upn),
             app_name(config, flow),
             form(flow, id, content)
@@ -288,13 +288,9 @@ pub fn confirm_device(config: &Config, flow: &Flow, id: &str, user: &User) -> Re
 pub fn device_done(app_name: &str, approved: bool) -> Response {
     let name = escape(app_name);
     let main = if approved {
-        format!(
-            r#"<h1>{name}</h1><p class="done" role="status">You have signed in to the {name} application on your device. You may now close this window.</p>"#
-        )
+        format!(r#"<h1>{name}</h1><p class="done" role="status">{name} is signed in on your device. This window can be closed.</p>"#)
     } else {
-        format!(
-            r#"<h1>{name}</h1><p class="done" role="status">You declined the sign-in of the {name} application. You may now close this window.</p>"#
-        )
+        format!(r#"<h1>{name}</h1><p class="done" role="status">You declined: {name} is not signed in. This window can be closed.</p>"#)
     };
     page(200, "Sign in", &main, "")
 }

@@ -414,7 +414,7 @@ fn press(page: &Page, at: &Url, options: &Options) -> Result<Next, Error> {
     if form.inputs.iter().any(|i| i.name == "otc") {
         if page.body.contains(r#"class="alert""#) {
             return Err(fail(
-                "the page says: That code didn't work. Check the code and try again.".to_owned(),
+                "the page says: The code is not known here, or too old. Type it again.".to_owned(),
             ));
         }
         let typed = form.inputs.iter().find(|i| i.name == "otc").map(|i| i.value.clone());

@@ -105,7 +105,7 @@ pub struct Flow {
     pub request: AuthRequest,
     /// Object id of who was chosen or signed in.
     pub user: Option<String>,
-    /// "Are you trying to sign in to …?" answered; for device codes only.
+    /// "Sign in on a device?" answered; for device codes only.
     pub confirmed: bool,
     /// Consent page answered.
     pub consented: bool,

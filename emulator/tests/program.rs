@@ -201,7 +201,7 @@ fn browse_types_a_devices_code() {
     assert!(String::from_utf8(unsaid.stderr).unwrap().contains("--code"));
     let done = run(&["browse", page, "--code", code["user_code"].as_str().unwrap()]);
     let said = String::from_utf8(done.stdout).unwrap();
-    assert!(said.starts_with("You have signed in to the walk-through application"), "{said}");
+    assert!(said.starts_with("walk-through is signed in on your device"), "{said}");
     served.end();
 }
 
