@@ -232,6 +232,14 @@ fn every_form_of_file_signs() {
     }
     made.run("pkcs12 -export -inkey a.key -in leaf.crt -certfile issuers.crt -passout pass:PASSWORD -out chain.pfx");
     files.push(("chain.pfx", Some(PFX_PASSWORD)));
+    // With a bag of no known kind: what was the last certificate's.
+    made.run("pkcs12 -export -inkey a.key -in leaf.crt -certfile issuers.crt -passout pass: -keypbe NONE -certpbe NONE -nomac -out unknown-chain.pfx");
+    let mut bytes = made.bytes("unknown-chain.pfx");
+    let bag = [0x06, 0x0b, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x0c, 0x0a, 0x01, 0x03];
+    let last = bytes.windows(bag.len()).rposition(|window| window == bag).unwrap();
+    bytes[last + bag.len() - 1] = 0x09;
+    std::fs::write(made.0.join("unknown-chain.pfx"), bytes).unwrap();
+    files.push(("unknown-chain.pfx", None));
     // Key Vault's have a MAC over an empty password.
     for (name, options) in [
         ("empty.pfx", ""),
@@ -381,6 +389,32 @@ fn every_grant_with_a_credential_sends_it() {
         request.acquire_now(None, None).unwrap_or_else(|error| panic!("{grant}: {error:?}"));
         verified(&form(&server), &made.certificate("a.crt"), &audience(&server, true));
     }
+}
+
+#[test]
+fn a_device_code_is_polled_with_a_proof_each_time() {
+    let Some(made) = made("a_device_code_is_polled_with_a_proof_each_time") else {
+        return;
+    };
+    made.join("key-last.pem", &["a.crt", "a.key"]);
+    let device = r#"{"user_code":"ABC","device_code":"d3v1ce","verification_uri":"https://microsoft.com/devicelogin","expires_in":900,"interval":5,"message":"x"}"#;
+    let pending = Step::json(
+        400,
+        r#"{"error":"authorization_pending","error_description":"AADSTS70016: pending"}"#,
+    );
+    let server = Scripted::start([Step::json(200, device), pending, Step::token()]);
+    let credential = json!({"type": "certificate", "path": made.path("key-last.pem")});
+    let request = request(&client(&clock_at(now())), &server, credential, json!({"grant": "device_code"})).unwrap();
+    let (result, _) = operate(&request, &|_| panic!("nothing to answer"));
+    result.unwrap();
+    let polls: Vec<String> = server
+        .seen()
+        .into_iter()
+        .filter(|sent| sent.contains("client_assertion="))
+        .collect();
+    assert_eq!(polls.len(), 2);
+    assert_ne!(polls[0], polls[1], "each assertion has an id of its own");
+    verified(&form(&server), &made.certificate("a.crt"), &audience(&server, true));
 }
 
 /// The failure of a request that must not have reached the network.
