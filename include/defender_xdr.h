@@ -469,7 +469,7 @@ DXDR_API int32_t dxdr_client_free(dxdr_client *client);
    "cloud"            in place of an authority: "public" (default, also for GCC), "usgov" (also for GCC High and DoD), "china", "bleu", "delos" or "govsg"
    "instance_discovery"  false: an authority's host that is in no table is trusted as given; default true: login.microsoftonline.com is asked
                       first whether it is a cloud of Microsoft Entra, and if not the call fails with BAD_ARGUMENT before anything is sent there
-   "region"           client_credentials only: "westeurope" or such asks that region's own token endpoint; "auto" takes the region from REGION_NAME or
+   "region"           where the app signs in by itself: "westeurope" or such asks that region's own token endpoint; "auto" takes the region from REGION_NAME or
                       the instance metadata service, and the global endpoint if neither knows it
    "tenant_id"        in place of an authority, of the cloud named: a GUID, a domain, "common" (default) or "organizations"
    "client_id"        the application (client) ID, a GUID

@@ -83,7 +83,8 @@ fn check(document: Document) -> Result<SignIn> {
     })?;
     // Elsewhere an app may have any name, and a scope is no part of a resource.
     let is_microsofts = !matches!(authority.kind(), Kind::Adfs | Kind::Oidc);
-    if document.region.is_some() && grant != Grant::ClientCredentials {
+    let may_be_app = matches!(grant, Grant::ClientCredentials | Grant::Environment | Grant::Automatic);
+    if document.region.is_some() && !may_be_app {
         return Err(Error::argument(
             format!("the grant {} takes no region", grant.name()),
             "only client_credentials has regional token endpoints: remove region",
