@@ -11,6 +11,7 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -493,4 +494,54 @@ fn a_host_may_open_the_address_itself_or_have_it_pasted() {
     }
     let error = Client::new(br#"{"browser": "chromium"}"#).map(|_| ()).unwrap_err();
     assert_eq!(error.code(), Code::BadArgument);
+}
+
+/// `Get-ADALToken` as the walk-through calls it, in a PowerShell of its own.
+fn get_adal_token(desk: &Desk, emulator: &BlockingEmulator, pwsh: &Path) -> Command {
+    let script = format!(
+        "Import-Module '{}'; $response = Get-ADALToken -Resource {XDR} -ClientId {PUBLIC} -RedirectUri {PORTAL} -Authority {AUTHORITY} -PromptBehavior:Always; 'token of ' + $response.AccessToken.Length",
+        support::root().join("powershell/DefenderXdr/DefenderXdr.psd1").display()
+    );
+    let mut command = Command::new(pwsh);
+    support::send_to(&mut command, emulator);
+    command
+        .args(["-NoLogo", "-NoProfile", "-Command", &script])
+        .env("DEFENDER_XDR_LIBRARY", support::cdylib())
+        .env("DEFENDER_XDR_BROWSER", desk.folder.path().join("browser"))
+        .env("POWERSHELL_TELEMETRY_OPTOUT", "1");
+    command
+}
+
+#[test]
+fn the_walk_throughs_line_works_in_powershell_and_a_killed_one_leaves_no_browser() {
+    let Some(desk) = Desk::new("tests/app_window") else { return };
+    let Some(pwsh) = std::env::var_os("PWSH").map(PathBuf::from).or_else(|| support::on_path("pwsh")) else {
+        return support::skip("tests/app_window", "pwsh is not on PATH");
+    };
+    // Nobody signs in, and the whole PowerShell is killed: its end of the pipe closes, by which the browser ends.
+    let emulator = Emulator::start_blocking().unwrap();
+    let mut killed = get_adal_token(&desk, &emulator, &pwsh)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (pid, profile) = desk.started();
+    until(|| emulator.requests().iter().any(|r| r.path.ends_with("/authorize")));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    until(|| state().is_empty() || state().contains(") Z "));
+    assert!(profile.exists());
+    std::fs::remove_file(desk.folder.path().join("started")).unwrap();
+
+    // The next sign-in takes away what was left.
+    let emulator = support::emulator();
+    let ran = support::run(&mut get_adal_token(&desk, &emulator, &pwsh), LONG);
+    assert!(ran.status.success() && ran.stdout.contains("token of "), "{}", ran.said());
+    assert!(
+        !profile.parent().unwrap().exists(),
+        "the profile of a sign-in that was killed stays"
+    );
+    desk.is_left_clean();
 }
