@@ -225,9 +225,6 @@ Describe 'a registered certificate' {
     }
 }
 
-$built = $true
-try { $null = Get-DefenderToken -TenantId $Emulator.tenant_id -ClientId $Emulator.public_client_id -DeviceCode -Timeout 1 -WarningAction SilentlyContinue } catch { $built = $_.FullyQualifiedErrorId -ne 'DefenderXdr.UNSUPPORTED,Get-DefenderToken' }
-if ($built) {
 Describe 'a device code' {
     $deviceScript = '$code = $null
         Get-DefenderToken -TenantId $User.TenantId -ClientId $User.ClientId -DeviceCode -PassThru -Timeout 30 | ForEach-Object {
@@ -264,7 +261,6 @@ Describe 'a device code' {
     }
 }
 
-}
 Describe 'grants' {
     It 'a person''s name and password' {
         Reset-Emulator

@@ -130,3 +130,21 @@ Describe 'library' {
 }
 
 [IO.Directory]::Delete($scratch, $true)
+
+Describe 'variables set in the session' {
+    It 'reach the library: a proxy with its password and exceptions, and none' {
+        $read = '& (Get-Module DefenderXdr) { Import-DefenderPrivate; $f = @{ Record = $null }; Initialize-DefenderClient $f; if ($f.Record) { "$($f.Record)" } else { (Get-DefenderClientDescription)["proxy"] } }'
+        $result = Invoke-PowerShell "`$env:HTTPS_PROXY = 'http://soc:p%40ss-canary-0123456789@127.0.0.1:9/'; `$env:NO_PROXY = 'x.example'; $read" -Environment @{ HTTPS_PROXY = ''; NO_PROXY = '' }
+        Assert-Match $result.Out '127\.0\.0\.1:9'
+        Assert-NoSecret ($result.Out + $result.Err) 'p@ss-canary-0123456789' 'the description'
+        $result = Invoke-PowerShell "`$env:HTTPS_PROXY = `$null; $read" -Environment @{ HTTPS_PROXY = 'http://127.0.0.1:9' }
+        if ($PSVersionTable.PSEdition -ne 'Desktop' -and -not $IsWindows) { Assert-Match $result.Out 'none' }
+        Assert-NotMatch $result.Out '127\.0\.0\.1:9'
+    }
+    It 'reach the library: the emulator, and its absence' {
+        if ($null -eq $Emulator) { return }
+        $read = '& (Get-Module DefenderXdr) { Import-DefenderPrivate; $f = @{ Record = $null }; Initialize-DefenderClient $f; "emulator: $((Get-DefenderClientDescription)["emulator"])" }'
+        $result = Invoke-PowerShell "`$env:DEFENDER_XDR_EMULATOR = `$null; $read; `$env:DEFENDER_XDR_EMULATOR = '$($Emulator.emulator)'; $read"
+        Assert-Equal @($result.Out.Trim() -split '\s*\n') 'emulator:', "emulator: $($Emulator.origin)"
+    }
+}

@@ -65,7 +65,7 @@ function script:Get-DefenderFirst {
 }
 
 function script:Get-DefenderTokenSecret {
-    # A token as the caller gave it, ready for Set-DefenderRequestSecret: text or a SecureString.
+    # A token as the caller gave it, ready for Set-DefenderSecret: text or a SecureString.
     param([object] $Token)
     if ($Token -isnot [string] -and $Token -isnot [securestring]) { $Token = Get-DefenderValue $Token 'AccessToken' }
     if ($Token -is [string]) {

@@ -225,21 +225,55 @@ function script:Add-DefenderNativeMethod {
     $method.SetImplementationFlags('PreserveSig')
 }
 
+# Outside Windows, .NET keeps its own copy of the environment: what a script sets with $env: never reaches native code. The client's
+# configuration carries what it can; the rest is written to the process when it differs, which is seldom.
+
+function script:Get-DefenderNativeVariable {
+    # A variable as native code sees it.
+    param([string] $Name)
+    $held = $script:Native::getenv([System.Text.Encoding]::UTF8.GetBytes($Name + "`0"))
+    if ($held -eq [System.IntPtr]::Zero) { return }
+    [System.Runtime.InteropServices.Marshal]::PtrToStringAnsi($held)
+}
+
 function script:Sync-DefenderEnvironment {
-    # Outside Windows, .NET keeps its own copy of the environment: what a script sets with $env: never reaches native code. These are
-    # the variables the library reads. Nothing is written unless a value differs.
     if (Test-DefenderWindows) { return }
     $utf8 = [System.Text.Encoding]::UTF8
-    foreach ($name in 'DEFENDER_XDR_EMULATOR', 'DEFENDER_XDR_LOG', 'BROWSER', 'HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy',
-        'ALL_PROXY', 'all_proxy', 'NO_PROXY', 'no_proxy', 'SSL_CERT_FILE', 'SSL_CERT_DIR') {
+    foreach ($name in 'BROWSER', 'DEFENDER_XDR_LOG', 'SSL_CERT_FILE', 'SSL_CERT_DIR') {
         $wanted = [System.Environment]::GetEnvironmentVariable($name)
+        if ((Get-DefenderNativeVariable $name) -ceq $wanted) { continue }
         $nameBytes = $utf8.GetBytes($name + "`0")
-        $held = $script:Native::getenv($nameBytes)
-        $known = if ($held -eq [System.IntPtr]::Zero) { $null } else { [System.Runtime.InteropServices.Marshal]::PtrToStringAnsi($held) }
-        if ($known -ceq $wanted) { continue }
         if ($null -eq $wanted) { $null = $script:Native::unsetenv($nameBytes) }
         else { $null = $script:Native::setenv($nameBytes, $utf8.GetBytes($wanted + "`0"), 1) }
     }
+}
+
+function script:Get-DefenderProxy {
+    # What the session's variables say of a proxy, where native code cannot see it: @{ proxy; proxy_user; no_proxy; Password }; else nothing.
+    if (Test-DefenderWindows) { return }
+    $changed = $false
+    $address = $null
+    $except = $null
+    foreach ($name in 'HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy', 'NO_PROXY', 'no_proxy') {
+        $value = [System.Environment]::GetEnvironmentVariable($name)
+        if ((Get-DefenderNativeVariable $name) -cne $value) { $changed = $true }
+        if (-not $value) { continue }
+        if ($name -like '*no_proxy') { if (-not $except) { $except = $value } }
+        elseif (-not $address) { $address = $value }
+    }
+    if (-not $changed) { return }
+    $found = @{ proxy = 'none'; proxy_user = $null; no_proxy = $null; Password = $null }
+    if (-not $address) { return $found }
+    if ($address -notmatch '://') { $address = "http://$address" }
+    $found.proxy = $address
+    $found.no_proxy = $except
+    if ($address -match '^(?<scheme>[a-z]+://)(?<user>[^/@:]*)(?::(?<password>[^/@]*))?@(?<rest>.*)$') {
+        $found.proxy = $Matches['scheme'] + $Matches['rest']
+        $found.proxy_user = [uri]::UnescapeDataString($Matches['user'])
+        if ($Matches['password']) { $found.Password = [uri]::UnescapeDataString($Matches['password']) }
+    }
+    $found.proxy = $found.proxy.TrimEnd('/')
+    $found
 }
 
 # ---- the client ----------------------------------------------------------------------------------------------------------------------
@@ -260,10 +294,18 @@ function script:Initialize-DefenderClient {
     Initialize-DefenderNative $Failure
     if ($null -ne $Failure.Record) { return }
     Sync-DefenderEnvironment
-    $config = [System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson ([ordered]@{ application = "DefenderXdr.PowerShell/$script:ModuleVersion" })))
+    $document = [ordered]@{ application = "DefenderXdr.PowerShell/$script:ModuleVersion"; emulator = [string] [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR') }
+    $proxy = Get-DefenderProxy
+    if ($null -ne $proxy) { foreach ($name in 'proxy', 'proxy_user', 'no_proxy') { if ($proxy[$name]) { $document[$name] = $proxy[$name] } } }
+    $config = [System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $document))
     $client = [System.IntPtr]::Zero
     $detail = [System.IntPtr]::Zero
     $status = $script:Native::dxdr_client_new($config, [System.UIntPtr]::new([uint64] $config.Length), [ref] $client, [ref] $detail)
+    if ($status -eq 0 -and $null -ne $proxy -and $proxy.Password) { Set-DefenderSecret 'client' $client 'proxy_password' $proxy.Password $Failure }
+    if ($null -ne $Failure.Record) {
+        $null = $script:Native::dxdr_client_free($client)
+        return
+    }
     if ($status -ne 0) {
         $Failure.Record = Read-DefenderFailure $status $detail
         return
@@ -347,32 +389,34 @@ function script:Read-DefenderFailure {
     New-DefenderErrorRecord -Name $name -Code $Status -Message "the native library answered with status $Status ($name)" -Hint ''
 }
 
-function script:Set-DefenderRequestSecret {
-    # Gives a request a secret: a SecureString (which never becomes a managed string here) or a string.
-    param([System.IntPtr] $Request, [string] $Name, [object] $Secret, [hashtable] $Failure)
-    $handle = [System.IntPtr]::Zero
+function script:Set-DefenderSecret {
+    # Gives a request or a client a secret: a SecureString (which never becomes a managed string here) or a string.
+    param([string] $Owner, [System.IntPtr] $Handle, [string] $Name, [object] $Secret, [hashtable] $Failure)
+    $secretHandle = [System.IntPtr]::Zero
     $detail = [System.IntPtr]::Zero
     $bstr = [System.IntPtr]::Zero
     $bytes = $null
     try {
         if ($Secret -is [securestring]) {
             $bstr = [System.Runtime.InteropServices.Marshal]::SecureStringToBSTR($Secret)
-            $status = $script:Native::dxdr_secret_new_utf16($bstr, [System.UIntPtr]::new([uint64] $Secret.Length), [ref] $handle, [ref] $detail)
+            $status = $script:Native::dxdr_secret_new_utf16($bstr, [System.UIntPtr]::new([uint64] $Secret.Length), [ref] $secretHandle, [ref] $detail)
         }
         else {
             $bytes = [System.Text.Encoding]::UTF8.GetBytes([string] $Secret)
-            $status = $script:Native::dxdr_secret_new_utf8($bytes, [System.UIntPtr]::new([uint64] $bytes.Length), [ref] $handle, [ref] $detail)
+            $status = $script:Native::dxdr_secret_new_utf8($bytes, [System.UIntPtr]::new([uint64] $bytes.Length), [ref] $secretHandle, [ref] $detail)
         }
         if ($status -eq 0) {
             $nameBytes = [System.Text.Encoding]::UTF8.GetBytes($Name)
-            $status = $script:Native::dxdr_request_set_secret($Request, $nameBytes, [System.UIntPtr]::new([uint64] $nameBytes.Length), $handle, [ref] $detail)
+            $size = [System.UIntPtr]::new([uint64] $nameBytes.Length)
+            if ($Owner -eq 'client') { $status = $script:Native::dxdr_client_set_secret($Handle, $nameBytes, $size, $secretHandle, [ref] $detail) }
+            else { $status = $script:Native::dxdr_request_set_secret($Handle, $nameBytes, $size, $secretHandle, [ref] $detail) }
         }
         if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail }
     }
     finally {
         if ($bstr -ne [System.IntPtr]::Zero) { [System.Runtime.InteropServices.Marshal]::ZeroFreeBSTR($bstr) }
         if ($null -ne $bytes) { [System.Array]::Clear($bytes, 0, $bytes.Length) }
-        if ($handle -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_secret_free($handle) }
+        if ($secretHandle -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_secret_free($secretHandle) }
     }
 }
 
@@ -388,7 +432,7 @@ function script:New-DefenderRequest {
     }
     if ($null -ne $Secrets) {
         foreach ($name in $Secrets.Keys) {
-            Set-DefenderRequestSecret $request $name $Secrets[$name] $Failure
+            Set-DefenderSecret 'request' $request $name $Secrets[$name] $Failure
             if ($null -ne $Failure.Record) {
                 $null = $script:Native::dxdr_request_free($request)
                 return [System.IntPtr]::Zero
