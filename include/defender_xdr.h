@@ -152,6 +152,9 @@ enum dxdr_status
   DXDR_STATUS_FEDERATED_TOKEN_FILE = 10003,
   DXDR_STATUS_CERTIFICATE = 10004,
   DXDR_STATUS_PRIVATE_KEY = 10005,
+  DXDR_STATUS_TOOL_MISSING = 10006,
+  DXDR_STATUS_TOOL_FAILED = 10007,
+  DXDR_STATUS_ENVIRONMENT_INCOMPLETE = 10008,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -380,6 +383,9 @@ DXDR_API int32_t dxdr_cancel_free(dxdr_cancel *cancel);
    "ca_file"             absolute path of a PEM file of roots to trust beside the operating system's
    "connect_timeout_ms"  limit for one connection, 1 to 86400000, default 10000
    "emulator"            what `defender-emulator serve` printed: send to it what is meant for Microsoft; default: DEFENDER_XDR_EMULATOR, if set
+   "environment"         {"NAME": "value" or null}: variables of the place in place of the process's own; null hides one. For hosts that keep a copy of
+                         the environment which the process does not see, as .NET does on Unix. Secrets (AZURE_CLIENT_SECRET and its like) are refused
+                         here and belong to the request
    "timeout_ms"          limit for one HTTP exchange, 1 to 86400000, default 100000
    "browser"             absolute path of the Edge, Chrome or Chromium that shows app windows (see dxdr_op_take_event(), open_browser), or "none":
                          the person pastes the address instead. Default: DEFENDER_XDR_BROWSER, if set, else the first that is installed, in this
@@ -398,7 +404,11 @@ DXDR_API int32_t dxdr_cancel_free(dxdr_cancel *cancel);
 
  Safe from any thread.
  */
-DXDR_API int32_t dxdr_client_new(const uint8_t *config, size_t len, dxdr_client **client, dxdr_buf **error);
+DXDR_API
+int32_t dxdr_client_new(const uint8_t *config,
+                        size_t len,
+                        dxdr_client **client,
+                        dxdr_buf **error);
 
 /*
  Gives a client a secret by name: "proxy_password", for the "proxy_user" of its configuration. A later one replaces it.
@@ -456,10 +466,18 @@ DXDR_API int32_t dxdr_client_free(dxdr_client *client);
                         "password"             "username" and the secret "password"
                         "refresh_token"        needs that secret
                         "access_token"         you have a token already; needs that secret
-                        "managed_identity"     the identity of the machine or service this runs on; see "identity"
+                        "managed_identity"     the identity of the machine or service this runs on: Azure VM, App Service, Functions, Container Apps,
+                                               Automation, Arc, Service Fabric, Machine Learning, Cloud Shell; see "identity". "scopes" is then one
+                                               that ends in /.default
                         "azure_cli", "azure_developer_cli"   the person signed in to that tool
-                        "environment"          what the AZURE_* variables describe
-                        "automatic"            whatever fits the place
+                        "environment"          what the variables describe: AZURE_TENANT_ID, AZURE_CLIENT_ID, and AZURE_CLIENT_SECRET, or
+                                               AZURE_CLIENT_CERTIFICATE_PATH (_PASSWORD, AZURE_CLIENT_SEND_CERTIFICATE_CHAIN), or AZURE_USERNAME and
+                                               AZURE_PASSWORD; AZURE_AUTHORITY_HOST names the cloud. The request's own client_id and tenant_id win
+                        "automatic"            whatever fits the place, in this order: environment, workload identity, GitHub Actions, Azure Pipelines,
+                                               managed identity, the metadata service of a virtual machine (looked for at most 1 s), Azure CLI, Azure
+                                               Developer CLI, and a person with a browser if one can be asked here and client_id is given; never a
+                                               device code. A way that is set up and fails ends the search with its error; verbose events say why each
+                                               was passed over. INTERACTION_REQUIRED lists them all
    "authority"        such as "https://login.microsoftonline.com/TENANT"; aliases and a trailing /oauth2/authorize are understood. Also
                       "https://HOST/adfs" (AD FS), "https://NAME.b2clogin.com/TENANT/POLICY", also with /tfp/ (Azure AD B2C), and
                       "https://NAME.ciamlogin.com" with or without a tenant (Microsoft Entra External ID)
@@ -496,11 +514,21 @@ DXDR_API int32_t dxdr_client_free(dxdr_client *client);
                                           the event sign asks for each signature. "send_x5c": true sends the certificate and its issuers along
                         "assertion"       a signed assertion from elsewhere: the secret "client_assertion", or "file", an absolute path that is read at each
                                           use, or "from_event": true, which asks for it by the event assertion at each use
+                        "workload_identity"   a token file, read at each use: "file", else AZURE_FEDERATED_TOKEN_FILE
+                        "github_actions"      the job's OpenID token (permission id-token: write); "audience" in place of the cloud's usual one
+                        "azure_pipelines"     the job's OpenID token: "service_connection_id", else AZURESUBSCRIPTION_SERVICE_CONNECTION_ID; needs
+                                              SYSTEM_ACCESSTOKEN, the variable or the secret of that name
+                        "managed_identity"    a managed identity that the app trusts: "identity" as below, "audience"
+                                              With these four, client_id, tenant_id and the cloud come from AZURE_CLIENT_ID, AZURE_TENANT_ID and
+                                              AZURE_AUTHORITY_HOST where the request does not name them
    "identity"         {"type": "system" (default), "client_id", "object_id" or "resource_id", "id"}: which managed identity
    "capabilities"     a list; "cp1" tells the service that you handle claims challenges, which brings long-lived tokens that can be revoked
    "extra_scopes"     a list of more scopes to ask consent for, of any resource; for authorization_code with scopes. The token is not for them
    "correlation_id"   a GUID of your own, which Microsoft's support can find in its logs; default: a new one for each call
    "interactive"      false: fail with INTERACTION_REQUIRED where a person would be asked; default true
+ Variables that hold secrets (AZURE_CLIENT_SECRET, AZURE_CLIENT_CERTIFICATE_PASSWORD, AZURE_PASSWORD, IDENTITY_HEADER, MSI_SECRET,
+ ACTIONS_ID_TOKEN_REQUEST_TOKEN, SYSTEM_ACCESSTOKEN) can be set as secrets of the same names, which then win. While an emulator stands in, tools and the
+ Arc agent's folder are not asked, and endpoints that the environment names have to be the emulator's own.
  Unknown keys are errors, so that a typo is not silent. Secrets never stand in the document: see dxdr_request_set_secret().
 
  @param client   the client

@@ -237,6 +237,12 @@ codes! {
     Certificate = 10004 "CERTIFICATE",
     /// The private key cannot be used.
     PrivateKey = 10005 "PRIVATE_KEY",
+    /// A command-line tool is not installed.
+    ToolMissing = 10006 "TOOL_MISSING",
+    /// A command-line tool failed.
+    ToolFailed = 10007 "TOOL_FAILED",
+    /// Variables that a way to sign in needs are not set.
+    EnvironmentIncomplete = 10008 "ENVIRONMENT_INCOMPLETE",
 }
 
 impl Code {

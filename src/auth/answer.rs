@@ -34,6 +34,23 @@ pub struct Answer {
     pub correlation_id: String,
 }
 
+impl Answer {
+    /// A token and nothing else, as identity endpoints and tools bring it.
+    pub fn of_token(access_token: Secret, expires_in: i64, refresh_in: Option<i64>, correlation_id: &str) -> Answer {
+        Answer {
+            access_token,
+            id_token: None,
+            refresh_token: None,
+            expires_in: expires_in.max(0),
+            ext_expires_in: None,
+            refresh_in,
+            scope: None,
+            client_info: None,
+            correlation_id: correlation_id.to_owned(),
+        }
+    }
+}
+
 /// A number, or a string of digits as v1 endpoints send it.
 #[derive(Deserialize)]
 #[serde(transparent)]

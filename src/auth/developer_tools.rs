@@ -1,14 +1,257 @@
 //! Tokens of the person who is signed in to a developer tool of this machine: the Azure CLI, the Azure Developer CLI.
+//!
+//! The tool is asked as a person would ask it (`az account get-access-token`, `azd auth token`), so whatever it is signed in with serves. It is off while
+//! an emulator stands in: a person's real token must not reach one.
+
+use serde::Deserialize;
+use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::answer::Answer;
-use super::{Env, SignIn};
+use super::authority::Kind;
+use super::program::{self, Ran, Trouble};
+use super::{Env, Grant, SignIn, Target, aadsts, expiry};
 use crate::error::{Code, Error, Result};
+use crate::secret::Secret;
 use crate::transport::Call;
 
+/// One tool.
+struct Tool {
+    /// What people call it.
+    name: &'static str,
+    /// Its files, in the order in which they are looked for.
+    files: &'static [&'static str],
+    /// How it is signed in to.
+    sign_in: &'static str,
+    /// Where it comes from.
+    install: &'static str,
+    /// What it takes to name a tenant.
+    tenant: &'static str,
+}
+
+const AZURE_CLI: Tool = Tool {
+    name: "the Azure CLI",
+    files: if cfg!(windows) { &["az.cmd", "az.exe"] } else { &["az"] },
+    sign_in: "az login",
+    install: "https://aka.ms/azure-cli",
+    tenant: "--tenant",
+};
+
+const AZURE_DEVELOPER_CLI: Tool = Tool {
+    name: "the Azure Developer CLI",
+    files: if cfg!(windows) { &["azd.exe", "azd.cmd"] } else { &["azd"] },
+    sign_in: "azd auth login",
+    install: "https://aka.ms/azd-install",
+    tenant: "--tenant-id",
+};
+
+/// What the tools print: `az` the first three, `azd` the others.
+#[derive(Deserialize)]
+struct Printed {
+    #[serde(rename = "accessToken")]
+    access_token: Option<Zeroizing<String>>,
+    expires_on: Option<Value>,
+    token: Option<Zeroizing<String>>,
+    #[serde(rename = "expiresOn")]
+    expires_on_date: Option<Value>,
+}
+
 /// Asks the tool that the request's grant names.
-pub async fn developer_tool(_env: &Env, _call: &Call, sign_in: &SignIn) -> Result<Answer> {
-    Err(Error::new(
-        Code::Unsupported,
-        format!("the grant {} is not built yet", sign_in.grant.name()),
+pub async fn developer_tool(env: &Env, call: &Call, sign_in: &SignIn) -> Result<Answer> {
+    let (tool, arguments) = match sign_in.grant {
+        Grant::AzureDeveloperCli => (&AZURE_DEVELOPER_CLI, azd_arguments(&sign_in.target)),
+        _ => (&AZURE_CLI, az_arguments(&sign_in.target)),
+    };
+    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let authority = &sign_in.authority;
+    if authority.kind() == Kind::Entra && !authority.is_multi_tenant() {
+        arguments.extend([tool.tenant, authority.tenant()]);
+    }
+    if let Some(emulator) = env.transport.emulator_origin() {
+        return Err(Error::new(
+            Code::Unsupported,
+            format!("{} is not asked while an emulator stands in ({emulator})", tool.name),
+        )
+        .with_hint("remove DEFENDER_XDR_EMULATOR to use it; an emulator must not get a person's real token"));
+    }
+    check_arguments(&arguments)?;
+    let Some(program) = program::find(&env.place, tool.files) else {
+        return Err(
+            Error::new(Code::ToolMissing, format!("{} is not installed, or not on PATH", tool.name))
+                .with_hint(format!("install it ({}) and sign in with: {}", tool.install, tool.sign_in)),
+        );
+    };
+    let ran = program::run(&program, &arguments, &env.place, call.deadline)
+        .await
+        .map_err(|trouble| tool.trouble(&trouble))?;
+    if !ran.success {
+        return Err(tool.refusal(&ran, sign_in));
+    }
+    let now = env.transport.clock().unix();
+    let printed: Printed = serde_json::from_slice(&ran.output).map_err(|_| tool.failed("printed something that is not its JSON"))?;
+    let token = printed
+        .access_token
+        .or(printed.token)
+        .filter(|token| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()))
+        .ok_or_else(|| tool.failed("printed no access token"))?;
+    let expires_on = [&printed.expires_on, &printed.expires_on_date]
+        .into_iter()
+        .flatten()
+        .find_map(|value| expiry::parse(&value.to_string()))
+        .ok_or_else(|| tool.failed("printed no time of expiry that can be read"))?;
+    if expires_on <= now {
+        return Err(Error::new(Code::ToolFailed, format!("{} gave a token that has expired", tool.name))
+            .with_hint(format!("sign in anew: {}; is this machine's clock right?", tool.sign_in)));
+    }
+    Ok(Answer::of_token(
+        Secret::new(token.as_str().to_owned()),
+        expires_on - now,
+        None,
+        &call.correlation_id,
     ))
+}
+
+fn az_arguments(target: &Target) -> Vec<String> {
+    let mut arguments: Vec<String> = ["account", "get-access-token", "--output", "json"].map(str::to_owned).into();
+    match target {
+        Target::Resource(resource) => arguments.extend(["--resource".to_owned(), resource.clone()]),
+        Target::Scopes(scopes) => {
+            arguments.push("--scope".to_owned());
+            arguments.extend(scopes.iter().cloned());
+        }
+    }
+    arguments
+}
+
+fn azd_arguments(target: &Target) -> Vec<String> {
+    let mut arguments: Vec<String> = ["auth", "token", "--output", "json", "--no-prompt"].map(str::to_owned).into();
+    let scopes = match target {
+        Target::Resource(resource) => vec![format!("{resource}/.default")],
+        Target::Scopes(scopes) => scopes.clone(),
+    };
+    for scope in scopes {
+        arguments.extend(["--scope".to_owned(), scope]);
+    }
+    arguments
+}
+
+/// Refuses what no resource, scope or tenant needs and a command line could misread.
+fn check_arguments(arguments: &[&str]) -> Result<()> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'~');
+    let odd = arguments.iter().find(|argument| !argument.bytes().all(plain));
+    match odd {
+        Some(odd) => Err(Error::argument(
+            format!("\"{odd}\" cannot be given to a command-line tool"),
+            "letters, digits and - _ . : / ~ can stand in a resource, scope or tenant here",
+        )),
+        None => Ok(()),
+    }
+}
+
+impl Tool {
+    fn failed(&self, what: &str) -> Error {
+        Error::new(Code::ToolFailed, format!("{} {what}", self.name)).with_hint(format!("update it ({}), and try it by hand", self.install))
+    }
+
+    fn trouble(&self, trouble: &Trouble) -> Error {
+        match trouble {
+            Trouble::NotStarted(kind) => self.failed(&format!("could not be started: {kind}")),
+            Trouble::TooLate => Error::new(Code::Timeout, format!("{} did not answer in time", self.name))
+                .with_retry(None)
+                .with_hint("allow more time: its first start may take a while"),
+            Trouble::TooMuch => self.failed("printed more than a token"),
+        }
+    }
+
+    /// What it says when it fails. Only standard error is repeated, without what could be a token.
+    fn refusal(&self, ran: &Ran, sign_in: &SignIn) -> Error {
+        let said = redacted(&ran.complaint);
+        let lower = said.to_ascii_lowercase();
+        let tenant = if sign_in.authority.is_multi_tenant() {
+            String::new()
+        } else {
+            format!(" {} {}", self.tenant, sign_in.authority.tenant())
+        };
+        let wants_person = [
+            "az login",
+            "azd auth login",
+            "not logged in",
+            "no subscription found",
+            "interaction_required",
+            "login_required",
+        ];
+        let number = aadsts::number_in(&said);
+        if wants_person.iter().any(|words| lower.contains(words)) {
+            return Error::new(
+                Code::InteractionRequired,
+                format!("nobody is signed in to {} for this: {said}", self.name),
+            )
+            .with_oauth("interaction_required", None)
+            .with_aadsts(number)
+            .with_hint(format!("sign in with: {}{tenant}", self.sign_in));
+        }
+        if lower.contains("is not recognized") || lower.contains("command not found") {
+            return Error::new(Code::ToolMissing, format!("{} is not whole: {said}", self.name))
+                .with_hint(format!("install it again: {}", self.install));
+        }
+        let error = Error::new(Code::ToolFailed, format!("{} failed: {said}", self.name))
+            .with_aadsts(number)
+            .with_hint(format!("try it by hand, or sign in anew: {}{tenant}", self.sign_in));
+        aadsts::refine(error, number, false, &sign_in.about())
+    }
+}
+
+/// Standard error, shortened, without words that could be a token or a key.
+fn redacted(text: &str) -> String {
+    let text = text.trim();
+    if text.is_empty() {
+        return "it said nothing".to_owned();
+    }
+    let short: String = text.chars().take(500).collect();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '=' | '+' | '.');
+    let mut out = String::new();
+    let mut word = String::new();
+    let flush = |word: &mut String, out: &mut String| {
+        let secret = word.contains("eyJ") || word.split('.').any(|part| part.len() >= 40);
+        out.push_str(if secret { "[redacted]" } else { word });
+        word.clear();
+    };
+    for c in short.chars() {
+        if is_word(c) {
+            word.push(c);
+        } else {
+            flush(&mut word, &mut out);
+            out.push(c);
+        }
+    }
+    flush(&mut word, &mut out);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shell_could_misread_is_refused() {
+        for good in [
+            "https://api.security.microsoft.com//.default",
+            "8e58f0bf-3f7c-4dc0-90c3-f13a92d07897",
+            "--scope",
+        ] {
+            assert!(check_arguments(&[good]).is_ok(), "{good}");
+        }
+        for bad in ["a&calc", "a\"b", "%PATH%", "a b", "a|b", "a^b", "$(x)", "a\nb", "a;b", "a'b"] {
+            assert_eq!(check_arguments(&[bad]).unwrap_err().code(), Code::BadArgument, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_a_token_is_not_repeated() {
+        let jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJlc2lnbmF0dXJlc2lnbmF0dXJlc2lnbmF0dXJl";
+        let said = redacted(&format!("ERROR: refused {jwt} for 8e58f0bf-3f7c-4dc0-90c3-f13a92d07897"));
+        assert!(!said.contains("eyJ") && !said.contains("c2lnbmF0dXJl"), "{said}");
+        assert!(said.contains("8e58f0bf-3f7c-4dc0-90c3-f13a92d07897"), "{said}");
+        assert_eq!(redacted("  "), "it said nothing");
+    }
 }

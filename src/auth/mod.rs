@@ -13,11 +13,14 @@ mod client_credentials;
 pub mod credential;
 mod developer_tools;
 mod device_code;
+pub mod environment;
+mod expiry;
 mod flight;
 pub mod interaction;
-mod managed_identity;
+pub mod managed_identity;
 mod on_behalf_of;
 mod password;
+mod program;
 mod refresh_token;
 mod target;
 pub mod token;
@@ -29,6 +32,7 @@ use crate::transport::Transport;
 use crate::transport::loopback::Pages;
 use authority::{Authority, Metadata};
 use credential::CredentialDocument;
+use environment::Environment;
 
 pub use answer::Answer;
 pub use authorization_code::{Outcome, parse_extra_query, redeem, sign_in};
@@ -126,10 +130,14 @@ impl Grant {
         }
     }
 
-    /// Secrets that the grant takes and can do without: a code from the caller's own sign-in, with its PKCE verifier.
+    /// Secrets that the grant takes and can do without: a code from the caller's own sign-in, with its PKCE verifier; what a variable of the same name
+    /// would hold.
     pub fn optional_secrets(self) -> &'static [&'static str] {
         match self {
             Grant::AuthorizationCode => &["code", "code_verifier"],
+            Grant::ManagedIdentity => &["IDENTITY_HEADER", "MSI_SECRET"],
+            Grant::Environment => &["AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD"],
+            Grant::Automatic => environment::SECRET_VARIABLES,
             _ => &[],
         }
     }
@@ -198,6 +206,8 @@ pub struct SignIn {
     pub grant: Grant,
     /// From whom.
     pub authority: Authority,
+    /// False where `authority` is the default.
+    pub names_authority: bool,
     /// The application (client) id.
     pub client_id: String,
     /// For what.
@@ -277,4 +287,6 @@ pub struct Env {
     pub app_windows: AppWindows,
     /// What a browser shows at the end of a sign-in over loopback.
     pub pages: Arc<Pages>,
+    /// The place this runs in.
+    pub place: Arc<Environment>,
 }

@@ -34,6 +34,8 @@ impl PreparedRequest {
         bound.check_secrets()?;
         let timeout = timeout.unwrap_or(match bound.sign_in().grant {
             Grant::DeviceCode => DEVICE_TIMEOUT,
+            // The automatic choice may come to a person last.
+            Grant::Automatic => INTERACTIVE_TIMEOUT,
             grant if grant.asks_person() => INTERACTIVE_TIMEOUT,
             _ => SILENT_TIMEOUT,
         });
@@ -116,10 +118,7 @@ impl Bound {
                     None => self.by_person(call, host).await,
                 }
             }
-            Grant::Environment | Grant::Automatic => Err(Error::new(
-                Code::Unsupported,
-                format!("the grant {} is not built yet", sign_in.grant.name()),
-            )),
+            Grant::Environment | Grant::Automatic => self.choose(call, host).await,
             _ if sign_in.cache == CacheUse::Only => Err(nothing_cached()),
             _ => self.by_network(call, host).await,
         }
@@ -180,7 +179,7 @@ impl Bound {
         let epoch = self.client().cache.epoch();
         let (env, sign_in) = (&self.client().env, self.sign_in());
         let answer = match sign_in.grant {
-            Grant::ManagedIdentity => auth::managed_identity(env, call, sign_in).await,
+            Grant::ManagedIdentity => auth::managed_identity(&self.env(), call, sign_in).await,
             Grant::AzureCli | Grant::AzureDeveloperCli => auth::developer_tool(env, call, sign_in).await,
             Grant::OnBehalfOf => auth::on_behalf_of(env, call, sign_in, self.needed_secret()?, proof).await,
             Grant::Password => {
@@ -189,7 +188,8 @@ impl Bound {
             }
             Grant::RefreshToken => auth::refresh(env, call, sign_in, self.needed_secret()?, proof).await,
             _ => auth::client_credentials(env, call, sign_in, proof).await,
-        }?;
+        }
+        .map_err(|error| credential::explain(error, proof, sign_in))?;
         self.keep(&answer, Source::Network, epoch)
     }
 
@@ -454,6 +454,14 @@ impl Bound {
 
     /// A token in place of one that an API refused; `claims` are those that it asked for.
     pub(crate) async fn renewed(&self, call: &Call, host: &Arc<dyn Host>, refused: &str, claims: Option<&str>) -> Result<Acquired> {
+        // The refused token is that of the way that brought it.
+        match self.chosen() {
+            Some(chosen) => chosen.bound().renewed_itself(call, host, refused, claims).await,
+            None => self.renewed_itself(call, host, refused, claims).await,
+        }
+    }
+
+    async fn renewed_itself(&self, call: &Call, host: &Arc<dyn Host>, refused: &str, claims: Option<&str>) -> Result<Acquired> {
         if self.sign_in().grant == Grant::AccessToken {
             const BROUGHT: &str = "the API refused the access token, and it cannot be renewed";
             return Err(match claims {

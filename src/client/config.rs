@@ -1,11 +1,13 @@
 //! A client's settings, from JSON.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::auth::AppWindows;
+use crate::auth::environment::Environment;
 use crate::document;
 use crate::error::{Error, Result};
 use crate::transport::loopback::Pages;
@@ -26,6 +28,7 @@ struct Document {
     browser: Option<String>,
     success_page: Option<String>,
     failure_page: Option<String>,
+    environment: BTreeMap<String, Option<String>>,
 }
 
 /// Checked settings.
@@ -40,6 +43,8 @@ pub struct Config {
     pub app_windows: AppWindows,
     /// What a browser shows at the end of a sign-in over loopback.
     pub pages: Pages,
+    /// The place, as the caller describes it.
+    pub place: Environment,
 }
 
 impl Config {
@@ -98,6 +103,7 @@ impl Config {
             emulator,
             app_windows,
             pages: Pages::new(document.success_page, document.failure_page)?,
+            place: Environment::of_process(document.environment)?,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 mod acquire;
 mod cancel;
+mod choice;
 mod config;
 mod incidents;
 mod oneshot;
@@ -9,13 +10,15 @@ mod operation;
 mod request;
 mod runtime;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
 use crate::auth::Env;
 use crate::auth::authority::Metadata;
 use crate::auth::cache::Cache;
+use crate::auth::environment::Environment;
 use crate::claims;
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::defender::services;
@@ -35,6 +38,8 @@ pub struct Client {
     cache: Arc<Cache>,
     cache_name: String,
     announced: std::sync::atomic::AtomicBool,
+    /// The way that the automatic choice took, by cache key.
+    chosen: Mutex<HashMap<String, choice::Way>>,
 }
 
 impl Client {
@@ -45,6 +50,11 @@ impl Client {
 
     /// A client that lives by the given time and randomness.
     pub fn with(config: &[u8], clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Arc<Client>> {
+        Client::at(config, clock, random, None)
+    }
+
+    /// A client that also takes the place it runs in as described, whatever the process's environment says.
+    pub fn at(config: &[u8], clock: Arc<dyn Clock>, random: Arc<dyn Random>, place: Option<Environment>) -> Result<Arc<Client>> {
         let config = config::Config::parse(config)?;
         let (cache, metadata) = match config.cache.as_str() {
             "private" => (Cache::private(random.as_ref())?, Arc::default()),
@@ -62,6 +72,7 @@ impl Client {
             metadata,
             app_windows: config.app_windows,
             pages: Arc::new(config.pages),
+            place: Arc::new(place.unwrap_or(config.place)),
         };
         Ok(Arc::new(Client {
             http,
@@ -69,6 +80,7 @@ impl Client {
             cache,
             cache_name: config.cache,
             announced: std::sync::atomic::AtomicBool::new(false),
+            chosen: Mutex::default(),
         }))
     }
 

@@ -107,6 +107,9 @@ pub enum dxdr_status {
     FEDERATED_TOKEN_FILE = 10003,
     CERTIFICATE = 10004,
     PRIVATE_KEY = 10005,
+    TOOL_MISSING = 10006,
+    TOOL_FAILED = 10007,
+    ENVIRONMENT_INCOMPLETE = 10008,
 }
 
 /// Fails to compile when a code is added to the library and not here.
@@ -207,6 +210,9 @@ const fn mirror(code: Code) -> dxdr_status {
         Code::FederatedTokenFile => S::FEDERATED_TOKEN_FILE,
         Code::Certificate => S::CERTIFICATE,
         Code::PrivateKey => S::PRIVATE_KEY,
+        Code::ToolMissing => S::TOOL_MISSING,
+        Code::ToolFailed => S::TOOL_FAILED,
+        Code::EnvironmentIncomplete => S::ENVIRONMENT_INCOMPLETE,
     }
 }
 

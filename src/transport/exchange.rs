@@ -1,7 +1,8 @@
 //! One exchange over reqwest, and the loop that repeats it where that is safe.
 
+use std::collections::HashMap;
 use std::error::Error as StdError;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::connector::Emulator;
 use super::retry::Trouble;
-use super::{Call, Notice, Proxy, Request, Response, Transport, proxy, retry, trace};
+use super::{Call, Notice, Proxy, Request, Response, Transport, pinned, proxy, retry, trace};
 use crate::clock::{BoxFuture, Clock, Random};
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
@@ -45,6 +46,8 @@ pub struct HttpTransport {
     /// For loopback and link-local addresses, which are never proxied.
     direct: OnceCell<reqwest::Client>,
     proxy_password: RwLock<Option<Secret>>,
+    /// For servers that are known by their certificate's thumbprint, by that thumbprint.
+    pinned: Mutex<HashMap<String, reqwest::Client>>,
 }
 
 /// The way to other machines.
@@ -71,6 +74,7 @@ impl HttpTransport {
             outward: RwLock::new(None),
             direct: OnceCell::new(),
             proxy_password: RwLock::new(None),
+            pinned: Mutex::default(),
         })
     }
 
@@ -125,7 +129,27 @@ impl HttpTransport {
         Ok((outward.client, through))
     }
 
+    /// The HTTP client for a server with this certificate. It goes there straight: such a server is one of the place this runs in.
+    fn pinned_client(&self, thumbprint: &str) -> Result<reqwest::Client> {
+        let mut known = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = known.get(thumbprint) {
+            return Ok(client.clone());
+        }
+        let tls = pinned::config(thumbprint)?;
+        let client = self.build_with(|builder| Ok(builder.no_proxy().tls_backend_preconfigured(tls)), None)?;
+        known.insert(thumbprint.to_owned(), client.clone());
+        Ok(client)
+    }
+
     fn build(&self, proxied: impl FnOnce(reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder>) -> Result<reqwest::Client> {
+        self.build_with(proxied, self.settings.roots.as_deref())
+    }
+
+    fn build_with(
+        &self,
+        proxied: impl FnOnce(reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder>,
+        extra_roots: Option<&[u8]>,
+    ) -> Result<reqwest::Client> {
         let mut builder = reqwest::Client::builder()
             .user_agent(&self.settings.user_agent)
             .redirect(reqwest::redirect::Policy::none())
@@ -135,7 +159,7 @@ impl HttpTransport {
             .tcp_keepalive(Duration::from_secs(30))
             .referer(false);
         builder = proxied(builder)?;
-        if let Some(pem) = &self.settings.roots {
+        if let Some(pem) = extra_roots {
             builder = builder.tls_certs_merge(roots(pem)?);
         }
         builder.build().map_err(|error| {
@@ -144,7 +168,7 @@ impl HttpTransport {
         })
     }
 
-    async fn exchange(&self, call: &Call, request: &Request) -> Result<Response> {
+    async fn exchange(&self, call: &Call, request: &Request, thumbprint: Option<&str>) -> Result<Response> {
         let host = host_of(&request.url);
         let wire = self.wire_url(call, &request.url).await?;
         let remaining = call.deadline.saturating_duration_since(Instant::now());
@@ -153,7 +177,7 @@ impl HttpTransport {
             return Err(timeout(&host));
         }
         let started = Instant::now();
-        let result = tokio::time::timeout(limit, self.perform(call, request, wire, &host))
+        let result = tokio::time::timeout(limit, self.perform(call, request, wire, &host, thumbprint))
             .await
             .unwrap_or_else(|_| Err(timeout(&host)));
         if result.is_err()
@@ -195,7 +219,7 @@ impl HttpTransport {
                         };
                         let limit = call.deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(10));
                         let host = host_of(&hello);
-                        let answer = tokio::time::timeout(limit, self.perform(call, &request, hello, &host))
+                        let answer = tokio::time::timeout(limit, self.perform(call, &request, hello, &host, None))
                             .await
                             .unwrap_or_else(|_| Err(timeout(&host)))?;
                         if answer.status == 200 {
@@ -218,10 +242,13 @@ impl HttpTransport {
         Ok(wire)
     }
 
-    async fn perform(&self, call: &Call, request: &Request, wire: Url, host: &str) -> Result<Response> {
+    async fn perform(&self, call: &Call, request: &Request, wire: Url, host: &str, thumbprint: Option<&str>) -> Result<Response> {
         let method =
             reqwest::Method::from_bytes(request.method.as_bytes()).map_err(|_| Error::new(Code::BadArgument, "no such HTTP method"))?;
-        let (client, through) = self.client(&wire)?;
+        let (client, through) = match thumbprint {
+            Some(thumbprint) => (self.pinned_client(thumbprint)?, None),
+            None => self.client(&wire)?,
+        };
         let classify = |error| self.classify(error, host, through.as_deref());
         let mut builder = client
             .request(method, wire)
@@ -283,6 +310,44 @@ impl HttpTransport {
             body: Bytes::from_owner(body),
             host: host.to_owned(),
         })
+    }
+
+    /// Sends, waits and sends again as the request allows.
+    async fn send_again(&self, call: &Call, request: Request, thumbprint: Option<&str>) -> Result<Response> {
+        let mut tally = retry::Tally::default();
+        loop {
+            let result = self.exchange(call, &request, thumbprint).await;
+            let (trouble, asked, reason, status) = match &result {
+                Ok(response) if response.status == 429 || response.status >= 500 => {
+                    let trouble = if response.status == 429 {
+                        Trouble::Throttled
+                    } else {
+                        Trouble::Server
+                    };
+                    (trouble, Some(response), format!("HTTP {}", response.status), Some(response.status))
+                }
+                Ok(_) => return result,
+                Err(error) => match retry::trouble_of(error) {
+                    Some(trouble) => (trouble, None, error.code().name().to_owned(), None),
+                    None => return result,
+                },
+            };
+            let (attempt, allowed) = tally.count(request.retry, trouble);
+            let wait = retry::wait(asked, attempt, self.clock.unix());
+            let remaining = call.deadline.saturating_duration_since(Instant::now());
+            // A wait that outlasts the caller's limit is better told at once than slept through.
+            if !allowed || wait >= remaining {
+                return result;
+            }
+            call.notices.tell(Notice::Retry {
+                status,
+                wait,
+                attempt,
+                reason,
+                host: host_of(&request.url),
+            });
+            self.clock.sleep(wait).await;
+        }
     }
 
     /// Finds what really happened in the chain of causes.
@@ -398,42 +463,11 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     fn send<'a>(&'a self, call: &'a Call, request: Request) -> BoxFuture<'a, Result<Response>> {
-        Box::pin(async move {
-            let mut tally = retry::Tally::default();
-            loop {
-                let result = self.exchange(call, &request).await;
-                let (trouble, asked, reason, status) = match &result {
-                    Ok(response) if response.status == 429 || response.status >= 500 => {
-                        let trouble = if response.status == 429 {
-                            Trouble::Throttled
-                        } else {
-                            Trouble::Server
-                        };
-                        (trouble, Some(response), format!("HTTP {}", response.status), Some(response.status))
-                    }
-                    Ok(_) => return result,
-                    Err(error) => match retry::trouble_of(error) {
-                        Some(trouble) => (trouble, None, error.code().name().to_owned(), None),
-                        None => return result,
-                    },
-                };
-                let (attempt, allowed) = tally.count(request.retry, trouble);
-                let wait = retry::wait(asked, attempt, self.clock.unix());
-                let remaining = call.deadline.saturating_duration_since(Instant::now());
-                // A wait that outlasts the caller's limit is better told at once than slept through.
-                if !allowed || wait >= remaining {
-                    return result;
-                }
-                call.notices.tell(Notice::Retry {
-                    status,
-                    wait,
-                    attempt,
-                    reason,
-                    host: host_of(&request.url),
-                });
-                self.clock.sleep(wait).await;
-            }
-        })
+        Box::pin(self.send_again(call, request, None))
+    }
+
+    fn send_pinned<'a>(&'a self, call: &'a Call, request: Request, thumbprint: &'a str) -> BoxFuture<'a, Result<Response>> {
+        Box::pin(self.send_again(call, request, Some(thumbprint)))
     }
 
     fn browser_url<'a>(&'a self, call: &'a Call, url: &'a Url) -> BoxFuture<'a, Result<Url>> {

@@ -7,6 +7,7 @@ mod connector;
 mod exchange;
 pub mod loopback;
 mod pages;
+mod pinned;
 mod proxy;
 mod retry;
 pub mod trace;
@@ -24,7 +25,7 @@ use crate::error::Result;
 
 pub use connector::{Emulator, is_loopback};
 pub use exchange::{HttpTransport, Settings};
-pub use proxy::Proxy;
+pub use proxy::{Proxy, is_local};
 pub use retry::asked_wait;
 
 /// The largest token, discovery or error answer that is read, in bytes.
@@ -147,6 +148,9 @@ impl Response {
 pub trait Transport: Send + Sync {
     /// Sends one request and reads the whole answer, whatever its status; waits and tries again where [`Retry`] allows.
     fn send<'a>(&'a self, call: &'a Call, request: Request) -> BoxFuture<'a, Result<Response>>;
+
+    /// The same to a server that is known by the SHA-1 thumbprint of its certificate (hexadecimal) and by nothing else; never through a proxy.
+    fn send_pinned<'a>(&'a self, call: &'a Call, request: Request, thumbprint: &'a str) -> BoxFuture<'a, Result<Response>>;
 
     /// The address to give to a browser in place of `url`, once what answers there is known.
     fn browser_url<'a>(&'a self, call: &'a Call, url: &'a Url) -> BoxFuture<'a, Result<Url>>;

@@ -144,7 +144,7 @@ pub(super) fn on_the_way(matcher: &Matcher, wire: &Url) -> Option<String> {
 
 /// True for addresses that no proxy can reach for us: this machine's own, and those of its link, where the instance metadata service and the
 /// identity endpoints of Azure's hosting services are.
-pub(super) fn is_local(url: &Url) -> bool {
+pub fn is_local(url: &Url) -> bool {
     is_loopback(url) || is_link_local(url)
 }
 

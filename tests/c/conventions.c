@@ -33,7 +33,7 @@
     S(UNAUTHORIZED, 9000) S(FORBIDDEN, 9001) S(NOT_FOUND, 9002) S(BAD_FILTER, 9003) S(PAGING_LOOP, 9004) S(NEXTLINK_HOST, 9005)                  \
     S(BAD_PAYLOAD, 9006) S(QUOTA, 9007)                                                                                                          \
     S(NO_MANAGED_IDENTITY, 10000) S(IMDS_UNREACHABLE, 10001) S(ARC_SECRET, 10002) S(FEDERATED_TOKEN_FILE, 10003) S(CERTIFICATE, 10004)           \
-    S(PRIVATE_KEY, 10005)
+    S(PRIVATE_KEY, 10005) S(TOOL_MISSING, 10006) S(TOOL_FAILED, 10007) S(ENVIRONMENT_INCOMPLETE, 10008)
 
 static const struct {
     int32_t status;

@@ -172,19 +172,7 @@ impl AssertionSource {
                 )?;
                 Ok(assertion)
             }
-            AssertionSource::File(path) => {
-                let file = path.clone();
-                let assertion = tokio::task::spawn_blocking(move || read(&file))
-                    .await
-                    .unwrap_or_else(|_| Err(Error::new(Code::Panic, "reading the assertion's file ended without a result")))?;
-                check(
-                    &assertion,
-                    now(),
-                    &format!("the assertion in \"{path}\""),
-                    "whoever writes the file has to renew it",
-                )?;
-                Ok(assertion)
-            }
+            AssertionSource::File(path) => from_file(env, path.clone()).await,
             AssertionSource::Event => {
                 let audience = audience(env, call, sign_in).await?;
                 let asked =
@@ -209,6 +197,21 @@ impl AssertionSource {
             }
         }
     }
+}
+
+/// An assertion that a file holds now.
+pub(super) async fn from_file(env: &Env, path: String) -> Result<Zeroizing<String>> {
+    let file = path.clone();
+    let assertion = tokio::task::spawn_blocking(move || read(&file))
+        .await
+        .unwrap_or_else(|_| Err(Error::new(Code::Panic, "reading the assertion's file ended without a result")))?;
+    check(
+        &assertion,
+        env.transport.clock().unix(),
+        &format!("the assertion in \"{path}\""),
+        "whoever writes the file has to renew it",
+    )?;
+    Ok(assertion)
 }
 
 async fn ask_assertion(audience: &str, sign_in: &SignIn, host: &dyn Host, problem: Option<String>) -> Result<Zeroizing<String>> {

@@ -3,6 +3,7 @@
 mod assertion;
 mod certificate;
 mod certificate_file;
+mod federated;
 mod store;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::interaction::Host;
+use super::managed_identity::{IdentityDocument, ManagedIdentity};
 use super::{Env, SignIn};
 use crate::error::{Code, Error, Result};
 use crate::secret::{Secret, Secrets};
@@ -21,6 +23,7 @@ use crate::transport::Call;
 
 pub use assertion::AssertionSource;
 pub use certificate::{Algorithm, Certificate};
+pub use federated::{Federated, explain};
 pub use store::{Lookup, StoreLocation};
 
 /// What a request says of the app's credential. Secrets are not in it.
@@ -46,6 +49,12 @@ pub struct CredentialDocument {
     pub file: Option<String>,
     /// Assertion: the host is asked.
     pub from_event: Option<bool>,
+    /// GitHub Actions and managed identity: whom the assertion is for, where it is not the cloud's usual audience.
+    pub audience: Option<String>,
+    /// Azure Pipelines: the service connection that stands for the app.
+    pub service_connection_id: Option<String>,
+    /// Managed identity: which one.
+    pub identity: Option<IdentityDocument>,
 }
 
 /// Which secrets a credential takes.
@@ -73,9 +82,21 @@ impl CredentialDocument {
                     None => Ok(()),
                 }
             }
+            "workload_identity" => {
+                self.only(&["file"])?;
+                self.file
+                    .as_deref()
+                    .map_or(Ok(()), |path| assertion::checked_path(path, "credential's file"))
+            }
+            "github_actions" => self.only(&["audience"]),
+            "azure_pipelines" => self.only(&["service_connection_id"]),
+            "managed_identity" => {
+                self.only(&["identity", "audience"])?;
+                self.identity().map(drop)
+            }
             other => Err(Error::argument(
                 format!("the credential type \"{other}\" is not known"),
-                "use client_secret, certificate or assertion",
+                format!("use client_secret, certificate, assertion, {}", federated::TYPES.join(", ")),
             )),
         }
     }
@@ -117,6 +138,9 @@ impl CredentialDocument {
             ("send_x5c", self.send_x5c.is_some()),
             ("file", self.file.is_some()),
             ("from_event", self.from_event.is_some()),
+            ("audience", self.audience.is_some()),
+            ("service_connection_id", self.service_connection_id.is_some()),
+            ("identity", self.identity.is_some()),
         ];
         match set.iter().find(|(name, is_set)| *is_set && !known.contains(name)) {
             Some((name, _)) => Err(Error::argument(
@@ -125,6 +149,17 @@ impl CredentialDocument {
             )),
             None => Ok(()),
         }
+    }
+
+    /// True if the place this runs in issues the assertion.
+    pub fn is_federated(&self) -> bool {
+        federated::TYPES.contains(&self.kind.as_str())
+    }
+
+    fn identity(&self) -> Result<ManagedIdentity> {
+        self.identity
+            .as_ref()
+            .map_or(Ok(ManagedIdentity::System), IdentityDocument::identity)
     }
 
     fn is_answered(&self) -> bool {
@@ -183,6 +218,22 @@ impl CredentialDocument {
                 },
                 optional: &[],
             },
+            "github_actions" => Takes {
+                required: &[],
+                optional: &["ACTIONS_ID_TOKEN_REQUEST_TOKEN"],
+            },
+            "azure_pipelines" => Takes {
+                required: &[],
+                optional: &["SYSTEM_ACCESSTOKEN"],
+            },
+            "managed_identity" => Takes {
+                required: &[],
+                optional: &["IDENTITY_HEADER", "MSI_SECRET"],
+            },
+            "workload_identity" => Takes {
+                required: &[],
+                optional: &[],
+            },
             _ => Takes {
                 required: &["client_secret"],
                 optional: &[],
@@ -211,6 +262,8 @@ pub enum Credential {
     },
     /// A client assertion from elsewhere.
     Assertion(AssertionSource),
+    /// A client assertion that the place this runs in issues.
+    Federated(Federated),
 }
 
 /// Form fields that prove who the client is.
@@ -233,7 +286,7 @@ impl Credential {
                     .cloned()
                     .map(|assertion| Credential::Assertion(AssertionSource::Given(assertion))),
             },
-            _ => None,
+            _ => Federated::build(document, secrets)?.map(Credential::Federated),
         })
     }
 
@@ -243,6 +296,7 @@ impl Credential {
             Credential::Secret(secret) => hash(secret),
             Credential::Certificate { certificate, .. } => certificate.id().to_owned(),
             Credential::Assertion(source) => source.id(hash),
+            Credential::Federated(source) => source.id(),
         }
     }
 
@@ -252,13 +306,14 @@ impl Credential {
             Credential::Secret(_) => json!({ "type": "client_secret" }),
             Credential::Certificate { certificate, .. } => certificate.describe(),
             Credential::Assertion(_) => json!({ "type": "assertion" }),
+            Credential::Federated(source) => json!({ "type": source.name() }),
         }
     }
 
     /// True if the host has to be asked at each use, so that no two callers can share the call.
     pub fn asks_host(&self) -> bool {
         match self {
-            Credential::Secret(_) => false,
+            Credential::Secret(_) | Credential::Federated(_) => false,
             Credential::Certificate { certificate, .. } => certificate.asks(),
             Credential::Assertion(source) => matches!(source, AssertionSource::Event),
         }
@@ -268,14 +323,19 @@ impl Credential {
     pub fn check(&self, now: i64) -> Result<()> {
         match self {
             Credential::Certificate { certificate, .. } => certificate.check(now),
-            Credential::Secret(_) | Credential::Assertion(_) => Ok(()),
+            Credential::Secret(_) | Credential::Assertion(_) | Credential::Federated(_) => Ok(()),
         }
     }
 
     /// True if after this refusal another proof may be taken: the service did not accept the client (RFC 6749 section 5.2), and the proof comes from a
     /// place that may have a fresher one.
     pub fn renews_after(&self, refused: &Error) -> bool {
-        matches!(self, Credential::Assertion(source) if source.renews()) && refused.oauth_error() == Some("invalid_client")
+        let renews = match self {
+            Credential::Assertion(source) => source.renews(),
+            Credential::Federated(_) => true,
+            Credential::Secret(_) | Credential::Certificate { .. } => false,
+        };
+        renews && refused.oauth_error() == Some("invalid_client")
     }
 
     /// The form fields for one token request. May ask the network (a federated assertion) or the host (a signature).
@@ -287,6 +347,7 @@ impl Credential {
                 jwt_bearer(assertion::signed(certificate, *send_x5c, env, call, sign_in, host.as_ref()).await?)
             }
             Credential::Assertion(source) => jwt_bearer(source.get(env, call, sign_in, host.as_ref(), refused).await?),
+            Credential::Federated(source) => jwt_bearer(source.assertion(env, call, sign_in).await?),
         })
     }
 }

@@ -5,7 +5,9 @@ use serde::Deserialize;
 use crate::auth::authority::{Authority, Given, Kind, is_guid};
 use crate::auth::claims_request;
 use crate::auth::credential::CredentialDocument;
-use crate::auth::{CacheUse, CredentialUse, Grant, ManagedIdentity, SignIn, Target, UserHint, UserIdType, parse_extra_query};
+use crate::auth::environment::{App, Environment};
+use crate::auth::managed_identity::IdentityDocument;
+use crate::auth::{CacheUse, CredentialUse, Grant, SignIn, Target, UserHint, UserIdType, parse_extra_query};
 use crate::document;
 use crate::error::{Code, Error, Result};
 use crate::transport::loopback::is_loopback_redirect;
@@ -46,15 +48,6 @@ struct Document {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct IdentityDocument {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    id: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct UserDocument {
     id: String,
     #[serde(rename = "type", default)]
@@ -62,25 +55,38 @@ struct UserDocument {
 }
 
 /// Reads and checks the document.
-pub fn parse(json: &[u8]) -> Result<SignIn> {
-    check(document::from_caller(json, "request")?)
+pub fn parse(json: &[u8], place: &Environment) -> Result<SignIn> {
+    check(document::from_caller(json, "request")?, place)
 }
 
-fn check(document: Document) -> Result<SignIn> {
+fn check(document: Document, place: &Environment) -> Result<SignIn> {
     let grant = Grant::parse(
         document
             .grant
             .as_deref()
             .ok_or_else(|| Error::argument("the request names no grant", "set \"grant\", to authorization_code for instance"))?,
     )?;
-    let authority = Authority::new(&Given {
-        authority: document.authority.as_deref(),
-        tenant: document.tenant_id.as_deref(),
-        cloud: document.cloud.as_deref(),
-        kind: document.authority_type.as_deref(),
-        instance_discovery: document.instance_discovery,
-        region: document.region.as_deref(),
-    })?;
+    // A place that issues assertions also says for which app.
+    let app = match &document.credential {
+        Some(credential) if credential.is_federated() => place.app(),
+        _ => App::default(),
+    };
+    let names_authority = document.authority.is_some() || document.tenant_id.is_some() || document.cloud.is_some();
+    let here = app.authority(false).filter(|_| !names_authority);
+    let authority = match &here {
+        Some(here) => Authority::new(&Given {
+            region: document.region.as_deref(),
+            ..here.given()
+        })?,
+        None => Authority::new(&Given {
+            authority: document.authority.as_deref(),
+            tenant: document.tenant_id.as_deref(),
+            cloud: document.cloud.as_deref(),
+            kind: document.authority_type.as_deref(),
+            instance_discovery: document.instance_discovery,
+            region: document.region.as_deref(),
+        })?,
+    };
     // Elsewhere an app may have any name, and a scope is no part of a resource.
     let is_microsofts = !matches!(authority.kind(), Kind::Adfs | Kind::Oidc);
     let may_be_app = matches!(grant, Grant::ClientCredentials | Grant::Environment | Grant::Automatic);
@@ -90,7 +96,7 @@ fn check(document: Document) -> Result<SignIn> {
             "only client_credentials has regional token endpoints: remove region",
         ));
     }
-    let client_id = document.client_id.unwrap_or_default().trim().to_owned();
+    let client_id = document.client_id.or(app.client_id).unwrap_or_default().trim().to_owned();
     // These sign in as an app of their own.
     let brings_client = matches!(
         grant,
@@ -217,6 +223,7 @@ fn check(document: Document) -> Result<SignIn> {
     let sign_in = SignIn {
         grant,
         authority,
+        names_authority,
         client_id,
         target,
         redirect_uri,
@@ -231,7 +238,11 @@ fn check(document: Document) -> Result<SignIn> {
         interactive: document.interactive.unwrap_or(true),
         username,
         credential,
-        identity: document.identity.map(identity).transpose()?.unwrap_or_default(),
+        identity: document
+            .identity
+            .map(|identity| identity.identity())
+            .transpose()?
+            .unwrap_or_default(),
         capabilities,
         extra_scopes,
         names_redirect,
@@ -241,35 +252,6 @@ fn check(document: Document) -> Result<SignIn> {
         crate::auth::check_client_credentials(&sign_in)?;
     }
     Ok(sign_in)
-}
-
-fn identity(document: IdentityDocument) -> Result<ManagedIdentity> {
-    let id = document.id.trim().to_owned();
-    let known = match document.kind.as_str() {
-        "system" if id.is_empty() => return Ok(ManagedIdentity::System),
-        "system" => {
-            return Err(Error::argument(
-                "the system-assigned identity has no id",
-                "remove id, or set the identity's type to client_id, object_id or resource_id",
-            ));
-        }
-        "client_id" if is_guid(&id) => Some(ManagedIdentity::ClientId(id.clone())),
-        "object_id" if is_guid(&id) => Some(ManagedIdentity::ObjectId(id.clone())),
-        "resource_id" if id.starts_with("/subscriptions/") => Some(ManagedIdentity::ResourceId(id.clone())),
-        "client_id" | "object_id" | "resource_id" => None,
-        other => {
-            return Err(Error::argument(
-                format!("identity type \"{other}\" is not known"),
-                "use system, client_id, object_id or resource_id",
-            ));
-        }
-    };
-    known.ok_or_else(|| {
-        Error::argument(
-            format!("\"{id}\" is no {} of a managed identity", document.kind),
-            "client_id and object_id are GUIDs, resource_id starts with /subscriptions/: see the identity's Properties page",
-        )
-    })
 }
 
 fn checked_capabilities(capabilities: Vec<String>) -> Result<Vec<String>> {

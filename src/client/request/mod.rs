@@ -10,7 +10,7 @@ use super::Client;
 use crate::auth::cache::Key;
 use crate::auth::credential::Credential;
 use crate::auth::token::Token;
-use crate::auth::{CacheUse, CredentialUse, Grant, SignIn, Target, claims_request};
+use crate::auth::{CacheUse, CredentialUse, Env, Grant, SignIn, Target, claims_request};
 use crate::error::{Error, Result};
 use crate::secret::{Secret, Secrets};
 use crate::transport::loopback::is_loopback_redirect;
@@ -22,6 +22,8 @@ pub(crate) struct State {
     credential: Result<Option<Credential>>,
     key: Key,
     hot: RwLock<Option<Hot>>,
+    /// What the grants `environment` and `automatic` came to.
+    chosen: RwLock<Option<Arc<PreparedRequest>>>,
 }
 
 /// A hit that needs no second look while the cache has not changed.
@@ -57,7 +59,14 @@ impl State {
             secrets,
             credential,
             hot: RwLock::new(None),
+            chosen: RwLock::new(None),
         }
+    }
+}
+
+impl State {
+    fn chosen(&self) -> Option<Arc<PreparedRequest>> {
+        self.chosen.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -80,7 +89,7 @@ pub(crate) struct Bound {
 impl PreparedRequest {
     /// Reads and checks the document; see `dxdr_request_new` for its keys.
     pub fn new(client: &Arc<Client>, json: &[u8]) -> Result<Arc<PreparedRequest>> {
-        let sign_in = document::parse(json)?;
+        let sign_in = document::parse(json, &client.env.place)?;
         let state = State::new(client, &sign_in, Secrets::default());
         Ok(Arc::new(PreparedRequest {
             client: Arc::clone(client),
@@ -176,6 +185,9 @@ impl PreparedRequest {
         if self.sign_in.cache == CacheUse::Skip {
             return Ok(None);
         }
+        if matches!(self.sign_in.grant, Grant::Environment | Grant::Automatic) {
+            return state.chosen().map_or(Ok(None), |chosen| chosen.cached());
+        }
         let cache = &self.client.cache;
         let now = self.client.clock().unix();
         let generation = cache.generation();
@@ -258,6 +270,33 @@ impl Bound {
     /// The app's credential, where it has one.
     pub(crate) fn credential(&self) -> Result<Option<&Credential>> {
         self.state.credential.as_ref().map(Option::as_ref).map_err(Error::clone)
+    }
+
+    /// What a grant needs to do its work, with the secrets set here in place of variables.
+    pub(crate) fn env(&self) -> Env {
+        let env = &self.client().env;
+        Env {
+            place: env.place.with_secrets(&self.state.secrets).into(),
+            ..env.clone()
+        }
+    }
+
+    /// What this request came to, where its grant leaves that to the place.
+    pub(crate) fn chosen(&self) -> Option<Arc<PreparedRequest>> {
+        self.state.chosen()
+    }
+
+    pub(crate) fn keep_chosen(&self, chosen: &Arc<PreparedRequest>) {
+        *self.state.chosen.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(chosen));
+    }
+
+    /// Another request of the same client.
+    pub(crate) fn derived(&self, sign_in: SignIn, secrets: Secrets) -> Arc<PreparedRequest> {
+        Arc::new(PreparedRequest {
+            client: Arc::clone(self.client()),
+            state: RwLock::new(Arc::new(State::new(self.client(), &sign_in, secrets))),
+            sign_in,
+        })
     }
 
     /// A secret that was set.

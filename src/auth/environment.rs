@@ -1,0 +1,217 @@
+//! The place this process runs in, as far as variables and well-known folders tell.
+//!
+//! Everything that looks at `AZURE_*`, `IDENTITY_*` and the like asks here, so that a host can describe its place itself: .NET on Unix keeps a copy of
+//! the environment that the process does not see, and a test describes a place without being there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Code, Error, Result};
+use crate::secret::{Secret, Secrets};
+
+/// Variables whose values are secrets. They never stand in a document; a request takes them as secrets of the same names.
+pub const SECRET_VARIABLES: &[&str] = &[
+    "AZURE_CLIENT_SECRET",
+    "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+    "AZURE_PASSWORD",
+    "IDENTITY_HEADER",
+    "MSI_SECRET",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+    "SYSTEM_ACCESSTOKEN",
+];
+
+/// Variables, and where the Azure Arc agent lives.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Values in place of the process's own; `None` hides one.
+    given: BTreeMap<String, Option<String>>,
+    secrets: BTreeMap<&'static str, Secret>,
+    inherits: bool,
+    arc_agent: PathBuf,
+    arc_tokens: PathBuf,
+}
+
+impl Environment {
+    /// The process's environment, read anew at each look, with some values in place of its own.
+    pub fn of_process(given: BTreeMap<String, Option<String>>) -> Result<Environment> {
+        if let Some(name) = given.keys().find(|name| SECRET_VARIABLES.contains(&name.as_str())) {
+            return Err(Error::argument(
+                format!("environment holds {name}, which is a secret"),
+                format!("give it to the request as the secret \"{name}\": secrets never stand in a document"),
+            ));
+        }
+        if given.keys().any(|name| name.is_empty() || name.contains(['=', '\0'])) {
+            return Err(Error::argument(
+                "environment holds a name that no variable can have",
+                "name each variable as the place does, such as AZURE_TENANT_ID",
+            ));
+        }
+        Ok(Environment {
+            given,
+            ..Environment::described([], true)
+        })
+    }
+
+    /// A place of which nothing is known but these variables.
+    pub fn only<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Environment {
+        Environment::described(variables, false)
+    }
+
+    fn described<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>, inherits: bool) -> Environment {
+        let (agent, tokens) = arc_folders();
+        Environment {
+            given: variables
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), Some(value.to_owned())))
+                .collect(),
+            secrets: BTreeMap::new(),
+            inherits,
+            arc_agent: agent,
+            arc_tokens: tokens,
+        }
+    }
+
+    /// The same place with the Azure Arc agent elsewhere: its program, and the folder of its secret files.
+    pub fn with_arc(mut self, agent: PathBuf, tokens: PathBuf) -> Environment {
+        self.arc_agent = agent;
+        self.arc_tokens = tokens;
+        self
+    }
+
+    /// The same place, with secrets that the caller brought in place of variables.
+    pub fn with_secrets(&self, secrets: &Secrets) -> Environment {
+        let mut place = self.clone();
+        for (name, secret) in secrets.iter().filter(|(name, _)| SECRET_VARIABLES.contains(name)) {
+            place.secrets.insert(name, secret.clone());
+        }
+        place
+    }
+
+    /// A variable's value without white space around it; `None` if it is unset or empty.
+    pub fn get(&self, name: &str) -> Option<String> {
+        let value = match self.given.get(name) {
+            Some(given) => given.clone(),
+            None if self.inherits => std::env::var(name).ok(),
+            None => None,
+        };
+        value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// A secret: what the caller brought, else the variable.
+    pub fn secret(&self, name: &str) -> Option<Secret> {
+        self.secrets.get(name).cloned().or_else(|| self.get(name).map(Secret::new))
+    }
+
+    /// True if the variable, or the secret of that name, has a value.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.secrets.contains_key(name) || self.get(name).is_some()
+    }
+
+    /// A variable's value, or an error that names it.
+    pub fn needed(&self, name: &str, what: &str, hint: &str) -> Result<String> {
+        self.get(name).ok_or_else(|| missing(&[name], what, hint))
+    }
+
+    /// What a program started here has to see in place of what it would inherit.
+    pub fn for_programs(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.given.iter().map(|(name, value)| (name.as_str(), value.as_deref()))
+    }
+
+    /// True if programs started here see the process's own variables too.
+    pub fn inherits(&self) -> bool {
+        self.inherits
+    }
+
+    /// The Azure Arc agent's program.
+    pub fn arc_agent(&self) -> &Path {
+        &self.arc_agent
+    }
+
+    /// Where the Azure Arc agent puts its secret files.
+    pub fn arc_tokens(&self) -> &Path {
+        &self.arc_tokens
+    }
+}
+
+impl Default for Environment {
+    fn default() -> Environment {
+        Environment::described([], true)
+    }
+}
+
+/// The error for variables that are not set.
+pub fn missing(names: &[&str], what: &str, hint: &str) -> Error {
+    let are = if names.len() == 1 { "is" } else { "are" };
+    Error::new(Code::EnvironmentIncomplete, format!("{what}: {} {are} not set", names.join(", "))).with_hint(hint)
+}
+
+/// The agent's program and the folder of its secret files (Azure Arc-enabled servers, "Authenticate against Azure resources").
+fn arc_folders() -> (PathBuf, PathBuf) {
+    if cfg!(windows) {
+        let below = |name: &str, default: &str| PathBuf::from(std::env::var_os(name).unwrap_or_else(|| default.into()));
+        (
+            below("ProgramFiles", r"C:\Program Files").join(r"AzureConnectedMachineAgent\himds.exe"),
+            below("ProgramData", r"C:\ProgramData").join(r"AzureConnectedMachineAgent\Tokens"),
+        )
+    } else {
+        ("/opt/azcmagent/bin/himds".into(), "/var/opt/azcmagent/tokens".into())
+    }
+}
+
+/// What the variables say of an app.
+#[derive(Clone, Debug, Default)]
+pub struct App {
+    /// Its application (client) id.
+    pub client_id: Option<String>,
+    /// Its tenant.
+    pub tenant: Option<String>,
+    /// The cloud's host or origin.
+    pub authority_host: Option<String>,
+}
+
+/// An authority in the words of a request.
+#[derive(Clone, Debug)]
+pub struct AuthorityHere {
+    authority: Option<String>,
+    tenant: String,
+}
+
+impl AuthorityHere {
+    /// For [`super::authority::Authority::new`].
+    pub fn given(&self) -> super::authority::Given<'_> {
+        super::authority::Given {
+            authority: self.authority.as_deref(),
+            tenant: self.authority.is_none().then_some(self.tenant.as_str()),
+            ..super::authority::Given::default()
+        }
+    }
+}
+
+impl App {
+    /// Where the app signs in; `None` if no tenant is named and `organizations` will not do.
+    pub fn authority(&self, any_tenant: bool) -> Option<AuthorityHere> {
+        let tenant = match &self.tenant {
+            Some(tenant) => tenant.clone(),
+            None if any_tenant => "organizations".to_owned(),
+            None => return None,
+        };
+        let authority = self.authority_host.as_deref().map(|host| {
+            let host = host.trim_end_matches('/');
+            let scheme = if host.contains("://") { "" } else { "https://" };
+            format!("{scheme}{host}/{tenant}")
+        });
+        Some(AuthorityHere { authority, tenant })
+    }
+}
+
+impl Environment {
+    /// The app that the variables name: `AZURE_CLIENT_ID`, `AZURE_TENANT_ID` and `AZURE_AUTHORITY_HOST`, else those that tasks of Azure Pipelines set.
+    pub fn app(&self) -> App {
+        let first = |names: [&str; 2]| names.into_iter().find_map(|name| self.get(name));
+        App {
+            client_id: first(["AZURE_CLIENT_ID", "AZURESUBSCRIPTION_CLIENT_ID"]),
+            tenant: first(["AZURE_TENANT_ID", "AZURESUBSCRIPTION_TENANT_ID"]),
+            authority_host: self.get("AZURE_AUTHORITY_HOST"),
+        }
+    }
+}
