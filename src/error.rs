@@ -157,7 +157,7 @@ codes! {
     ServerError = 6001 "SERVER_ERROR",
     /// The service is not available.
     ServerUnavailable = 6002 "SERVER_UNAVAILABLE",
-    /// The library held the call back to stay inside a limit.
+    /// The library held the call back: to stay inside a limit, or since the service refused the same a moment ago.
     ThrottledLocally = 6003 "THROTTLED_LOCALLY",
 
     /// The cache file is damaged.

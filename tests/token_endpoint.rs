@@ -317,6 +317,60 @@ fn tk_17_what_was_never_seen_is_told_with_both_its_names() {
 }
 
 #[test]
+fn tk_18_a_servers_words_are_cut_and_made_safe() {
+    let words = format!(
+        "AADSTS50058: \u{1b}[31mred\u{7}\r\nforged line {ASSERTION} {}",
+        "x".repeat(1 << 20 >> 1)
+    );
+    let body = json!({"error": "interaction_required\u{1b}[2J", "error_description": words, "suberror": "a\r\nb", "error_codes": [1]});
+    let error = fail_with("on_behalf_of", json!({}), vec![Step::json(400, &body.to_string())]);
+    assert!(error.message().len() < 2100, "{}", error.message().len());
+    let text = format!("{error}{}", error.to_json());
+    assert!(!text.contains(['\u{1b}', '\u{7}', '\r', '\n']), "{text}");
+    assert!(error.message().contains("\\u{1b}[31mred") && error.message().contains("[redacted]"));
+}
+
+#[test]
+fn tk_19_and_27_what_is_no_answer_is_said_to_be_none() {
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(20_000), "]".repeat(20_000));
+    for status in [200, 400] {
+        for body in ["", "hello", "[]", "null", "{\"access_token\":\"x\"", "{}", &deep] {
+            let error = fail_with("on_behalf_of", json!({}), vec![Step::json(status, body)]);
+            assert_eq!(
+                (error.code(), error.http_status()),
+                (Code::NotJson, Some(status)),
+                "{status} {body:.20}"
+            );
+        }
+    }
+    let error = fail_with(
+        "refresh_token",
+        json!({}),
+        vec![Step::json(200, r#"{"access_token":"x","token_type":"pop"}"#)],
+    );
+    assert_eq!(error.code(), Code::OauthOther);
+    assert!(error.message().contains("\"pop\""), "{error}");
+}
+
+#[test]
+fn tk_35_an_authority_that_is_none_is_refused_before_any_request() {
+    let client = virtual_client(&VirtualClock::new());
+    for authority in [
+        "http://login.microsoftonline.com/contoso.com",
+        "https://login.microsoftonline.com/contoso.com/../x",
+        "https://login.microsoftonline.com/contoso.com?x=1",
+        "ftp://login.microsoftonline.com/contoso.com",
+    ] {
+        let document = json!({"grant": "device_code", "authority": authority, "client_id": CLIENT, "resource": XDR});
+        let error = PreparedRequest::new(&client, document.to_string().as_bytes())
+            .map(|_| ())
+            .unwrap_err();
+        assert_eq!(error.code(), Code::BadArgument, "{authority}: {error}");
+        assert!(error.hint().is_some());
+    }
+}
+
+#[test]
 fn tk_29_expires_in_wins_and_an_impossible_refresh_in_is_ignored() {
     let answer = json!({"access_token": "abc", "token_type": "Bearer", "expires_in": "1000", "expires_on": "5", "refresh_in": 5000});
     let server = Scripted::start([Step::json(200, &answer.to_string())]);
