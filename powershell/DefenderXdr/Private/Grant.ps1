@@ -184,6 +184,18 @@ function script:New-DefenderPlan {
         'Environment' { $document.grant = 'environment'; break }
     }
     if ($null -ne $Failure.Record) { return }
+    $placed = switch ($Method) {
+        'User' { if ($document.grant -eq 'automatic') { 'AZURE_CLIENT_SECRET', 'AZURE_CLIENT_CERTIFICATE_PASSWORD', 'AZURE_PASSWORD', 'IDENTITY_HEADER', 'MSI_SECRET', 'ACTIONS_ID_TOKEN_REQUEST_TOKEN', 'SYSTEM_ACCESSTOKEN' }; break }
+        'Environment' { 'AZURE_CLIENT_SECRET', 'AZURE_CLIENT_CERTIFICATE_PASSWORD', 'AZURE_PASSWORD'; break }
+        'ManagedIdentity' { 'IDENTITY_HEADER', 'MSI_SECRET'; break }
+        'GitHubActions' { 'ACTIONS_ID_TOKEN_REQUEST_TOKEN'; break }
+        'AzurePipelines' { 'SYSTEM_ACCESSTOKEN'; break }
+    }
+    if ($null -ne $placed) {
+        Initialize-DefenderNative $Failure
+        if ($null -ne $Failure.Record) { return }
+        Add-DefenderPlaceSecret $secrets $placed
+    }
     if ($Given.Contains('UserAssertion')) {
         $document.grant = 'on_behalf_of'
         $secrets.user_assertion = Get-DefenderTokenSecret $Given.UserAssertion

@@ -248,6 +248,36 @@ function script:Sync-DefenderEnvironment {
     }
 }
 
+# What tells the library which place this is. Its secrets go to the requests that take them.
+$script:PlaceVariables = 'AZURE_TENANT_ID', 'AZURE_CLIENT_ID', 'AZURE_USERNAME', 'AZURE_CLIENT_CERTIFICATE_PATH', 'AZURE_CLIENT_SEND_CERTIFICATE_CHAIN', 'AZURE_AUTHORITY_HOST',
+'AZURE_FEDERATED_TOKEN_FILE', 'AZURE_POD_IDENTITY_AUTHORITY_HOST', 'AZURE_CONFIG_DIR', 'AZD_CONFIG_DIR', 'REGION_NAME', 'IDENTITY_ENDPOINT', 'IDENTITY_SERVER_THUMBPRINT', 'IMDS_ENDPOINT',
+'MSI_ENDPOINT', 'DEFAULT_IDENTITY_CLIENT_ID', 'AUTOMATION_ASSET_ACCOUNTID', 'GITHUB_ACTIONS', 'ACTIONS_ID_TOKEN_REQUEST_URL', 'SYSTEM_OIDCREQUESTURI',
+'AZURESUBSCRIPTION_SERVICE_CONNECTION_ID', 'AZURESUBSCRIPTION_CLIENT_ID', 'AZURESUBSCRIPTION_TENANT_ID', 'PATH', 'HOME'
+
+function script:Get-DefenderPlace {
+    # The variables of the place whose value native code does not see, as JSON; nothing when it sees them all.
+    if (Test-DefenderWindows) { return }
+    $changed = [ordered]@{}
+    foreach ($name in $script:PlaceVariables) {
+        $value = [System.Environment]::GetEnvironmentVariable($name)
+        $seen = Get-DefenderNativeVariable $name
+        # PowerShell puts its own folder in front of what it inherits.
+        if ($seen -ceq $value -or ($name -eq 'PATH' -and $value -ceq "${PSHOME}:$seen")) { continue }
+        $changed[$name] = $value
+    }
+    if ($changed.Count -gt 0) { ConvertTo-DefenderJson $changed }
+}
+
+function script:Add-DefenderPlaceSecret {
+    # Secrets of the place that a script has set with $env: and native code does not see.
+    param([System.Collections.IDictionary] $Secrets, [string[]] $Names)
+    if (Test-DefenderWindows) { return }
+    foreach ($name in $Names) {
+        $value = [System.Environment]::GetEnvironmentVariable($name)
+        if ($value -and (Get-DefenderNativeVariable $name) -cne $value) { $Secrets[$name] = $value }
+    }
+}
+
 function script:Get-DefenderProxy {
     # What the session's variables say of a proxy, where native code cannot see it: @{ proxy; proxy_user; no_proxy; Password }; else nothing.
     if (Test-DefenderWindows) { return }
@@ -287,17 +317,26 @@ function script:Initialize-DefenderClient {
     # Makes $script:Client ready: one per module import.
     param([hashtable] $Failure)
     if ($script:Client -ne [System.IntPtr]::Zero) {
-        if (Test-DefenderTarget) { return }
-        if ($null -ne $script:Connection) { Write-Warning 'DEFENDER_XDR_EMULATOR has changed: the connection was dropped. Run Connect-Defender again.' }
-        Close-DefenderNative
+        if (Test-DefenderTarget) {
+            if ((Get-DefenderPlace) -ceq $script:ClientPlace) { return }
+            # A connection keeps the client it was made with.
+            Close-DefenderClient
+        }
+        else {
+            if ($null -ne $script:Connection) { Write-Warning 'DEFENDER_XDR_EMULATOR has changed: the connection was dropped. Run Connect-Defender again.' }
+            Close-DefenderNative
+        }
     }
     Initialize-DefenderNative $Failure
     if ($null -ne $Failure.Record) { return }
     Sync-DefenderEnvironment
     $document = [ordered]@{ application = "DefenderXdr.PowerShell/$script:ModuleVersion"; emulator = [string] [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR') }
+    $place = Get-DefenderPlace
     $proxy = Get-DefenderProxy
     if ($null -ne $proxy) { foreach ($name in 'proxy', 'proxy_user', 'no_proxy') { if ($proxy[$name]) { $document[$name] = $proxy[$name] } } }
-    $config = [System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $document))
+    $json = ConvertTo-DefenderJson $document
+    if ($place) { $json = $json.Substring(0, $json.Length - 1) + ",`"environment`":$place}" }
+    $config = [System.Text.Encoding]::UTF8.GetBytes($json)
     $client = [System.IntPtr]::Zero
     $detail = [System.IntPtr]::Zero
     $status = $script:Native::dxdr_client_new($config, [System.UIntPtr]::new([uint64] $config.Length), [ref] $client, [ref] $detail)
@@ -311,6 +350,7 @@ function script:Initialize-DefenderClient {
         return
     }
     $script:Client = $client
+    $script:ClientPlace = $place
     $script:ClientTarget = [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR')
     # What was meant for the emulator must never go to Microsoft, whatever became of the environment variable on the way.
     if ($script:ClientTarget -and -not (Get-DefenderClientDescription)['emulator']) {
@@ -330,17 +370,22 @@ function script:Get-DefenderClientDescription {
 
 function script:Close-DefenderNative {
     # Frees the client, the connection and every prepared request. Also runs when the module is removed.
+    if ($null -ne $script:Connection -and $null -ne $script:Native) { Close-DefenderConnection }
+    $script:Connection = $null
+    Close-DefenderClient
+}
+
+function script:Close-DefenderClient {
     if ($null -ne $script:Native) {
         foreach ($entry in $script:Requests.Values) {
             if ($entry.Handle -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($entry.Handle) }
         }
-        if ($null -ne $script:Connection) { Close-DefenderConnection }
         if ($script:Client -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_client_free($script:Client) }
     }
     $script:Requests.Clear()
-    $script:Connection = $null
     $script:Client = [System.IntPtr]::Zero
     $script:ClientTarget = $null
+    $script:ClientPlace = $null
 }
 
 function script:Clear-DefenderCache {
