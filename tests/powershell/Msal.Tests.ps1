@@ -261,6 +261,28 @@ Describe 'Get-MsalToken signs in' {
         $null = Get-MsalToken @user -Interactive
         Assert-Equal @(Get-EmulatorRequest '/oauth2/v2.0/authorize').Count 2
     }
+    It 'and asks for more consent, under an ID of the caller''s' {
+        Reset-Emulator
+        $mine = [guid]::NewGuid()
+        $arguments = $user.Clone()
+        $arguments.Scopes = "$Resource/Incident.Read"
+        $token = Get-MsalToken @arguments -ExtraScopesToConsent "$Resource/AdvancedHunting.Read" -CorrelationId $mine
+        Assert-Equal $token.CorrelationId $mine
+        $query = @(Get-EmulatorRequest '/oauth2/v2.0/authorize')[0].query
+        Assert-Match $query.scope '/Incident\.Read .*/AdvancedHunting\.Read'
+        Assert-Equal $query.'client-request-id' "$mine"
+    }
+    It 'on another device' {
+        Reset-Emulator
+        $shell = New-TestShell @{ program = [Environment]::GetEnvironmentVariable('DXDR_TEST_EMULATOR_PROGRAM') }
+        try {
+            $out = $shell.AddScript('Get-MsalToken -ClientId $User.ClientId -TenantId $User.TenantId -Scopes "https://api.security.microsoft.com/.default" -DeviceCode -Timeout 00:00:30 6>&1 | ForEach-Object {
+                if ($_ -is [Management.Automation.InformationRecord]) { $null = & $Shared.program browse $_.MessageData.VerificationUri --code $_.MessageData.UserCode } else { $_.Account.Username } }').Invoke()
+            Assert-Equal $out 'adele@fabrikam.example' "$($shell.Streams.Error)"
+            Assert-Match ($shell.Streams.Warning -join "`n") 'enter the code'
+        }
+        finally { $shell.Dispose() }
+    }
     It 'with a name and password, each time' {
         Reset-Emulator
         $credential = [pscredential]::new('adele@fabrikam.example', (New-Secret 'Walk-through-1'))

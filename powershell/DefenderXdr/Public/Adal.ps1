@@ -8,8 +8,9 @@ function Get-ADALToken {
     module run unchanged. Nothing of ADAL is needed: the sign-in goes through this module's native library, with the v1 endpoints that ADAL used.
 
     Without a secret or certificate a person signs in: with http://localhost as the redirect URI the system's browser opens and its answer is
-    caught; with another redirect URI the person is asked to paste the address they landed on. In a session that cannot ask, the command fails
-    at once with DefenderXdr.INTERACTION_REQUIRED.
+    caught; with another redirect URI a window of the installed Edge, Chrome or Chromium opens, which is watched for it, and where there is none
+    the person is asked to paste the address they landed on. In a session that cannot ask, the command fails at once with
+    DefenderXdr.INTERACTION_REQUIRED.
 
     The token's default view and ToString() hide it. AccessToken is the plain string; Format-List *, ConvertTo-Json and Export-Clixml show it,
     as with ADAL.PS. Use -AsSecureString where it must not be seen.
