@@ -501,7 +501,7 @@ DXDR_API int32_t dxdr_client_free(dxdr_client *client);
    "user"             {"id", "type": "optional_displayable_id" (default), "required_displayable_id" or "unique_id"}: whose token
    "login_hint", "domain_hint"   offered to the sign-in page
    "extra_query"      "name=value&name=value" for the authorize request
-   "claims"           a claims request, as a JSON text, for instance that of a CLAIMS_CHALLENGE
+   "claims"           a claims request, as a JSON text, for instance that of a CLAIMS_CHALLENGE; a challenge of the incidents API is answered by itself
    "expiry_margin_s"  a cached token with less than this left is not used; 0 to 86400, default 300
    "username"         the person of the grant password
    "credential"       how the app proves itself, where it is no public client: an object with "type":
