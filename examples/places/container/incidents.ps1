@@ -1,0 +1,7 @@
+# In a container: whatever credential the place offers is found by itself. -Verbose says which, and what was passed over.
+param([int] $First = 100)
+
+$ErrorActionPreference = 'Stop'
+Import-Module DefenderXdr
+Connect-Defender -Verbose
+Get-DefenderIncident -First $First -Raw
