@@ -282,7 +282,7 @@ fn a_container() {
     // In a cluster by its token file, elsewhere by a secret in variables.
     let ran = Place::new(&pwsh, &emulator, Some("kubernetes"), &fresh("kubernetes")).file(&script, &["-First", "3"]);
     assert_eq!(
-        ran.stdout.lines().filter(|line| line.contains("\"incidentId\"")).count(),
+        ran.stdout.lines().filter(|line| line.starts_with("{\"incidentId\"")).count(),
         3,
         "{}",
         ran.said()
@@ -300,7 +300,7 @@ fn a_container() {
         .env("AZURE_CLIENT_SECRET", "emu8Q~runbook.secret.for.tests.only-1");
     let ran = place.file(&script, &["-First", "3"]);
     assert_eq!(
-        ran.stdout.lines().filter(|line| line.contains("\"incidentId\"")).count(),
+        ran.stdout.lines().filter(|line| line.starts_with("{\"incidentId\"")).count(),
         3,
         "{}",
         ran.said()

@@ -4,4 +4,4 @@ param([int] $First = 100)
 $ErrorActionPreference = 'Stop'
 Import-Module DefenderXdr
 Connect-Defender -Verbose
-Get-DefenderIncident -First $First -Raw
+Get-DefenderIncident -First $First | ForEach-Object { ConvertTo-Json $_ -Depth 20 -Compress }     # one line for each

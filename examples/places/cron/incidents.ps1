@@ -19,6 +19,6 @@ Connect-Defender -TenantId $TenantId -ClientId $ClientId -CertificatePath $Certi
 $mark = "$OutputPath.since"
 $since = if (Test-Path -LiteralPath $mark) { Get-Content -LiteralPath $mark } else { [DateTime]::UtcNow.AddDays(-30).ToString('yyyy-MM-ddTHH:mm:ssZ') }
 $now = [DateTime]::UtcNow.ToString('yyyy-MM-ddTHH:mm:ssZ')
-Get-DefenderIncident -Filter "lastUpdateTime ge $since" -Raw | Add-Content -LiteralPath $OutputPath
+Get-DefenderIncident -Filter "lastUpdateTime ge $since" | ForEach-Object { ConvertTo-Json $_ -Depth 20 -Compress } | Add-Content -LiteralPath $OutputPath
 # Only after the last line is written: a run that fails is made good by the next.
 Set-Content -LiteralPath $mark -Value $now
