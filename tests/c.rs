@@ -81,6 +81,11 @@ fn credential() {
 }
 
 #[test]
+fn device_code() {
+    holds("device_code", hooked());
+}
+
+#[test]
 fn incidents() {
     holds("incidents", plain());
 }
