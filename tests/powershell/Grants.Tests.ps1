@@ -43,7 +43,7 @@ Describe 'the parameters of a sign-in' {
                 @('client_credentials', 'workload_identity', @{ WorkloadIdentity = $true }), @('client_credentials', 'github_actions', @{ ClientId = $id; GitHubActions = $true }),
                 @('client_credentials', 'azure_pipelines', @{ ClientId = $id; AzurePipelines = $true; ServiceConnectionId = $id }),
                 @('on_behalf_of', $null, @{ ClientId = $id; ClientSecret = $secret; UserAssertion = 'a.b.c' }), @('on_behalf_of', 'certificate', @{ ClientId = $id; Certificate = $certificate; UserAssertion = 'a.b.c' }),
-                @('managed_identity', $null, @{ ManagedIdentity = $true }), @('azure_cli', $null, @{ AzureCli = $true }), @('azure_developer_cli', $null, @{ AzureDeveloperCli = $true }),
+                @('managed_identity', $null, @{ ManagedIdentity = $true }), @('client_credentials', 'managed_identity', @{ ManagedIdentity = $true; ClientId = $id }), @('azure_cli', $null, @{ AzureCli = $true }), @('azure_developer_cli', $null, @{ AzureDeveloperCli = $true }),
                 @('environment', $null, @{ Environment = $true }), @('refresh_token', $null, @{ ClientId = $id; RefreshToken = 'canary-refresh' }))) {
             $plan = Get-TestPlan $case[2]
             Assert-Equal $plan.Document.grant $case[0] "$($case[2].Keys)"
@@ -84,7 +84,7 @@ Describe 'the parameters of a sign-in' {
     }
     It 'that do not go together are refused by name' {
         $secret = New-Secret 'x'
-        foreach ($case in @(@{ ManagedIdentity = $true; ClientId = $id }, 'ClientId'), @(@{ ClientId = $id; ClientSecret = $secret; LoginHint = 'a' }, 'LoginHint'), @(@{ ClientId = $id; UserAssertion = 'a' }, 'UserAssertion'),
+        foreach ($case in @(@{ ManagedIdentity = $true; RedirectUri = 'http://localhost' }, 'RedirectUri'), @(@{ ClientId = $id; ClientSecret = $secret; LoginHint = 'a' }, 'LoginHint'), @(@{ ClientId = $id; UserAssertion = 'a' }, 'UserAssertion'),
             @(@{ ClientId = $id; DeviceCode = $true; Prompt = 'Login' }, 'Prompt'), @(@{ Prompt = 'Login' }, 'ClientId'), @(@{ ManagedIdentity = $true; IdentityClientId = 'a'; IdentityObjectId = 'b' }, 'IdentityObjectId'),
             @(@{ ClientId = $id; Cloud = 'GCC'; Authority = 'https://x.example/y' }, 'Cloud'), @(@{ Credential = [pscredential]::new('adele@fabrikam.example', $secret) }, 'ClientId')) {
             $arguments = $case[0]

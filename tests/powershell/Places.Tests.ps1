@@ -47,6 +47,13 @@ Describe 'a managed identity' {
             Disconnect-Defender
         }
     }
+    It 'stands for an app that trusts it' {
+        Reset-Emulator
+        Use-Place 'app-service' {
+            Assert-Equal (ConvertFrom-DefenderToken (Get-DefenderToken @workload -ManagedIdentity -IdentityClientId $idSoc)).AppId $workload.ClientId
+            $null = Assert-Fails { Get-DefenderToken @workload -ManagedIdentity -Force } '' AuthenticationError
+        }
+    }
     It 'that is not there is told by name' {
         Use-Place 'app-service' {
             $record = Assert-Fails { Get-DefenderToken -ManagedIdentity -IdentityClientId '11111111-2222-4333-8444-555555555555' -Force }

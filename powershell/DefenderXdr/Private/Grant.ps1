@@ -15,7 +15,7 @@ $script:GrantOptions = @{
     WorkloadIdentity      = 'ClientId', 'Region'
     GitHubActions         = 'ClientId', 'Region'
     AzurePipelines        = 'ClientId', 'Region', 'ServiceConnectionId'
-    ManagedIdentity       = 'IdentityClientId', 'IdentityObjectId', 'IdentityResourceId'
+    ManagedIdentity       = 'ClientId', 'Region', 'IdentityClientId', 'IdentityObjectId', 'IdentityResourceId'
     RefreshToken          = , 'ClientId'
     AzureCli              = @()
     AzureDeveloperCli     = @()
@@ -167,10 +167,18 @@ function script:New-DefenderPlan {
             break
         }
         'ManagedIdentity' {
-            $document.grant = 'managed_identity'
+            $identity = $null
             foreach ($pair in @('IdentityClientId', 'client_id'), @('IdentityObjectId', 'object_id'), @('IdentityResourceId', 'resource_id')) {
-                if ($Given.Contains($pair[0])) { $document.identity = [ordered]@{ type = $pair[1]; id = $Given[$pair[0]] } }
+                if ($Given.Contains($pair[0])) { $identity = [ordered]@{ type = $pair[1]; id = $Given[$pair[0]] } }
             }
+            if ($Given.Contains('ClientId')) {
+                # The identity stands for the app, as a federated credential.
+                $document.credential = [ordered]@{ type = 'managed_identity' }
+                if ($null -ne $identity) { $document.credential.identity = $identity }
+                break
+            }
+            $document.grant = 'managed_identity'
+            if ($null -ne $identity) { $document.identity = $identity }
             break
         }
         'RefreshToken' {

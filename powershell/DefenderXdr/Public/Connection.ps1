@@ -87,7 +87,8 @@ function Connect-Defender {
     A user's token, sent to this app: the app gets a token on behalf of that user. It goes with the ways an app proves itself.
 
     .PARAMETER ManagedIdentity
-    The identity of the Azure resource this runs on; the system-assigned one, unless another is named.
+    The identity of the Azure resource this runs on; the system-assigned one, unless one of the -Identity parameters names another. With -ClientId
+    the identity stands for that app, which trusts it by a federated credential.
 
     .PARAMETER IdentityClientId
     The client ID of a user-assigned managed identity.
@@ -442,7 +443,8 @@ function Get-DefenderToken {
     A user's token, sent to this app: the app gets a token on behalf of that user. It goes with the ways an app proves itself.
 
     .PARAMETER ManagedIdentity
-    The identity of the Azure resource this runs on; the system-assigned one, unless another is named.
+    The identity of the Azure resource this runs on; the system-assigned one, unless one of the -Identity parameters names another. With -ClientId
+    the identity stands for that app, which trusts it by a federated credential.
 
     .PARAMETER IdentityClientId
     The client ID of a user-assigned managed identity.
