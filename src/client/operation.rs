@@ -365,6 +365,16 @@ impl Notices for Operation {
             Notice::Progress { pages, items } => {
                 self.push("progress", "none", None, json!({ "pages": pages, "items": items }), None);
             }
+            Notice::Pacing { endpoint, wait, limit } => {
+                self.push(
+                    "pacing",
+                    "none",
+                    None,
+                    json!({ "endpoint": endpoint, "wait_ms": millis(wait), "limit": limit }),
+                    None,
+                );
+            }
+            Notice::Detail { kind, fields } => self.push(kind, "none", None, fields, None),
             Notice::Verbose(message) => {
                 self.push("verbose", "none", None, json!({ "message": message }), None);
             }

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::connector::Emulator;
 use super::retry::Trouble;
-use super::{Call, Notice, Proxy, Request, Response, Transport, pinned, proxy, retry, trace};
+use super::{Call, Notice, Proxy, Request, Response, Terms, Transport, pinned, proxy, retry, trace};
 use crate::clock::{BoxFuture, Clock, Random};
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
@@ -168,16 +168,16 @@ impl HttpTransport {
         })
     }
 
-    async fn exchange(&self, call: &Call, request: &Request, thumbprint: Option<&str>) -> Result<Response> {
+    async fn exchange(&self, call: &Call, request: &Request, terms: Terms, thumbprint: Option<&str>) -> Result<Response> {
         let host = host_of(&request.url);
         let wire = self.wire_url(call, &request.url).await?;
         let remaining = call.deadline.saturating_duration_since(Instant::now());
-        let limit = remaining.min(self.settings.timeout);
+        let limit = remaining.min(terms.timeout.unwrap_or(self.settings.timeout));
         if limit.is_zero() {
             return Err(timeout(&host));
         }
         let started = Instant::now();
-        let result = tokio::time::timeout(limit, self.perform(call, request, wire, &host, thumbprint))
+        let result = tokio::time::timeout(limit, self.perform(call, request, terms, wire, &host, thumbprint))
             .await
             .unwrap_or_else(|_| Err(timeout(&host)));
         if result.is_err()
@@ -219,7 +219,7 @@ impl HttpTransport {
                         };
                         let limit = call.deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(10));
                         let host = host_of(&hello);
-                        let answer = tokio::time::timeout(limit, self.perform(call, &request, hello, &host, None))
+                        let answer = tokio::time::timeout(limit, self.perform(call, &request, Terms::default(), hello, &host, None))
                             .await
                             .unwrap_or_else(|_| Err(timeout(&host)))?;
                         if answer.status == 200 {
@@ -242,7 +242,7 @@ impl HttpTransport {
         Ok(wire)
     }
 
-    async fn perform(&self, call: &Call, request: &Request, wire: Url, host: &str, thumbprint: Option<&str>) -> Result<Response> {
+    async fn perform(&self, call: &Call, request: &Request, terms: Terms, wire: Url, host: &str, thumbprint: Option<&str>) -> Result<Response> {
         let method =
             reqwest::Method::from_bytes(request.method.as_bytes()).map_err(|_| Error::new(Code::BadArgument, "no such HTTP method"))?;
         let (client, through) = match thumbprint {
@@ -290,7 +290,20 @@ impl HttpTransport {
         }
         // The buffer may come to hold a token: it is wiped when the last slice of it is gone.
         let mut body = Zeroizing::new(Vec::with_capacity(announced.max(4096)));
-        while let Some(chunk) = answer.chunk().await.map_err(classify)? {
+        let mut broken = None;
+        loop {
+            let chunk = match answer.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                Err(error) => {
+                    let error = classify(error);
+                    if terms.partial && status == 200 && matches!(error.code(), Code::Truncated | Code::Reset) {
+                        broken = Some(error);
+                        break;
+                    }
+                    return Err(error);
+                }
+            };
             if body.len() + chunk.len() > request.body_limit {
                 return Err(too_large());
             }
@@ -309,15 +322,18 @@ impl HttpTransport {
             headers,
             body: Bytes::from_owner(body),
             host: host.to_owned(),
+            broken,
         })
     }
 
     /// Sends, waits and sends again as the request allows.
-    async fn send_again(&self, call: &Call, request: Request, thumbprint: Option<&str>) -> Result<Response> {
+    async fn send_again(&self, call: &Call, request: Request, terms: Terms, thumbprint: Option<&str>) -> Result<Response> {
         let mut tally = retry::Tally::default();
         loop {
-            let result = self.exchange(call, &request, thumbprint).await;
+            let result = self.exchange(call, &request, terms, thumbprint).await;
             let (trouble, asked, reason, status) = match &result {
+                Ok(response) if response.status == 429 && terms.hand_back_429 => return result,
+                Ok(Response { broken: Some(error), .. }) => (Trouble::Broken, None, error.code().name().to_owned(), None),
                 Ok(response) if response.status == 429 || response.status >= 500 => {
                     let trouble = if response.status == 429 {
                         Trouble::Throttled
@@ -462,12 +478,12 @@ impl HttpTransport {
 }
 
 impl Transport for HttpTransport {
-    fn send<'a>(&'a self, call: &'a Call, request: Request) -> BoxFuture<'a, Result<Response>> {
-        Box::pin(self.send_again(call, request, None))
+    fn send_on<'a>(&'a self, call: &'a Call, request: Request, terms: Terms) -> BoxFuture<'a, Result<Response>> {
+        Box::pin(self.send_again(call, request, terms, None))
     }
 
     fn send_pinned<'a>(&'a self, call: &'a Call, request: Request, thumbprint: &'a str) -> BoxFuture<'a, Result<Response>> {
-        Box::pin(self.send_again(call, request, Some(thumbprint)))
+        Box::pin(self.send_again(call, request, Terms::default(), Some(thumbprint)))
     }
 
     fn browser_url<'a>(&'a self, call: &'a Call, url: &'a Url) -> BoxFuture<'a, Result<Url>> {

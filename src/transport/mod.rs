@@ -56,6 +56,22 @@ pub enum Notice {
         /// Records handed over.
         items: u64,
     },
+    /// A wait that keeps a call inside a documented limit of the service.
+    Pacing {
+        /// The endpoint whose budget is used up.
+        endpoint: String,
+        /// How long the wait is.
+        wait: Duration,
+        /// The limit, such as "50 a minute".
+        limit: String,
+    },
+    /// What an answer says about what follows, such as the columns of a hunting result.
+    Detail {
+        /// The event's kind.
+        kind: &'static str,
+        /// Its fields.
+        fields: serde_json::Value,
+    },
     /// A decision taken, for those who want to follow.
     Verbose(String),
     /// Something the caller should know.
@@ -114,6 +130,17 @@ pub struct Request {
     pub body_limit: usize,
 }
 
+/// What an exchange asks for beyond its [`Request`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms {
+    /// The limit of one exchange, in place of the client's own.
+    pub timeout: Option<Duration>,
+    /// Hand a 429 back at once: the caller keeps a budget, and waits by it.
+    pub hand_back_429: bool,
+    /// Hand back what came of a body that broke off, once sending again has not helped.
+    pub partial: bool,
+}
+
 /// One HTTP answer.
 #[derive(Debug)]
 pub struct Response {
@@ -125,6 +152,8 @@ pub struct Response {
     pub body: Bytes,
     /// The host as the caller named it.
     pub host: String,
+    /// Why the body ends early, where [`Terms::partial`] asked for such.
+    pub broken: Option<crate::error::Error>,
 }
 
 impl Response {
@@ -147,7 +176,12 @@ impl Response {
 /// How the rooms above reach the network.
 pub trait Transport: Send + Sync {
     /// Sends one request and reads the whole answer, whatever its status; waits and tries again where [`Retry`] allows.
-    fn send<'a>(&'a self, call: &'a Call, request: Request) -> BoxFuture<'a, Result<Response>>;
+    fn send<'a>(&'a self, call: &'a Call, request: Request) -> BoxFuture<'a, Result<Response>> {
+        self.send_on(call, request, Terms::default())
+    }
+
+    /// The same on terms of one's own.
+    fn send_on<'a>(&'a self, call: &'a Call, request: Request, terms: Terms) -> BoxFuture<'a, Result<Response>>;
 
     /// The same to a server that is known by the SHA-1 thumbprint of its certificate (hexadecimal) and by nothing else; never through a proxy.
     fn send_pinned<'a>(&'a self, call: &'a Call, request: Request, thumbprint: &'a str) -> BoxFuture<'a, Result<Response>>;

@@ -127,6 +127,7 @@ mod tests {
             headers: headers.iter().map(|v| ("retry-after".to_owned(), (*v).to_owned())).collect(),
             body: Bytes::from_static(body.as_bytes()),
             host: "h".into(),
+            broken: None,
         }
     }
 
