@@ -24,6 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "token",
         "claims",
         "incidents",
+        "call",
         "op",
     ] {
         builder = builder.with_src(root.join(format!("src/ffi/{noun}.rs")));

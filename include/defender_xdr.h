@@ -40,7 +40,7 @@
 #include <stdint.h>
 
 /* The ABI this header describes; compare with dxdr_abi_version(): equal major, and at least this minor. */
-#define DXDR_ABI_VERSION 0x00010000u
+#define DXDR_ABI_VERSION 0x00010001u
 
 /* Override to change linkage, for instance with __declspec(dllimport). */
 #ifndef DXDR_API
@@ -386,6 +386,7 @@ DXDR_API int32_t dxdr_cancel_free(dxdr_cancel *cancel);
    "environment"         {"NAME": "value" or null}: variables of the place in place of the process's own; null hides one. For hosts that keep a copy of
                          the environment which the process does not see, as .NET does on Unix. Secrets (AZURE_CLIENT_SECRET and its like) are refused
                          here and belong to the request
+   "pacing"              "auto" (default): calls keep to the services' documented limits, except towards an emulator; "on": always; "off": never
    "timeout_ms"          limit for one HTTP exchange, 1 to 86400000, default 100000
    "browser"             absolute path of the Edge, Chrome or Chromium that shows app windows (see dxdr_op_take_event(), open_browser), or "none":
                          the person pastes the address instead. Default: DEFENDER_XDR_BROWSER, if set, else the first that is installed, in this
@@ -725,6 +726,88 @@ int32_t dxdr_get_incidents(dxdr_request *request,
                            dxdr_buf **error);
 
 /*
+ Starts a call to one of the services: a named operation, or any path. It is paged, paced, renewed and limited alike. The document is a JSON
+ object. For every call:
+   "operation"   a name of the list below; without it "service" and "path" say what is called
+   "cloud"       "commercial", "gcc", "gcc_high" or "dod"; default: the one that the request's resource belongs to
+   "base_url"    another host of the service, such as "https://eu.api.security.microsoft.com"; no others are accepted
+   "preflight"   "require" (default): a token that is for another service or tenant, or lacks the permission, fails the call before it is made
+                 (UNAUTHORIZED, FORBIDDEN, without "http_status"); "warn": a warning tells; "off"
+   "pacing"      "auto", "on" or "off" in place of the client's
+ For every list:
+   "filter"      OData, in the service's words
+   "first"       stop after so many records;  "skip"  leave out so many at the start;  "top"  records a page
+   "items"       "records" (default): an item is one record, and one that appears on two pages comes once; "pages": a whole answer
+   "resume"      what dxdr_op_resume() gave for an earlier call that was the same otherwise
+ The operations ("?" marks keys that may be left out):
+   incidents.list      "backend"?: "auto" (default: XDR while the token's permissions allow it, else Graph), "xdr", "graph"; "since"?, "updated_since"?: ISO
+                       8601 or Unix seconds; "status"?, "assigned_to"? ("" is nobody), "severity"?: a text or a list; "alerts"?: false leaves them out
+                       (Graph); "raw"?: true keeps Graph's shape. Items of XDR are its bytes, items of Graph have XDR's names
+   incidents.get       "id", "backend"?, "raw"?, "follow"?: false does not go on to the incident that it was merged into
+   incidents.update    "id", and one or more of "status", "assigned_to" (null clears it), "classification", "determination", "tags" (all of them),
+                       "comment"; "backend"?, "raw"?, "follow"?. The incident as it is now comes as the item
+   incidents.watch     incidents as they change, each state once: "updated_since"? (default now), "interval_s"? (60), "rounds"? (default: without end),
+                       "overlap_s"? (300), "resume"?, and what incidents.list takes. dxdr_op_resume() gives the place for the next call
+   hunting.run         "query", "timespan"? (Graph: "P30D"), "backend"?: "graph" (default), "xdr", "endpoint" (both stop on 2027-02-01). An event "schema"
+                       comes first, then a row an item. Not sent again, whatever happens, unless the service says when
+   alerts.list         "since"?, "updated_since"?, "status"?, "severity"?, "category"?, "incident_id"?, "evidence"?
+   alerts.get          "id"
+   alerts.update       "id", and "status", "assigned_to", "classification", "determination", "comment";  alerts.batch_update  "ids" (no item comes)
+   machines.list       "name"?, "health"?, "os"?, "risk"?, "exposure"?, "onboarding"?, "tag"?, "seen_since"?
+   machines.get        "machine": an id, or a name that fits exactly one
+   machines.isolate    "machine", "comment", "type"?: "Full" (default), "Selective", "UnManagedDevice"; "wait"?: true waits for the action's end, looking
+                       every "poll_s"? (10). The machine action comes as the item. One that is under way already is taken for this one, with a warning
+   machines.release, machines.restrict, machines.unrestrict   "machine", "comment", "wait"?, "poll_s"?
+   machines.scan       the same, "type"?: "Quick" (default), "Full"
+   machines.quarantine the same, "sha1"
+   machines.tag        "machine", "tag", "action"?: "add" (default), "remove"
+   machine_actions.list  "since"?, "status"?, "type"?, "machine_id"?, "requestor"?;  machine_actions.get  "id";  machine_actions.cancel  "id", "comment"
+   machine_actions.wait  "id", "poll_s"?: the item is the action at its end
+   indicators.list     "since"?, "type"?, "value"?, "action"?, "severity"?
+   indicators.submit   "indicator": an object in the service's words;  indicators.delete  "id" (no item comes)
+   indicators.import   "indicators": a list of such; sent 500 a call; an item for each says what became of it ("isFailed", "failureReason")
+ Any path: "service": "xdr", "endpoint" or "graph"; "path": from the root, or below the service's API; "method"? (GET), "version"? ("v1.0", "beta"),
+   "query"?: an object of texts, "body"?: any JSON, sent as it stands, "headers"?: Prefer, ConsistencyLevel, If-Match, If-None-Match, Accept-Language;
+   "paging"?: true (default for GET) follows a list to its end, false hands the one answer over, with an event "response"; "id_name"?: the member that
+   tells records apart; "retry"?: "safe" or "never"; "first"?, "items"?, "resume"?
+
+ The token comes from the request. Where that was prepared for another of the three services, the same sign-in gets one for this service,
+ unless the grant is access_token.
+
+ Events it may bring: those of dxdr_acquire_token_start(), progress, pacing, schema, response, action.
+
+ @param request     how the token is got
+ @param call        the document, at most 16 MiB
+ @param call_len    its length in bytes
+ @param timeout_ms  the limit in milliseconds; 0 is the default: a day for lists and what waits, else 300000
+ @param op          receives the operation
+ @param error       receives the error document; may be NULL
+ @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8, TOO_LARGE, BAD_ARGUMENT, BAD_FILTER or OUT_OF_MEMORY
+
+ Safe from any thread.
+ */
+DXDR_API
+int32_t dxdr_call_start(dxdr_request *request,
+                        const uint8_t *call,
+                        size_t call_len,
+                        uint32_t timeout_ms,
+                        dxdr_op **op,
+                        dxdr_buf **error);
+
+/*
+ Describes the services and their operations: {"services": [{"service", "name", "app_id", "base_urls": by cloud, "hosts", "audiences"}],
+ "operations": [{"operation", "service", "method", "path", "delegated", "application": permissions of which any will do, "role": what the person
+ needs in the portal, "per_minute", "per_hour": documented limits or 0, "page", "max_page"}]}.
+
+ @param json   receives the document
+ @param error  receives the error document; may be NULL
+ @return DXDR_STATUS_OK or NULL_POINTER
+
+ Safe from any thread.
+ */
+DXDR_API int32_t dxdr_describe_services(dxdr_buf **json, dxdr_buf **error);
+
+/*
  Starts to acquire a token. Bad arguments fail here and make no operation; everything later is the operation's own failure.
 
  Events it may bring: open_browser, paste_redirect, device_code, sign, assertion, retry, verbose, warning (see dxdr_op_take_event()). After DONE take
@@ -824,6 +907,10 @@ DXDR_API int32_t dxdr_op_wait(dxdr_op *op, uint32_t wait_ms, int32_t *state);
                    seconds), "interval": show it to the person; no reply. The operation goes on by itself until they have signed in
    retry           "status", "wait_ms", "attempt", "reason", "host"
    progress        "pages", "items"
+   pacing          "endpoint", "wait_ms", "limit": a wait that keeps the call inside a documented limit of the service
+   schema          "columns": [{"name", "type"}] in order, "rows", "backend", "stats": before the first row of a hunting result, and without any
+   action          "action_id", "status", "wait_ms": a machine action that is waited for
+   response        "status", "content_type", "etag", "request_id": of a call to any path, without pages
    verbose, warning  "message"
  A kind you do not know may be ignored unless its reply is required.
 
@@ -864,6 +951,19 @@ DXDR_API int32_t dxdr_op_reply(dxdr_op *op, uint64_t event_id, const uint8_t *re
  One thread at a time.
  */
 DXDR_API int32_t dxdr_op_take_item(dxdr_op *op, dxdr_buf **item, dxdr_buf **error);
+
+/*
+ Tells where to go on after an error, a cancel or an early end: a text for "resume" of the same call later, perhaps by another process. It stands
+ behind the last item that was taken; what was fetched and not taken comes again.
+
+ @param op      the operation
+ @param resume  receives the text, or NULL (with DXDR_STATUS_OK) before the first page and for what is no list
+ @param error   receives the error document; may be NULL
+ @return DXDR_STATUS_OK, NULL_POINTER or BAD_HANDLE
+
+ Safe from any thread.
+ */
+DXDR_API int32_t dxdr_op_resume(dxdr_op *op, dxdr_buf **resume, dxdr_buf **error);
 
 /*
  Takes the token of an operation of dxdr_acquire_token_start() that is DONE.

@@ -8,6 +8,8 @@ use serde::Deserialize;
 
 use crate::auth::AppWindows;
 use crate::auth::environment::Environment;
+use crate::defender::Pacing;
+use crate::defender::calls::pacing_of;
 use crate::document;
 use crate::error::{Error, Result};
 use crate::transport::loopback::Pages;
@@ -29,6 +31,7 @@ struct Document {
     success_page: Option<String>,
     failure_page: Option<String>,
     environment: BTreeMap<String, Option<String>>,
+    pacing: Option<String>,
 }
 
 /// Checked settings.
@@ -45,6 +48,8 @@ pub struct Config {
     pub pages: Pages,
     /// The place, as the caller describes it.
     pub place: Environment,
+    /// Whether calls keep to the services' documented limits.
+    pub pacing: Pacing,
 }
 
 impl Config {
@@ -104,6 +109,7 @@ impl Config {
             app_windows,
             pages: Pages::new(document.success_page, document.failure_page)?,
             place: Environment::of_process(document.environment)?,
+            pacing: document.pacing.map_or(Ok(Pacing::Auto), |name| pacing_of(&name))?,
         })
     }
 }

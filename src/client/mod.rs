@@ -1,6 +1,7 @@
 //! What callers mean: a client with its settings, prepared requests, and operations that bring tokens and incidents.
 
 mod acquire;
+mod call;
 mod cancel;
 mod choice;
 mod config;
@@ -21,7 +22,7 @@ use crate::auth::cache::Cache;
 use crate::auth::environment::Environment;
 use crate::claims;
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
-use crate::defender::services;
+use crate::defender::{Pacing, services};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 use crate::transport::{HttpTransport, Transport, trace};
@@ -37,6 +38,7 @@ pub struct Client {
     env: Env,
     cache: Arc<Cache>,
     cache_name: String,
+    pacing: Pacing,
     announced: std::sync::atomic::AtomicBool,
     /// The way that the automatic choice took, by cache key.
     chosen: Mutex<HashMap<String, choice::Way>>,
@@ -79,6 +81,7 @@ impl Client {
             env,
             cache,
             cache_name: config.cache,
+            pacing: config.pacing,
             announced: std::sync::atomic::AtomicBool::new(false),
             chosen: Mutex::default(),
         }))
@@ -111,6 +114,10 @@ impl Client {
         self.cache.clear();
     }
 
+    pub(crate) fn pacing(&self) -> Pacing {
+        self.pacing
+    }
+
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         self.http.clock()
     }
@@ -126,6 +133,11 @@ impl Client {
 /// Decodes and explains a token; see `dxdr_decode_claims` for the document.
 pub fn decode_claims(token: &str) -> Result<Vec<u8>> {
     claims::decode(token)?.explain(system_clock().unix(), services::name_of_audience)
+}
+
+/// The services and what can be asked of them; see `dxdr_describe_services` for the document.
+pub fn describe_services() -> Value {
+    services::describe()
 }
 
 fn system_clock() -> Arc<dyn Clock> {

@@ -16,6 +16,7 @@ use super::runtime;
 use crate::auth::interaction::{Host, Opens, Question, Reply};
 use crate::auth::token::Token;
 use crate::clock::BoxFuture;
+use crate::defender::Mark;
 use crate::error::{Code, Error, Result};
 use crate::transport::{Notice, Notices};
 
@@ -78,6 +79,8 @@ struct Pending {
 struct Inner {
     events: VecDeque<Event>,
     items: VecDeque<Bytes>,
+    /// Where in its list the page stands whose items were handed over last, and how many of them were taken.
+    place: Option<(Mark, usize)>,
     pending: HashMap<u64, Pending>,
     next_id: u64,
     end: Option<End>,
@@ -239,10 +242,19 @@ impl Operation {
     pub fn take_item(&self) -> Option<Bytes> {
         let mut inner = self.lock();
         let item = inner.items.pop_front();
+        if let (Some(_), Some((_, taken))) = (&item, &mut inner.place) {
+            *taken += 1;
+        }
         if inner.items.is_empty() {
             self.room.notify_one();
         }
         item
+    }
+
+    /// Where to go on with what was not taken yet; `None` before the first page, and for what is no list.
+    pub fn resume(&self) -> Option<String> {
+        let place = self.lock().place.clone();
+        place.and_then(|(mark, taken)| mark.token(taken))
     }
 
     /// The token, after `Done` of an operation that brings one. True beside it: it came from the cache.
@@ -282,7 +294,7 @@ impl Operation {
     }
 
     /// Hands items over, once the host has taken those before: memory holds what is being taken and what was fetched ahead, no more.
-    pub(crate) async fn hand_over(&self, items: impl IntoIterator<Item = Bytes>) {
+    pub(crate) async fn hand_over(&self, items: impl IntoIterator<Item = Bytes>, mark: Option<Mark>) {
         loop {
             let room = self.room.notified();
             if self.lock().items.is_empty() {
@@ -295,6 +307,9 @@ impl Operation {
             // Cancelled meanwhile: the end stays the end.
             if inner.end.is_none() {
                 inner.items.extend(items);
+                if let Some(mark) = mark {
+                    inner.place = Some((mark, 0));
+                }
             }
         }
         self.changed.notify_all();

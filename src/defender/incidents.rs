@@ -1,317 +1,641 @@
-//! Incidents of Microsoft Defender XDR. Sources: "List incidents API", "Get incident information API".
+//! Incidents, from the XDR API or from Graph, in one shape: XDR's own bytes, or Graph's under XDR's names.
+//!
+//! Sources: "List incidents API", "Get incident information API", "Update incidents API"; Graph's "List incidents", "Get incident", "Update
+//! incident", "Create comment for incident".
 
-use std::collections::HashSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Deserialize;
 use url::Url;
 
-use super::paging::{self, EMPTY_PAGES, Seen};
-use super::services::XDR;
-use super::{Bearer, Need, Sink, get as get_with_bearer};
-use crate::document;
+use super::listing::{self, Items, Listing};
+use super::params::{Params, quoted};
+use super::services::operations::{self as rows, Operation};
+use super::services::{GRAPH, Service, XDR};
+use super::session::{Ask, Channel, Place, Session};
+use super::time::{self, Ticks};
+use super::{filter, graph, percent, preflight};
+use crate::claims::Members;
 use crate::error::{Code, Error, Result};
-use crate::transport::{Call, Notice, Transport};
+use crate::transport::{Response, Retry};
 
-/// The most records that the service puts on a page.
-pub const MAX_PAGE: u32 = 100;
+/// 2027-02-01, when the old APIs were announced to stop (message center MC1220762); the pages of the incident API name no date.
+pub const OLD_APIS_END: i64 = 1_801_440_000;
 
-const READ: Need = Need {
-    service: XDR.name,
-    resource: XDR.base,
-    delegated: &["Incident.Read", "Incident.ReadWrite"],
-    application: &["Incident.Read.All", "Incident.ReadWrite.All"],
-};
+/// How many mergers are followed from one incident to the next.
+const MAX_MERGERS: usize = 5;
 
-/// What an item is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Default)]
-#[serde(rename_all = "lowercase")]
-pub enum Items {
-    /// One incident, as sent.
-    #[default]
-    Records,
-    /// A whole answer, as sent.
-    Pages,
+/// Which service is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// XDR while the token's permissions allow it, else Graph.
+    Auto,
+    /// The XDR API.
+    Xdr,
+    /// Microsoft Graph.
+    Graph,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default, deny_unknown_fields)]
-struct ListDocument {
-    filter: Option<String>,
-    top: Option<i64>,
-    skip: Option<i64>,
-    first: Option<i64>,
-    items: Items,
-    base_url: Option<String>,
+/// The backends by name; the first is the default.
+pub const BACKENDS: &[(&str, Backend)] = &[("auto", Backend::Auto), ("xdr", Backend::Xdr), ("graph", Backend::Graph)];
+
+impl Backend {
+    /// The service to ask, for an operation that both have.
+    pub async fn choose<'a>(
+        self,
+        session: &'a Session<'a>,
+        place: &Place,
+        xdr: &'static Operation,
+        in_graph: &'static Operation,
+    ) -> Result<(Channel<'a>, bool)> {
+        let graph = match self {
+            Backend::Xdr => false,
+            Backend::Graph => true,
+            Backend::Auto => prefers_graph(session, place, xdr, in_graph).await?,
+        };
+        let service: &'static Service = if graph { &GRAPH } else { &XDR };
+        if !graph && session.transport.clock().unix() >= OLD_APIS_END {
+            session.warn("Microsoft announced that the XDR API stops on 2027-02-01; when it does, use the backend graph (SecurityIncident permissions)");
+        }
+        Ok((session.channel(service, place)?, graph))
+    }
+}
+
+async fn prefers_graph(session: &Session<'_>, place: &Place, xdr: &'static Operation, in_graph: &'static Operation) -> Result<bool> {
+    // A host of the caller's own says which service it is.
+    if let Some(base) = place.base_url.as_deref() {
+        return Ok(XDR.base_url(Some(base)).is_err() && GRAPH.base_url(Some(base)).is_ok());
+    }
+    let refused = match session.channel(&XDR, place)?.token().await {
+        Ok(token) if preflight::permits(&token, xdr) != Some(false) => return Ok(false),
+        Ok(_) => None,
+        // The app knows nothing of this service: perhaps it was registered for the other one only.
+        Err(error)
+            if matches!(
+                error.code(),
+                Code::ConsentRequired | Code::InvalidScope | Code::AppNotFound | Code::OauthOther | Code::InvalidGrant
+            ) =>
+        {
+            Some(error)
+        }
+        Err(error) => return Err(error),
+    };
+    match session.channel(&GRAPH, place)?.token().await {
+        Ok(token) if preflight::permits(&token, in_graph) == Some(true) => {
+            session
+                .call
+                .verbose("the XDR API's permissions are not granted, Graph's are: asking Graph");
+            Ok(true)
+        }
+        // Neither: the first service's words are the ones to hear.
+        _ => refused.map_or(Ok(false), Err),
+    }
 }
 
 /// A checked wish for incidents.
+#[derive(Clone)]
 pub struct List {
-    base: Url,
+    backend: Backend,
+    place: Place,
+    since: Option<Ticks>,
+    updated_since: Option<Ticks>,
+    status: Vec<String>,
+    assigned_to: Vec<String>,
+    severity: Vec<String>,
     filter: Option<String>,
-    top: u32,
+    top: Option<u32>,
     skip: u64,
     first: Option<u64>,
+    alerts: bool,
+    raw: bool,
+    resume: Option<String>,
     /// What an item is.
     pub items: Items,
     /// One page and no more.
     pub single_page: bool,
 }
 
+/// What every list takes.
+pub fn list_keys(params: &mut Params, row: &Operation) -> Result<(Option<u32>, u64, Option<u64>, Items)> {
+    let max = i64::from(row.max_page);
+    let top = params.number(
+        "top",
+        1,
+        max,
+        "top is the size of a page; to get more records leave it out and set first",
+    )?;
+    let skip = params.number("skip", 0, i64::MAX, "give skip as a whole number from 0 up")?;
+    let first = params.number("first", 1, i64::MAX, "give first as a whole number from 1 up")?;
+    let items = params.choice("items", &[("records", Items::Records), ("pages", Items::Pages)])?;
+    Ok((
+        top.and_then(|top| u32::try_from(top).ok()),
+        skip.and_then(|skip| u64::try_from(skip).ok()).unwrap_or(0),
+        first.and_then(|first| u64::try_from(first).ok()),
+        items,
+    ))
+}
+
 impl List {
-    /// Reads and checks the query document; see `dxdr_list_incidents_start` for its keys.
-    pub fn parse(json: &[u8]) -> Result<List> {
-        let document: ListDocument = document::from_caller(json, "query")?;
-        let top = match document.top {
-            None => MAX_PAGE,
-            Some(top) => u32::try_from(top).ok().filter(|top| (1..=MAX_PAGE).contains(top)).ok_or_else(|| {
-                Error::argument(
-                    format!("top is {top}, outside 1 to {MAX_PAGE}"),
-                    "top is the size of a page; to get more records leave it out and set first",
-                )
-            })?,
-        };
-        let natural = |value: Option<i64>, name: &str, least: i64| -> Result<Option<u64>> {
-            value
-                .map(|value| {
-                    let checked = u64::try_from(value).ok().filter(|_| value >= least);
-                    checked.ok_or_else(|| {
-                        Error::argument(
-                            format!("{name} is {value}, less than {least}"),
-                            format!("give {name} as a whole number from {least} up"),
-                        )
-                    })
-                })
-                .transpose()
-        };
-        let filter = document
-            .filter
-            .map(|filter| filter.trim().to_owned())
-            .filter(|filter| !filter.is_empty());
-        if let Some(filter) = &filter
-            && (filter.len() > 8192 || filter.chars().any(char::is_control))
-        {
-            return Err(Error::argument(
-                "the filter is longer than 8192 bytes or holds control characters",
-                "write an OData filter such as status eq 'Active'",
-            )
-            .with_code(Code::BadFilter));
-        }
+    /// Reads the keys of `incidents.list`.
+    pub fn read(params: &mut Params, place: Place) -> Result<List> {
+        let backend = params.choice("backend", BACKENDS)?;
+        let (top, skip, first, items) = list_keys(params, &rows::INCIDENTS_LIST)?;
         Ok(List {
-            base: XDR.base_url(document.base_url.as_deref())?,
-            filter,
+            backend,
+            place,
+            since: params.time("since")?,
+            updated_since: params.time("updated_since")?,
+            status: params.texts("status")?.iter().map(|status| known(status, STATUS)).collect(),
+            assigned_to: params.texts("assigned_to")?,
+            severity: params.texts("severity")?.iter().map(|severity| known(severity, SEVERITY)).collect(),
+            filter: filter::checked(params.text("filter")?)?,
             top,
-            skip: natural(document.skip, "skip", 0)?.unwrap_or(0),
-            first: natural(document.first, "first", 1)?,
-            items: document.items,
+            skip,
+            first,
+            alerts: params.flag("alerts", true)?,
+            raw: params.flag("raw", false)?,
+            resume: params.text("resume")?,
+            items,
             single_page: false,
         })
     }
 
-    fn url(&self, top: u32, skip: u64) -> Url {
-        let mut url = self.base.clone();
-        url.set_path("/api/incidents");
-        let mut query = format!("$top={top}");
-        if skip > 0 {
-            query.push_str(&format!("&$skip={skip}"));
-        }
-        if let Some(filter) = &self.filter {
-            query.push_str("&$filter=");
-            query.push_str(&percent(filter));
-        }
-        url.set_query(Some(&query));
-        url
+    /// Reads the query document of `dxdr_list_incidents_start`.
+    pub fn read_query(params: &mut Params, place: Place) -> Result<List> {
+        let (top, skip, first, items) = list_keys(params, &rows::INCIDENTS_LIST)?;
+        Ok(List {
+            backend: Backend::Xdr,
+            place,
+            since: None,
+            updated_since: None,
+            status: Vec::new(),
+            assigned_to: Vec::new(),
+            severity: Vec::new(),
+            filter: filter::checked(params.text("filter")?)?,
+            top,
+            skip,
+            first,
+            alerts: true,
+            raw: false,
+            resume: None,
+            items,
+            single_page: false,
+        })
     }
-}
 
-/// Escapes all but unreserved characters (RFC 3986 section 2.3): a space is `%20` and the `+` of a time zone is `%2B`, as the service expects.
-fn percent(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 16);
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
+    /// The filter in one service's words, without the time that [`Listing::since`] adds.
+    fn filter_for(&self, in_graph: bool) -> Option<String> {
+        let (created, updated) = if in_graph {
+            ("createdDateTime", "lastUpdateDateTime")
         } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
-/// Lists incidents: every record of the list, or a loud error.
-pub async fn list(transport: &dyn Transport, call: &Call, bearer: &dyn Bearer, list: &List, sink: &dyn Sink) -> Result<()> {
-    let (mut pages, mut handed, mut skip, mut empty) = (0u64, 0u64, list.skip, 0u32);
-    let mut seen = Seen::default();
-    let page_size = |handed: u64| match list.first {
-        // No more is asked for than is still wanted, unless the service may repeat records.
-        Some(first) => u32::try_from(first.saturating_sub(handed)).unwrap_or(u32::MAX).clamp(1, list.top),
-        None => list.top,
-    };
-    let mut top = page_size(0);
-    let mut url = list.url(top, skip);
-    let mut visited = HashSet::from([url.clone()]);
-    loop {
-        let response = get_with_bearer(transport, call, bearer, url.clone(), &READ)
-            .await
-            .map_err(|error| with_filter(error, list))?;
-        pages += 1;
-        let page = paging::split(&response.body, &format!("page {pages}"))?;
-        let count = page.records.len();
-        let mut fresh: Vec<Bytes> = page
-            .records
-            .into_iter()
-            .filter(|record| seen.first_time(record, "incidentId"))
-            .collect();
-        let nothing_new = fresh.is_empty();
-        let wanted = list
-            .first
-            .map_or(usize::MAX, |first| usize::try_from(first - handed).unwrap_or(usize::MAX));
-        fresh.truncate(wanted);
-        handed += u64::try_from(fresh.len()).unwrap_or(0);
-        call.notices.tell(Notice::Progress { pages, items: handed });
-        match list.items {
-            Items::Pages => sink.take(vec![response.body]).await,
-            Items::Records if fresh.is_empty() => {}
-            Items::Records => sink.take(fresh).await,
-        }
-        if list.single_page || list.first.is_some_and(|first| handed >= first) {
-            return Ok(());
-        }
-        // A page of nothing but repetitions leads nowhere either.
-        if count == 0 || nothing_new {
-            empty += 1;
-            if empty >= EMPTY_PAGES {
-                return Err(Error::new(
-                    Code::PagingLoop,
-                    format!("the service sent {EMPTY_PAGES} pages in a row without a new incident and still has a next one"),
-                )
-                .with_hint("report this with the correlation id; the records so far were handed over"));
-            }
-        } else {
-            empty = 0;
-        }
-        skip += u64::try_from(count).unwrap_or(0);
-        url = match page.next_link {
-            Some(link) => {
-                let next = paging::next_url(&url, &link)?;
-                if !visited.insert(next.clone()) {
-                    return Err(
-                        Error::new(Code::PagingLoop, "the service names a page as the next one that was there before")
-                            .with_hint("report this with the correlation id"),
-                    );
-                }
-                next
-            }
-            // Without a link, a full page means that there may be more (the API's documentation pages by $skip).
-            None if count >= usize::try_from(top).unwrap_or(usize::MAX) => {
-                top = page_size(handed);
-                list.url(top, skip)
-            }
-            None => return Ok(()),
+            ("createdTime", "lastUpdateTime")
         };
+        let value = |text: &str| filter::literal(&if in_graph { graph::to_graph(text) } else { text.to_owned() });
+        let severity = if in_graph {
+            filter::any_of("severity", &self.severity, value)
+        } else {
+            None
+        };
+        let owner = filter::any_of("assignedTo", &self.assigned_to, |name| {
+            if name.trim().is_empty() {
+                "null".to_owned()
+            } else {
+                filter::literal(name)
+            }
+        });
+        filter::all_of([
+            self.since.map(|since| filter::at_or_after(created, since)),
+            self.updated_since.map(|since| filter::at_or_after(updated, since)),
+            filter::any_of("status", &self.status, value),
+            owner,
+            severity,
+            self.filter
+                .as_ref()
+                .map(|own| if in_graph { graph::filter(own) } else { own.clone() }),
+        ])
+    }
+
+    /// The list as the channel's service takes it.
+    pub fn listing(&self, channel: &Channel<'_>, in_graph: bool) -> Result<Listing> {
+        let row = if in_graph {
+            &rows::GRAPH_INCIDENTS_LIST
+        } else {
+            &rows::INCIDENTS_LIST
+        };
+        let mut bare = channel.url(row, None);
+        bare.set_query(if in_graph && self.alerts { Some("$expand=alerts") } else { None });
+        let own = self.filter_for(in_graph);
+        let updated = if in_graph { "lastUpdateDateTime" } else { "lastUpdateTime" };
+        let (base, with) = (bare.clone(), own.clone());
+        // The service cannot choose by severity, so this side does.
+        let severity = if in_graph { Vec::new() } else { self.severity.clone() };
+        let keep: listing::Keep = Arc::new(move |record| {
+            let have = Members::read(record)
+                .and_then(|members| members.text("severity"))
+                .unwrap_or_default();
+            severity.iter().any(|want| want.eq_ignore_ascii_case(&have))
+        });
+        Ok(Listing {
+            row,
+            url: filtered(&bare, own.as_deref()),
+            top: Some(self.top.unwrap_or(row.page).min(row.max_page)),
+            skip: self.skip,
+            first: self.first,
+            items: self.items,
+            single_page: self.single_page,
+            id: row.id.to_owned(),
+            what: "incident",
+            keep: (!in_graph && !self.severity.is_empty()).then_some(keep),
+            shape: (in_graph && !self.raw).then(|| Arc::new(|record: Bytes| graph::incident(&record)) as listing::Shape),
+            since: (self.skip == 0 && self.items == Items::Records).then(|| {
+                Arc::new(move |since: &str| {
+                    filtered(
+                        &base,
+                        filter::all_of([with.clone(), Some(format!("{updated} ge {since}"))]).as_deref(),
+                    )
+                }) as listing::Since
+            }),
+            may_shrink: self.filter.is_some()
+                || !self.status.is_empty()
+                || !self.assigned_to.is_empty()
+                || in_graph && !self.severity.is_empty(),
+            empty_is_404: false,
+            headers: Vec::new(),
+            resume: self.resume.as_deref().map(listing::Place::parse).transpose()?,
+        })
+    }
+
+    /// The list of what changed since a time, to be begun anew.
+    pub fn listing_since(&self, channel: &Channel<'_>, in_graph: bool, since: Ticks) -> Result<Listing> {
+        let later = List {
+            updated_since: Some(since),
+            resume: None,
+            ..self.clone()
+        };
+        later.listing(channel, in_graph)
+    }
+
+    /// The way to the service that has the list.
+    pub async fn chosen<'a>(&self, session: &'a Session<'a>) -> Result<(Channel<'a>, bool)> {
+        self.backend
+            .choose(session, &self.place, &rows::INCIDENTS_LIST, &rows::GRAPH_INCIDENTS_LIST)
+            .await
+    }
+
+    /// Lists incidents.
+    pub async fn run(&self, session: &Session<'_>) -> Result<()> {
+        // A place in a list belongs to the service it is in.
+        let backend = match self
+            .resume
+            .as_deref()
+            .filter(|_| self.backend == Backend::Auto)
+            .map(listing::Place::parse)
+            .transpose()?
+        {
+            Some(place) if place.is_of(&rows::GRAPH_INCIDENTS_LIST) => Backend::Graph,
+            Some(_) => Backend::Xdr,
+            None => self.backend,
+        };
+        let list = List { backend, ..self.clone() };
+        let (channel, in_graph) = list.chosen(session).await?;
+        let listing = list.listing(&channel, in_graph)?;
+        listing::list(&channel, &listing)
+            .await
+            .map_err(|error| list.with_filter(error, in_graph))
+    }
+
+    /// Names the filter in an error about it.
+    pub fn with_filter(&self, error: Error, in_graph: bool) -> Error {
+        match (&self.filter_for(in_graph), error.code()) {
+            (Some(filter), Code::BadFilter) => {
+                let what = if !in_graph && filter.to_ascii_lowercase().contains("severity") {
+                    "the service cannot filter by severity: filter what comes back"
+                } else {
+                    "it may compare lastUpdateTime, createdTime, status and assignedTo with eq, ne, gt, ge, lt, le, joined by and, or"
+                };
+                error.with_hint(format!("{what}; the filter was: {filter}"))
+            }
+            _ => error,
+        }
     }
 }
 
-fn with_filter(error: Error, list: &List) -> Error {
-    match (&list.filter, error.code()) {
-        (Some(filter), Code::BadFilter) => {
-            let what = if filter.to_ascii_lowercase().contains("severity") {
-                "the service cannot filter by severity: filter what comes back"
-            } else {
-                "it may compare lastUpdateTime, createdTime, status and assignedTo with eq, ne, gt, ge, lt, le, joined by and, or"
-            };
-            let hint = format!("{what}; the filter was: {filter}");
-            error.with_hint(hint)
+/// An address with a filter behind what its query has.
+pub fn filtered(bare: &Url, filter: Option<&str>) -> Url {
+    let mut url = bare.clone();
+    if let Some(filter) = filter {
+        let before = bare.query().map(|query| format!("{query}&")).unwrap_or_default();
+        url.set_query(Some(&format!("{before}$filter={}", percent(filter))));
+    }
+    url
+}
+
+/// The states of an incident.
+pub const STATUS: &[&str] = &["Active", "InProgress", "Resolved", "Redirected"];
+/// The severities of an incident.
+pub const SEVERITY: &[&str] = &["UnSpecified", "Informational", "Low", "Medium", "High"];
+
+/// A known value in its own spelling; any other as it is, for the service to judge.
+pub fn known(value: &str, all: &[&str]) -> String {
+    let found = all.iter().find(|one| one.eq_ignore_ascii_case(value.trim()));
+    found.map_or_else(|| value.trim().to_owned(), |one| (*one).to_owned())
+}
+
+fn id_of(params: &mut Params) -> Result<i64> {
+    let id = params.number("id", i64::MIN, i64::MAX, "")?;
+    let id = id.ok_or_else(|| Error::argument("the query names no id", "set id to the incident's number"))?;
+    if id < 1 {
+        return Err(Error::argument(
+            format!("the incident id is {id}, less than 1"),
+            "set id to the incident's number",
+        ));
+    }
+    Ok(id)
+}
+
+/// A checked wish for one incident.
+pub struct Get {
+    backend: Backend,
+    place: Place,
+    id: i64,
+    follow: bool,
+    raw: bool,
+}
+
+/// An incident as it came, and in the one shape.
+struct Found {
+    item: Bytes,
+    id: i64,
+    merged_into: Option<i64>,
+}
+
+impl Get {
+    /// Reads the keys of `incidents.get`.
+    pub fn read(params: &mut Params, place: Place) -> Result<Get> {
+        Ok(Get {
+            backend: params.choice("backend", BACKENDS)?,
+            place,
+            id: id_of(params)?,
+            follow: params.flag("follow", true)?,
+            raw: params.flag("raw", false)?,
+        })
+    }
+
+    /// Reads the query document of `dxdr_get_incident_start`.
+    pub fn read_query(params: &mut Params, place: Place) -> Result<Get> {
+        Ok(Get {
+            backend: Backend::Xdr,
+            place,
+            id: id_of(params)?,
+            follow: false,
+            raw: false,
+        })
+    }
+
+    /// Gets the incident.
+    pub async fn run(&self, session: &Session<'_>) -> Result<()> {
+        let (channel, in_graph) = self
+            .backend
+            .choose(session, &self.place, &rows::INCIDENTS_GET, &rows::GRAPH_INCIDENTS_GET)
+            .await?;
+        let found = if self.follow {
+            surviving(&channel, in_graph, self.raw, self.id).await?
+        } else {
+            one(&channel, in_graph, self.raw, self.id).await?
+        };
+        session.sink.take(vec![found.item], None).await;
+        Ok(())
+    }
+}
+
+/// The incident that an id stands for now: a merged one leads to the one it was merged into.
+async fn surviving(channel: &Channel<'_>, in_graph: bool, raw: bool, id: i64) -> Result<Found> {
+    let mut found = one(channel, in_graph, raw, id).await?;
+    for _ in 0..MAX_MERGERS {
+        match found.merged_into {
+            Some(next) if next != found.id => {
+                channel
+                    .session
+                    .warn(format!("incident {} was merged into incident {next}", found.id));
+                found = one(channel, in_graph, raw, next).await?;
+            }
+            _ => return Ok(found),
+        }
+    }
+    Err(Error::new(
+        Code::PagingLoop,
+        format!("incident {id} was merged into another, and that one again, more than {MAX_MERGERS} times"),
+    )
+    .with_hint("get the incidents one by one with follow false"))
+}
+
+async fn one(channel: &Channel<'_>, in_graph: bool, raw: bool, id: i64) -> Result<Found> {
+    let row = if in_graph {
+        &rows::GRAPH_INCIDENTS_GET
+    } else {
+        &rows::INCIDENTS_GET
+    };
+    let mut url = channel.url(row, Some(&id.to_string()));
+    if in_graph {
+        url.set_query(Some("$expand=alerts"));
+    }
+    let response = channel.ask(&Ask::get(row, url)).await.map_err(|error| missing(error, id))?;
+    read(&response, in_graph, raw, id)
+}
+
+fn missing(error: Error, id: i64) -> Error {
+    match error.code() {
+        Code::NotFound => {
+            let message = format!("there is no incident {id}: {}", error.message());
+            error.with_message(message)
         }
         _ => error,
     }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default, deny_unknown_fields)]
-struct GetDocument {
-    id: Option<i64>,
-    base_url: Option<String>,
+/// An answer that is one incident.
+fn read(response: &Response, in_graph: bool, raw: bool, id: i64) -> Result<Found> {
+    let odd = || Error::new(Code::BadPayload, format!("the answer for incident {id} is not an incident"));
+    let text = std::str::from_utf8(&response.body).unwrap_or_default();
+    let whole = response.body.slice_ref(text.trim_start_matches('\u{feff}').trim().as_bytes());
+    let item = if in_graph && !raw { graph::incident(&whole)? } else { whole };
+    let text = std::str::from_utf8(&item).unwrap_or_default();
+    let members = Members::read(text).ok_or_else(odd)?;
+    let name = if in_graph && raw { "id" } else { "incidentId" };
+    members.get(name).ok_or_else(odd)?;
+    let merged_into = members
+        .get("redirectIncidentId")
+        .and_then(|raw| raw.get().trim_matches('"').parse::<i64>().ok())
+        .filter(|id| *id > 0);
+    Ok(Found {
+        id: members
+            .get(name)
+            .and_then(|raw| raw.get().trim_matches('"').parse().ok())
+            .unwrap_or(id),
+        item: item.clone(),
+        merged_into,
+    })
 }
 
-/// A checked wish for one incident.
-pub struct Get {
-    base: Url,
-    id: i64,
+/// A checked change of an incident or an alert.
+pub struct Change {
+    /// JSON members in XDR's words, without the comment.
+    members: Vec<(&'static str, String)>,
+    comment: Option<String>,
 }
 
-impl Get {
-    /// Reads and checks the query document; see `dxdr_get_incident_start` for its keys.
-    pub fn parse(json: &[u8]) -> Result<Get> {
-        let document: GetDocument = document::from_caller(json, "query")?;
-        let id = document
-            .id
-            .ok_or_else(|| Error::argument("the query names no id", "set id to the incident's number"))?;
-        if id < 1 {
+impl Change {
+    /// Reads the members that can be changed; `tags` is for incidents.
+    pub fn read(params: &mut Params, tags: bool) -> Result<Change> {
+        let mut members = Vec::new();
+        for (key, name, values) in [
+            ("status", "status", STATUS),
+            ("classification", "classification", graph::CLASSIFICATIONS),
+            ("determination", "determination", graph::DETERMINATIONS),
+        ] {
+            if let Some(value) = params.text(key)? {
+                members.push((name, quoted(&known(&value, values))));
+            }
+        }
+        // Here null is a wish of its own: nobody is to own it any more.
+        match params.raw("assigned_to").map(|raw| raw.get().to_owned()) {
+            None => {}
+            Some(raw) if raw == "null" || raw == "\"\"" => members.push(("assignedTo", "null".to_owned())),
+            Some(raw) if raw.starts_with('"') => members.push(("assignedTo", raw)),
+            Some(_) => {
+                return Err(Error::argument(
+                    "\"assigned_to\" is neither a text nor null",
+                    "give the owner's sign-in name, or null to clear it",
+                ));
+            }
+        }
+        if tags && params.raw("tags").is_some() {
+            let tags = params.texts("tags")?;
+            if tags.iter().any(|tag| tag.trim().is_empty()) {
+                return Err(Error::argument("a tag is empty", "leave it out; an empty list takes all tags away"));
+            }
+            members.push(("tags", serde_json::Value::from(tags).to_string()));
+        }
+        let comment = params.text("comment")?;
+        if members.is_empty() && comment.is_none() {
             return Err(Error::argument(
-                format!("the incident id is {id}, less than 1"),
-                "set id to the incident's number",
+                "the update changes nothing",
+                "set status, assigned_to, classification, determination, tags or comment",
             ));
         }
-        Ok(Get {
-            base: XDR.base_url(document.base_url.as_deref())?,
-            id,
+        Ok(Change { members, comment })
+    }
+
+    /// The body in XDR's words, with more members in front.
+    pub fn body(&self, before: &[(&str, String)]) -> Vec<u8> {
+        let comment = self.comment.as_ref().map(|comment| ("comment", quoted(comment)));
+        object(before.iter().cloned().chain(self.members.iter().cloned()).chain(comment))
+    }
+
+    /// Once more does the same, which a comment does not.
+    pub fn retry(&self) -> Retry {
+        if self.comment.is_some() { Retry::Never } else { Retry::Safe }
+    }
+}
+
+/// A JSON object of raw values.
+pub fn object<'a>(members: impl Iterator<Item = (&'a str, String)>) -> Vec<u8> {
+    let members: Vec<String> = members.map(|(name, value)| format!("{}:{value}", quoted(name))).collect();
+    format!("{{{}}}", members.join(",")).into_bytes()
+}
+
+/// A checked update of an incident.
+pub struct Update {
+    backend: Backend,
+    place: Place,
+    id: i64,
+    follow: bool,
+    raw: bool,
+    change: Change,
+}
+
+impl Update {
+    /// Reads the keys of `incidents.update`.
+    pub fn read(params: &mut Params, place: Place) -> Result<Update> {
+        Ok(Update {
+            backend: params.choice("backend", BACKENDS)?,
+            place,
+            id: id_of(params)?,
+            follow: params.flag("follow", true)?,
+            raw: params.flag("raw", false)?,
+            change: Change::read(params, true)?,
         })
     }
-}
 
-/// Gets one incident.
-pub async fn get(transport: &dyn Transport, call: &Call, bearer: &dyn Bearer, get: &Get) -> Result<Bytes> {
-    let mut url = get.base.clone();
-    url.set_path(&format!("/api/incidents/{}", get.id));
-    let response = get_with_bearer(transport, call, bearer, url, &READ)
-        .await
-        .map_err(|error| match error.code() {
-            Code::NotFound => {
-                let message = format!("there is no incident {}: {}", get.id, error.message());
-                error.with_message(message)
-            }
-            _ => error,
-        })?;
-    let text = std::str::from_utf8(&response.body).unwrap_or_default();
-    match crate::claims::Members::read(text) {
-        Some(members) if members.get("incidentId").is_some() => Ok(response.body.slice_ref(text.trim().as_bytes())),
-        _ => Err(Error::new(
-            Code::BadPayload,
-            format!("the answer for incident {} is not an incident", get.id),
-        )),
+    /// Changes the incident, or the one it was merged into; the incident as it is now comes as the only item.
+    pub async fn run(&self, session: &Session<'_>) -> Result<()> {
+        let (channel, in_graph) = self
+            .backend
+            .choose(session, &self.place, &rows::INCIDENTS_UPDATE, &rows::GRAPH_INCIDENTS_UPDATE)
+            .await?;
+        let id = if self.follow {
+            surviving(&channel, in_graph, false, self.id).await?.id
+        } else {
+            self.id
+        };
+        let found = if in_graph {
+            self.in_graph(&channel, id).await?
+        } else {
+            let row = &rows::INCIDENTS_UPDATE;
+            let ask = Ask {
+                retry: self.change.retry(),
+                ..Ask::with_body(row, channel.url(row, Some(&id.to_string())), self.change.body(&[]))
+            };
+            let response = channel.ask(&ask).await.map_err(|error| missing(error, id))?;
+            read(&response, false, self.raw, id)?
+        };
+        session.sink.take(vec![found.item], None).await;
+        Ok(())
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn queries_are_checked_and_encoded() {
-        let list = List::parse(br#"{"filter":"lastUpdateTime ge 2026-01-01T00:00:00+01:00 and assignedTo eq 'o''k'","skip":5}"#).unwrap();
-        assert_eq!(
-            list.url(100, 5).as_str(),
-            "https://api.security.microsoft.com/api/incidents?$top=100&$skip=5&$filter=lastUpdateTime%20ge%202026-01-01T00%3A00%3A00%2B01%3A00%20and%20assignedTo%20eq%20%27o%27%27k%27"
-        );
-        for bad in [
-            r#"{"top":0}"#,
-            r#"{"top":101}"#,
-            r#"{"top":-1}"#,
-            r#"{"skip":-1}"#,
-            r#"{"first":0}"#,
-            r#"{"nope":1}"#,
-            r#"{"items":"x"}"#,
-            "[]",
-            r#"{"base_url":"https://evil.example"}"#,
-        ] {
-            assert_eq!(
-                List::parse(bad.as_bytes()).err().map(|e| e.code()),
-                Some(Code::BadArgument),
-                "{bad}"
+    /// Graph takes comments by a call of their own.
+    async fn in_graph(&self, channel: &Channel<'_>, id: i64) -> Result<Found> {
+        let text = id.to_string();
+        if !self.change.members.is_empty() {
+            let row = &rows::GRAPH_INCIDENTS_UPDATE;
+            let members = self.change.members.iter().map(|(name, value)| match *name {
+                "tags" => ("customTags", value.clone()),
+                "assignedTo" => ("assignedTo", value.clone()),
+                other => (other, quoted(&graph::to_graph(value.trim_matches('"')))),
+            });
+            let ask = Ask {
+                retry: Retry::Safe,
+                ..Ask::with_body(row, channel.url(row, Some(&text)), object(members))
+            };
+            channel.ask(&ask).await.map_err(|error| missing(error, id))?;
+        }
+        if let Some(comment) = &self.change.comment {
+            let row = &rows::GRAPH_INCIDENTS_COMMENT;
+            let body = object(
+                [
+                    ("@odata.type", quoted("microsoft.graph.security.alertComment")),
+                    ("comment", quoted(comment)),
+                ]
+                .into_iter(),
             );
+            let ask = Ask::with_body(row, channel.url(row, Some(&text)), body);
+            channel.ask(&ask).await.map_err(|error| {
+                if self.change.members.is_empty() {
+                    missing(error, id)
+                } else {
+                    let message = format!("incident {id} was changed, but its comment was not added: {}", error.message());
+                    error.with_message(message)
+                }
+            })?;
         }
-        for bad in ["{}", r#"{"id":0}"#, r#"{"id":"1"}"#] {
-            assert_eq!(Get::parse(bad.as_bytes()).err().map(|e| e.code()), Some(Code::BadArgument), "{bad}");
-        }
+        // Graph's answer to a change has no alerts; the incident is asked for as everyone sees it.
+        one(channel, true, self.raw, id).await
     }
+}
+
+/// The time of a record's last change, in XDR's shape or Graph's.
+pub fn updated(record: &str) -> Option<Ticks> {
+    let members = Members::read(record)?;
+    let text = members.text("lastUpdateTime").or_else(|| members.text("lastUpdateDateTime"))?;
+    time::parse(&text)
 }

@@ -1,12 +1,13 @@
 //! From page to page without losing a record, repeating one, or leaving the service's host.
 
 use std::collections::HashSet;
+use std::hash::BuildHasher as _;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::api_error;
+use super::refusal::api_error;
 use crate::claims::Members;
 use crate::error::{Code, Error, Result};
 
@@ -81,19 +82,120 @@ pub fn next_url(current: &Url, link: &str) -> Result<Url> {
     }
 }
 
+/// The whole records of a page that ends in the middle.
+pub fn whole_records(body: &Bytes) -> Vec<Bytes> {
+    let bytes = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        // The cut may go through a character.
+        Err(error) => bytes
+            .get(..error.valid_up_to())
+            .and_then(|good| std::str::from_utf8(good).ok())
+            .unwrap_or_default(),
+    };
+    let Some(mut rest) = inside_value(text) else {
+        return Vec::new();
+    };
+    let mut records = Vec::new();
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', '\r', '\n', ',']);
+        // A number or a word may go on behind the cut; an object is whole when its brace is closed.
+        if !rest.starts_with('{') {
+            return records;
+        }
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
+        match values.next() {
+            Some(Ok(record)) => {
+                records.push(body.slice_ref(record.get().as_bytes()));
+                rest = rest.get(values.byte_offset()..).unwrap_or_default();
+            }
+            _ => return records,
+        }
+    }
+}
+
+/// What follows the bracket of the top level's "value".
+fn inside_value(text: &str) -> Option<&str> {
+    let (mut depth, mut at) = (0u32, 0);
+    let bytes = text.as_bytes();
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                let mut end = at + 1;
+                while let Some(inside) = bytes.get(end) {
+                    match inside {
+                        b'\\' => end += 1,
+                        b'"' => break,
+                        _ => {}
+                    }
+                    end += 1;
+                }
+                let name = text.get(at..=end)?;
+                at = end;
+                if depth == 1 && name == "\"value\"" {
+                    let rest = text.get(end + 1..)?.trim_start().strip_prefix(':')?.trim_start();
+                    return rest.strip_prefix('[');
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// What tells a record from others: the text of its member `id_name`.
+pub fn id_of(record: &Bytes, id_name: &str) -> Option<String> {
+    let text = std::str::from_utf8(record).unwrap_or_default();
+    Members::read(text).and_then(|members| members.get(id_name).map(|id| id.get().to_owned()))
+}
+
+/// A mark of a text that is the same in every process (FNV-1a), for lists that are gone on with later.
+pub fn mark(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
 /// Remembers which records were handed over: a list that moves while it is paged shows some twice.
+///
+/// A number costs eight bytes; any other id is kept as 128 bits of two keyed hashes, in which two ids meet less often than a disk errs.
 #[derive(Default)]
 pub struct Seen {
-    ids: HashSet<String>,
+    numbers: HashSet<u64>,
+    others: HashSet<u128>,
+    keys: [std::hash::RandomState; 2],
 }
 
 impl Seen {
-    /// True the first time a record with this id comes by. A record without the id always passes.
-    pub fn first_time(&mut self, record: &Bytes, id_name: &str) -> bool {
-        let text = std::str::from_utf8(record).unwrap_or_default();
-        let id = Members::read(text).and_then(|members| members.get(id_name).map(|id| id.get().to_owned()));
-        id.is_none_or(|id| self.ids.insert(id))
+    /// True the first time an id comes by.
+    pub fn first_time(&mut self, id: &str) -> bool {
+        match number(id) {
+            Some(number) => self.numbers.insert(number),
+            None => self.others.insert(self.hash(id)),
+        }
     }
+
+    /// True if the id came by before.
+    pub fn has(&self, id: &str) -> bool {
+        match number(id) {
+            Some(number) => self.numbers.contains(&number),
+            None => self.others.contains(&self.hash(id)),
+        }
+    }
+
+    fn hash(&self, id: &str) -> u128 {
+        let [one, two] = &self.keys;
+        u128::from(one.hash_one(id)) << 64 | u128::from(two.hash_one(id))
+    }
+}
+
+/// A number in its only form.
+fn number(id: &str) -> Option<u64> {
+    let plain = id.bytes().all(|b| b.is_ascii_digit()) && (id.len() == 1 || !id.starts_with('0'));
+    plain.then(|| id.parse().ok())?
 }
 
 #[cfg(test)]
@@ -108,8 +210,29 @@ mod tests {
         let whole = body.as_ptr_range();
         assert!(page.records.iter().all(|record| whole.contains(&record.as_ptr())), "copied");
         let mut seen = Seen::default();
-        let fresh: Vec<bool> = page.records.iter().map(|record| seen.first_time(record, "incidentId")).collect();
+        let fresh: Vec<bool> = page
+            .records
+            .iter()
+            .map(|record| seen.first_time(&id_of(record, "incidentId").unwrap()))
+            .collect();
         assert_eq!(fresh, [true, true, false]);
+        for id in ["0", "00", "7", "07", "\"7\"", "18446744073709551615", "18446744073709551616"] {
+            assert!(!seen.has(id) && seen.first_time(id) && seen.has(id) && !seen.first_time(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_ends_in_the_middle_still_has_its_whole_records() {
+        let text = "{\"a\":{\"value\":[{\"no\":1}]},\"value\" : [ {\"x\":\"}]\\\"\u{e9}\"},\n{\"y\":[{}]}, {\"z\":\"\u{1f511}\"}]}";
+        let whole: Vec<Vec<u8>> = whole_records(&Bytes::from(text.to_owned())).iter().map(|r| r.to_vec()).collect();
+        assert_eq!(whole.len(), 3);
+        for cut in 0..text.len() {
+            let some = whole_records(&Bytes::copy_from_slice(text.as_bytes().get(..cut).unwrap()));
+            assert!(
+                some.len() <= 3 && some.iter().zip(&whole).all(|(a, b)| a.as_ref() == b.as_slice()),
+                "{cut}"
+            );
+        }
     }
 
     #[test]

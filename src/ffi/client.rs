@@ -40,6 +40,7 @@ pub fn get(client: *const dxdr_client) -> Result<Arc<Client>> {
 ///   "environment"         {"NAME": "value" or null}: variables of the place in place of the process's own; null hides one. For hosts that keep a copy of
 ///                         the environment which the process does not see, as .NET does on Unix. Secrets (AZURE_CLIENT_SECRET and its like) are refused
 ///                         here and belong to the request
+///   "pacing"              "auto" (default): calls keep to the services' documented limits, except towards an emulator; "on": always; "off": never
 ///   "timeout_ms"          limit for one HTTP exchange, 1 to 86400000, default 100000
 ///   "browser"             absolute path of the Edge, Chrome or Chromium that shows app windows (see dxdr_op_take_event(), open_browser), or "none":
 ///                         the person pastes the address instead. Default: DEFENDER_XDR_BROWSER, if set, else the first that is installed, in this

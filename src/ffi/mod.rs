@@ -13,6 +13,7 @@
 )]
 
 mod buf;
+mod call;
 mod cancel;
 mod claims;
 mod client;

@@ -54,7 +54,7 @@ fn get(op: *const dxdr_op) -> Result<Arc<Operation>> {
     Ok(Arc::clone(OPERATIONS.get(handle(op)?)?.shared()))
 }
 
-fn put(operation: Running) -> Result<*mut dxdr_op> {
+pub fn put(operation: Running) -> Result<*mut dxdr_op> {
     OPERATIONS.insert(Arc::new(operation)).map(pointer)
 }
 
@@ -226,6 +226,10 @@ pub unsafe extern "C" fn dxdr_op_wait(op: *mut dxdr_op, wait_ms: u32, state: *mu
 ///                   seconds), "interval": show it to the person; no reply. The operation goes on by itself until they have signed in
 ///   retry           "status", "wait_ms", "attempt", "reason", "host"
 ///   progress        "pages", "items"
+///   pacing          "endpoint", "wait_ms", "limit": a wait that keeps the call inside a documented limit of the service
+///   schema          "columns": [{"name", "type"}] in order, "rows", "backend", "stats": before the first row of a hunting result, and without any
+///   action          "action_id", "status", "wait_ms": a machine action that is waited for
+///   response        "status", "content_type", "etag", "request_id": of a call to any path, without pages
 ///   verbose, warning  "message"
 /// A kind you do not know may be ignored unless its reply is required.
 ///
@@ -297,6 +301,33 @@ pub unsafe extern "C" fn dxdr_op_take_item(op: *mut dxdr_op, item: *mut *mut dxd
         let out = unsafe { Out::required(item) }?;
         if let Some(item) = get(op)?.take_item() {
             out.set(give(item)?);
+        }
+        Ok(())
+    };
+    // SAFETY: the caller vouches for `error`.
+    unsafe { guard(error, body) }
+}
+
+/// Tells where to go on after an error, a cancel or an early end: a text for "resume" of the same call later, perhaps by another process. It stands
+/// behind the last item that was taken; what was fetched and not taken comes again.
+///
+/// @param op      the operation
+/// @param resume  receives the text, or NULL (with DXDR_STATUS_OK) before the first page and for what is no list
+/// @param error   receives the error document; may be NULL
+/// @return DXDR_STATUS_OK, NULL_POINTER or BAD_HANDLE
+///
+/// Safe from any thread.
+///
+/// # Safety
+///
+/// `resume` and `error` point to writable memory for a pointer, or are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dxdr_op_resume(op: *mut dxdr_op, resume: *mut *mut dxdr_buf, error: *mut *mut dxdr_buf) -> i32 {
+    let body = || {
+        // SAFETY: the caller vouches for `resume`.
+        let out = unsafe { Out::required(resume) }?;
+        if let Some(text) = get(op)?.resume() {
+            out.set(give(text.into_bytes().into())?);
         }
         Ok(())
     };

@@ -242,7 +242,15 @@ impl HttpTransport {
         Ok(wire)
     }
 
-    async fn perform(&self, call: &Call, request: &Request, terms: Terms, wire: Url, host: &str, thumbprint: Option<&str>) -> Result<Response> {
+    async fn perform(
+        &self,
+        call: &Call,
+        request: &Request,
+        terms: Terms,
+        wire: Url,
+        host: &str,
+        thumbprint: Option<&str>,
+    ) -> Result<Response> {
         let method =
             reqwest::Method::from_bytes(request.method.as_bytes()).map_err(|_| Error::new(Code::BadArgument, "no such HTTP method"))?;
         let (client, through) = match thumbprint {

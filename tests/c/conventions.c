@@ -223,12 +223,14 @@ static int all_refuse(const void *handle, const char *what)
     REFUSED_WITH_OUT(op, dxdr_op, dxdr_acquire_token_start((dxdr_request *)number, 0, &op, &error));
     REFUSED_WITH_OUT(op, dxdr_op, dxdr_list_incidents_start((dxdr_request *)number, NULL, 0, 0, &op, &error));
     REFUSED_WITH_OUT(op, dxdr_op, dxdr_get_incident_start((dxdr_request *)number, TEXT("{\"id\":1}"), 0, &op, &error));
+    REFUSED_WITH_OUT(op, dxdr_op, dxdr_call_start((dxdr_request *)number, TEXT("{\"operation\":\"alerts.list\"}"), 0, &op, &error));
     REFUSED(dxdr_op_wait((dxdr_op *)number, LONG_MS, &state));
     REQUIRE(state == 0);
     REFUSED_WITH_OUT(out, dxdr_buf, dxdr_op_take_event((dxdr_op *)number, &out, &error));
     REFUSED(dxdr_op_reply((dxdr_op *)number, 1, TEXT("x"), &error));
     drop_buf(&error);
     REFUSED_WITH_OUT(out, dxdr_buf, dxdr_op_take_item((dxdr_op *)number, &out, &error));
+    REFUSED_WITH_OUT(out, dxdr_buf, dxdr_op_resume((dxdr_op *)number, &out, &error));
     REFUSED_WITH_OUT(token, dxdr_token, dxdr_op_take_token((dxdr_op *)number, &token, &error));
     REFUSED_WITH_OUT(out, dxdr_buf, dxdr_op_take_error((dxdr_op *)number, &out, &error));
     REFUSED(dxdr_op_cancel((dxdr_op *)number));
@@ -412,6 +414,10 @@ static int null_is_a_status_everywhere(void)
     NULL_REFUSED_WITH_OUT(op, dxdr_op, dxdr_get_incident_start(NULL, TEXT("{\"id\":1}"), 0, &op, &error));
     NULL_REFUSED_WITH_OUT(op, dxdr_op, dxdr_get_incident_start(w.request, NULL, 8, 0, &op, &error));
     NULL_REFUSED(dxdr_get_incident_start(w.request, TEXT("{\"id\":1}"), 0, NULL, &error));
+    NULL_REFUSED_WITH_OUT(op, dxdr_op, dxdr_call_start(NULL, TEXT("{\"operation\":\"alerts.list\"}"), 0, &op, &error));
+    NULL_REFUSED_WITH_OUT(op, dxdr_op, dxdr_call_start(w.request, NULL, 8, 0, &op, &error));
+    NULL_REFUSED(dxdr_call_start(w.request, TEXT("{\"operation\":\"alerts.list\"}"), 0, NULL, &error));
+    NULL_REFUSED(dxdr_describe_services(NULL, &error));
 
     state = 7;
     REQUIRE_STATUS(DXDR_STATUS_NULL_POINTER, dxdr_op_wait(NULL, LONG_MS, &state));
@@ -423,6 +429,8 @@ static int null_is_a_status_everywhere(void)
     NULL_REFUSED(dxdr_op_reply(w.op, 1, NULL, 1, &error));
     NULL_REFUSED_WITH_OUT(out, dxdr_buf, dxdr_op_take_item(NULL, &out, &error));
     NULL_REFUSED(dxdr_op_take_item(w.op, NULL, &error));
+    NULL_REFUSED_WITH_OUT(out, dxdr_buf, dxdr_op_resume(NULL, &out, &error));
+    NULL_REFUSED(dxdr_op_resume(w.op, NULL, &error));
     NULL_REFUSED_WITH_OUT(token, dxdr_token, dxdr_op_take_token(NULL, &token, &error));
     NULL_REFUSED(dxdr_op_take_token(w.op, NULL, &error));
     NULL_REFUSED_WITH_OUT(out, dxdr_buf, dxdr_op_take_error(NULL, &out, &error));
@@ -472,6 +480,7 @@ static int bad_utf8_is_a_status(void)
         UTF8_REFUSED(dxdr_get_incidents(w.request, TEXT(json), 0, NULL, &out, &error));
         UTF8_REFUSED(dxdr_list_incidents_start(w.request, TEXT(json), 0, &op, &error));
         UTF8_REFUSED(dxdr_get_incident_start(w.request, TEXT(json), 0, &op, &error));
+        UTF8_REFUSED(dxdr_call_start(w.request, TEXT(json), 0, &op, &error));
         UTF8_REFUSED(dxdr_op_reply(w.op, 1, TEXT(bad[i]), &error));
     }
     UTF8_REFUSED(dxdr_secret_new_utf16(lone, 3, &secret, &error));
@@ -518,6 +527,7 @@ static int impossible_lengths_are_refused(void)
         LENGTH_REFUSED(dxdr_get_incidents(w.request, one, lengths[i], 0, NULL, &out, &error));
         LENGTH_REFUSED(dxdr_list_incidents_start(w.request, one, lengths[i], 0, &op, &error));
         LENGTH_REFUSED(dxdr_get_incident_start(w.request, one, lengths[i], 0, &op, &error));
+        LENGTH_REFUSED(dxdr_call_start(w.request, one, lengths[i], 0, &op, &error));
         LENGTH_REFUSED(dxdr_op_reply(w.op, 1, one, lengths[i], &error));
     }
     LENGTH_REFUSED(dxdr_secret_new_utf16(&unit, (limit >> 1) + 1, &secret, &error));
@@ -600,6 +610,7 @@ static int unknown_keys_are_named(void)
     KEY_NAMED("fliter", dxdr_get_incidents(w.request, TEXT("{\"fliter\":\"x\"}"), 0, NULL, &out, &error));
     KEY_NAMED("fliter", dxdr_list_incidents_start(w.request, TEXT("{\"fliter\":\"x\"}"), 0, &op, &error));
     KEY_NAMED("ID", dxdr_get_incident_start(w.request, TEXT("{\"ID\":1}"), 0, &op, &error));
+    KEY_NAMED("fliter", dxdr_call_start(w.request, TEXT("{\"operation\":\"alerts.list\",\"fliter\":\"x\"}"), 0, &op, &error));
     /* A secret in a document is such a key, and its value is not repeated. */
     REQUIRE_STATUS(DXDR_STATUS_BAD_ARGUMENT,
                    dxdr_request_new(w.client, TEXT("{\"grant\":\"client_credentials\",\"client_secret\":\"" APP_SECRET "\"}"), &request, &error));

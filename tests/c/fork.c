@@ -83,6 +83,9 @@ static void in_child(void)
     FORKED_WITH_OUT(new_op, dxdr_op, dxdr_acquire_token_start(request, 0, &new_op, &error));
     FORKED_WITH_OUT(new_op, dxdr_op, dxdr_list_incidents_start(request, NULL, 0, 0, &new_op, &error));
     FORKED_WITH_OUT(new_op, dxdr_op, dxdr_get_incident_start(request, TEXT("{\"id\":1}"), 0, &new_op, &error));
+    FORKED_WITH_OUT(new_op, dxdr_op, dxdr_call_start(request, TEXT("{\"operation\":\"alerts.list\"}"), 0, &new_op, &error));
+    FORKED_WITH_OUT(out, dxdr_buf, dxdr_describe_services(&out, &error));
+    FORKED_WITH_OUT(out, dxdr_buf, dxdr_op_resume(op, &out, &error));
     FORKED(dxdr_op_wait(op, LONG_MS, &state));
     FORKED_WITH_OUT(out, dxdr_buf, dxdr_op_take_event(op, &out, &error));
     FORKED(dxdr_op_reply(op, 1, TEXT("x"), NULL));

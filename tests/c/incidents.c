@@ -448,11 +448,50 @@ cleanup:
     return failed;
 }
 
+/* The same list through the call that all operations have: the same bytes, and a place to go on from that another operation takes. */
+static int a_call_and_a_place_to_go_on_from(void)
+{
+    WORLD
+    char call[1 << 15];
+    int records = 0, state;
+    int64_t last = 0;
+    REQUIRE_OK(dxdr_describe_services(&w.item, &error));
+    REQUIRE(strstr(text_of(w.item), "\"incidents.list\"") != NULL);
+    drop_buf(&w.item);
+    REQUIRE_OK(dxdr_call_start(w.request, TEXT("{\"operation\":\"incidents.list\",\"backend\":\"xdr\",\"top\":50}"), 0, &w.op, &error));
+    REQUIRE_OK(dxdr_op_resume(w.op, &w.item, &error));
+    REQUIRE(w.item == NULL);
+    while (records < 60 && (state = next_item(w.op, &w.item)) == DXDR_OP_STATE_ITEM) {
+        last = json_number(text_of(w.item), "incidentId");
+        records++;
+        drop_buf(&w.item);
+    }
+    REQUIRE_OK(dxdr_op_cancel(w.op));
+    REQUIRE_OK(dxdr_op_resume(w.op, &w.item, &error));
+    REQUIRE(w.item != NULL);
+    snprintf(call, sizeof call, "{\"operation\":\"incidents.list\",\"backend\":\"xdr\",\"top\":50,\"resume\":\"%s\"}", text_of(w.item));
+    drop_buf(&w.item);
+    dxdr_op_free(w.op);
+    w.op = NULL;
+    REQUIRE_OK(dxdr_call_start(w.request, TEXT(call), 0, &w.op, &error));
+    while ((state = next_item(w.op, &w.item)) == DXDR_OP_STATE_ITEM) {
+        REQUIRE(json_number(text_of(w.item), "incidentId") != last);
+        records++;
+        drop_buf(&w.item);
+    }
+    REQUIRE(state == DXDR_OP_STATE_DONE && records == 120);
+    failed = 0;
+cleanup:
+    end_world(&w);
+    return failed;
+}
+
 int main(void)
 {
     PROGRAM_BEGIN;
     RUN(a_page_is_the_services_own_bytes);
     RUN(records_one_by_one);
+    RUN(a_call_and_a_place_to_go_on_from);
     RUN(whole_pages);
     RUN(next_links_are_followed);
     RUN(the_first_few);

@@ -99,6 +99,15 @@ internal sealed class Classic : INative
     public static extern int dxdr_get_incident_start(nint request, byte[]? query, nuint queryLen, uint timeoutMs, out nint op, out nint error);
 
     [DllImport(Program.Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern int dxdr_call_start(nint request, byte[]? call, nuint callLen, uint timeoutMs, out nint op, out nint error);
+
+    [DllImport(Program.Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern int dxdr_describe_services(out nint json, out nint error);
+
+    [DllImport(Program.Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern int dxdr_op_resume(nint op, out nint resume, out nint error);
+
+    [DllImport(Program.Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern int dxdr_op_wait(nint op, uint waitMs, out int state);
 
     [DllImport(Program.Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]

@@ -64,6 +64,9 @@ internal interface INative
     static abstract int dxdr_list_incidents_start(nint request, byte[]? query, nuint queryLen, uint timeoutMs, out nint op, out nint error);
 
     static abstract int dxdr_get_incident_start(nint request, byte[]? query, nuint queryLen, uint timeoutMs, out nint op, out nint error);
+    static abstract int dxdr_call_start(nint request, byte[]? call, nuint callLen, uint timeoutMs, out nint op, out nint error);
+    static abstract int dxdr_describe_services(out nint json, out nint error);
+    static abstract int dxdr_op_resume(nint op, out nint resume, out nint error);
 
     static abstract int dxdr_op_wait(nint op, uint waitMs, out int state);
 

@@ -99,6 +99,15 @@ internal sealed partial class Modern : INative
     public static partial int dxdr_get_incident_start(nint request, byte[]? query, nuint queryLen, uint timeoutMs, out nint op, out nint error);
 
     [LibraryImport(Program.Library)]
+    public static partial int dxdr_call_start(nint request, byte[]? call, nuint callLen, uint timeoutMs, out nint op, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_describe_services(out nint json, out nint error);
+
+    [LibraryImport(Program.Library)]
+    public static partial int dxdr_op_resume(nint op, out nint resume, out nint error);
+
+    [LibraryImport(Program.Library)]
     public static partial int dxdr_op_wait(nint op, uint waitMs, out int state);
 
     [LibraryImport(Program.Library)]

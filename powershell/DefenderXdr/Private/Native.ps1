@@ -48,6 +48,9 @@ function script:Get-DefenderNativeTable {
         dxdr_acquire_token_start  = $int, $ptr, [uint32], $out, $out
         dxdr_list_incidents_start = $int, $ptr, $bytes, $size, [uint32], $out, $out
         dxdr_get_incident_start   = $int, $ptr, $bytes, $size, [uint32], $out, $out
+        dxdr_call_start           = $int, $ptr, $bytes, $size, [uint32], $out, $out
+        dxdr_describe_services    = $int, $out, $out
+        dxdr_op_resume            = $int, $ptr, $out, $out
         dxdr_op_wait              = $int, $ptr, [uint32], $intOut
         dxdr_op_take_event        = $int, $ptr, $out, $out
         dxdr_op_reply             = $int, $ptr, [uint64], $bytes, $size, $out

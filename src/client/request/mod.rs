@@ -237,6 +237,35 @@ impl Bound {
         &self.request.sign_in
     }
 
+    /// The same sign-in for another resource: one refresh token serves them all. A code that was brought is spent on the first.
+    pub(crate) fn for_resource(&self, resource: &str) -> Result<Bound> {
+        let mut sign_in = self.request.sign_in.clone();
+        sign_in.target = match &sign_in.target {
+            Target::Resource(_) => Target::Resource(resource.to_owned()),
+            Target::Scopes(_) => Target::Scopes(vec![format!("{resource}/.default")]),
+        };
+        let mut secrets = Secrets::default();
+        for (name, secret) in self
+            .state
+            .secrets
+            .iter()
+            .filter(|(name, _)| !matches!(*name, "code" | "code_verifier"))
+        {
+            secrets.set(name, secret.clone());
+        }
+        let state = Arc::new(State::new(self.client(), &sign_in, secrets));
+        let request = Arc::new(PreparedRequest {
+            client: Arc::clone(self.client()),
+            sign_in,
+            state: RwLock::new(Arc::clone(&state)),
+        });
+        Ok(Bound {
+            request,
+            state,
+            challenged: None,
+        })
+    }
+
     pub(crate) fn key(&self) -> &Key {
         &self.state.key
     }

@@ -1,0 +1,146 @@
+//! Machine actions: what was started on machines, and how it ends.
+//!
+//! Sources: "MachineAction resource type", "List machine actions", "Get machine action", "Cancel machine action".
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::filter;
+use super::incidents::{filtered, object};
+use super::machines::{named, whole};
+use super::paging;
+use super::params::{Params, quoted};
+use super::services::ENDPOINT;
+use super::services::operations as rows;
+use super::session::{Ask, Channel, Place, Session};
+use crate::claims::Members;
+use crate::error::{Code, Error, Result};
+use crate::transport::Notice;
+
+/// How often the end of an action is looked for, in seconds, when the caller does not say.
+const POLL: i64 = 10;
+
+/// Reads `wait` and `poll_s`.
+pub fn wait_keys(params: &mut Params) -> Result<Option<Duration>> {
+    let wait = params.flag("wait", false)?;
+    let every = poll(params)?;
+    Ok(wait.then_some(every))
+}
+
+fn poll(params: &mut Params) -> Result<Duration> {
+    let seconds = params.number("poll_s", 1, 3600, "give seconds between two looks")?.unwrap_or(POLL);
+    Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or(10)))
+}
+
+/// An action's id.
+pub fn id_of(action: &Bytes) -> Result<String> {
+    let text = std::str::from_utf8(action).unwrap_or_default();
+    Members::read(text)
+        .and_then(|members| members.text("id"))
+        .ok_or_else(|| Error::new(Code::BadPayload, "the answer is not a machine action"))
+}
+
+/// The newest action of a kind on a machine.
+pub async fn newest(channel: &Channel<'_>, machine: &str, kind: &str) -> Result<Option<Bytes>> {
+    let row = &rows::ACTIONS_LIST;
+    let mut url = channel.url(row, None);
+    url.set_query(Some("$top=100"));
+    let wanted = format!("machineId eq {} and type eq {}", filter::literal(machine), filter::literal(kind));
+    let response = channel.ask(&Ask::get(row, filtered(&url, Some(&wanted)))).await?;
+    let page = paging::split(&response.body, "the list of machine actions")?;
+    // The order is not documented.
+    Ok(page.records.into_iter().max_by_key(|record| {
+        let text = std::str::from_utf8(record).unwrap_or_default();
+        Members::read(text).and_then(|members| super::time::parse(&members.text("creationDateTimeUtc")?))
+    }))
+}
+
+/// Waits for the end of an action, looking now and then.
+pub async fn wait(channel: &Channel<'_>, id: &str, every: Duration) -> Result<Bytes> {
+    let row = &rows::ACTIONS_GET;
+    let session = channel.session;
+    let mut looks = 0u32;
+    loop {
+        let response = channel
+            .ask(&Ask::get(row, channel.url(row, Some(id))))
+            .await
+            .map_err(|error| named(error, &format!("machine action {id}")))?;
+        let action = whole(&response);
+        let text = std::str::from_utf8(&action).unwrap_or_default();
+        let status = Members::read(text).and_then(|members| members.text("status")).unwrap_or_default();
+        if !matches!(status.as_str(), "Pending" | "InProgress") {
+            return Ok(action);
+        }
+        looks += 1;
+        // An action takes minutes: after a while it is looked for less often.
+        let next = if looks <= 6 { every } else { every.saturating_mul(3) };
+        if next >= session.call.deadline.saturating_duration_since(Instant::now()) {
+            return Err(Error::new(Code::Timeout, format!("machine action {id} is still {status}"))
+                .with_retry(None)
+                .with_hint("it goes on without this call: look for it with machine_actions.wait"));
+        }
+        session.call.notices.tell(Notice::Detail {
+            kind: "action",
+            fields: serde_json::json!({ "action_id": id, "status": status, "wait_ms": u64::try_from(next.as_millis()).unwrap_or(0) }),
+        });
+        session.transport.clock().sleep(next).await;
+    }
+}
+
+/// What is wished of an action that exists.
+pub enum Wish {
+    /// How it stands.
+    Get,
+    /// How it ends, looking so often.
+    Wait(Duration),
+    /// That it does not happen, for this reason.
+    Cancel(String),
+}
+
+/// A checked wish for one action.
+pub struct One {
+    place: Place,
+    id: String,
+    wish: Wish,
+}
+
+impl One {
+    /// Reads the keys of `machine_actions.get`, `.wait` and `.cancel`.
+    pub fn read(params: &mut Params, place: Place, operation: &str) -> Result<One> {
+        let id = params.need("id", "set id to the action's id")?;
+        let wish = match operation {
+            "machine_actions.wait" => Wish::Wait(poll(params)?),
+            "machine_actions.cancel" => Wish::Cancel(params.need("comment", "set comment: the service wants a reason")?),
+            _ => Wish::Get,
+        };
+        Ok(One { place, id, wish })
+    }
+
+    /// Does it; the action comes as the only item.
+    pub async fn run(&self, session: &Session<'_>) -> Result<()> {
+        let channel = session.channel(&ENDPOINT, &self.place)?;
+        let missing = |error| named(error, &format!("machine action {}", self.id));
+        let action = match &self.wish {
+            Wish::Wait(every) => wait(&channel, &self.id, *every).await?,
+            Wish::Get => {
+                let row = &rows::ACTIONS_GET;
+                whole(
+                    &channel
+                        .ask(&Ask::get(row, channel.url(row, Some(&self.id))))
+                        .await
+                        .map_err(missing)?,
+                )
+            }
+            Wish::Cancel(comment) => {
+                let row = &rows::ACTIONS_CANCEL;
+                let body = object([("Comment", quoted(comment))].into_iter());
+                let ask = Ask::with_body(row, channel.url(row, Some(&self.id)), body);
+                whole(&channel.ask(&ask).await.map_err(missing)?)
+            }
+        };
+        session.sink.take(vec![action], None).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,573 @@
+//! Every record of a list, once, or a loud error: page by page, with the memory of two.
+//!
+//! The services page by `$skip` over lists that move: a record that changes goes to the front. What has been pushed down comes twice and is
+//! handed over once; what went to the front before it was reached would be missed, so a list that moved is looked at again from the time it
+//! was begun. Where a filter lets records leave the list, pages overlap by one, so that a gap shows.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::paging::{self, EMPTY_PAGES, Page, Seen};
+use super::services::operations::Operation;
+use super::session::{Ask, Channel};
+use super::time;
+use crate::claims::Members;
+use crate::error::{Code, Error, Result};
+use crate::transport::{Notice, Response};
+
+/// How often a page that ends in the middle is asked for again.
+const MAX_CUTS: u32 = 3;
+/// How often a list that moved is looked at again.
+const MAX_LOOKS: u32 = 20;
+/// How far the services' clocks may disagree with themselves, in seconds.
+const SKEW: i64 = 2;
+/// How many records of a page a place in a list remembers one by one.
+const MAX_IDS: usize = 1000;
+
+/// What an item is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Items {
+    /// One record.
+    #[default]
+    Records,
+    /// A whole answer, as sent.
+    Pages,
+}
+
+/// Changes a record's shape.
+pub type Shape = Arc<dyn Fn(Bytes) -> Result<Bytes> + Send + Sync>;
+/// Chooses records on this side.
+pub type Keep = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+/// The address of what changed since a time.
+pub type Since = Arc<dyn Fn(&str) -> Url + Send + Sync>;
+
+/// A checked wish for a list.
+pub struct Listing {
+    /// The operation.
+    pub row: &'static Operation,
+    /// The first page's address, without `$top` and `$skip` where [`Self::top`] is set.
+    pub url: Url,
+    /// Records asked for on a page. `None`: the address says all, and only links lead on.
+    pub top: Option<u32>,
+    /// Records to leave out at the start.
+    pub skip: u64,
+    /// Stop after so many.
+    pub first: Option<u64>,
+    /// What an item is.
+    pub items: Items,
+    /// One page and no more.
+    pub single_page: bool,
+    /// The member that tells records apart.
+    pub id: String,
+    /// What a record is called in messages.
+    pub what: &'static str,
+    /// Chooses records on this side, where the service cannot.
+    pub keep: Option<Keep>,
+    /// Changes the records' shape.
+    pub shape: Option<Shape>,
+    /// The address of what changed since a time, for a list that can be looked at again.
+    pub since: Option<Since>,
+    /// Records may leave the list while it is paged.
+    pub may_shrink: bool,
+    /// A 404 means an empty list.
+    pub empty_is_404: bool,
+    /// Headers that the caller sets.
+    pub headers: Vec<(&'static str, String)>,
+    /// Where to go on.
+    pub resume: Option<Place>,
+}
+
+/// A place in a list, as it crosses the C ABI inside an opaque text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Place {
+    /// The operation.
+    o: String,
+    /// A mark of what was asked for: a place fits its own list only.
+    f: u64,
+    /// The page's address.
+    u: String,
+    /// How many records stand before it.
+    k: u64,
+    /// How many records were handed over.
+    n: u64,
+    /// When the list was begun, by the service's clock.
+    #[serde(default)]
+    s: Option<String>,
+    /// Marks of the page's records that were taken.
+    #[serde(default)]
+    i: Vec<u64>,
+}
+
+impl Place {
+    /// Reads the text that [`Mark::token`] made.
+    pub fn parse(text: &str) -> Result<Place> {
+        decode(text)
+    }
+
+    /// True if the place is in a list of that operation.
+    pub fn is_of(&self, row: &Operation) -> bool {
+        self.o == row.name
+    }
+}
+
+/// Reads a resumption text.
+pub fn decode<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+    let bytes = URL_SAFE_NO_PAD.decode(text.trim()).ok();
+    bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or_else(|| {
+        Error::argument(
+            "resume is not a place in a list",
+            "pass what dxdr_op_resume gave for an earlier call of the same operation, unchanged",
+        )
+    })
+}
+
+/// Writes one.
+pub fn encode(place: &impl Serialize) -> Option<String> {
+    serde_json::to_vec(place).ok().map(|json| URL_SAFE_NO_PAD.encode(json))
+}
+
+/// Where a page's items stand: makes the text to go on with once so many of them were taken.
+#[derive(Clone)]
+pub struct Mark(Arc<dyn Fn(usize) -> Option<String> + Send + Sync>);
+
+impl Mark {
+    /// A mark that makes its text by that function.
+    pub fn new(token: impl Fn(usize) -> Option<String> + Send + Sync + 'static) -> Mark {
+        Mark(Arc::new(token))
+    }
+
+    /// The text to go on with once `taken` items of the page were taken.
+    pub fn token(&self, taken: usize) -> Option<String> {
+        (self.0)(taken)
+    }
+}
+
+/// A page's address, and how many records stand before it.
+#[derive(Clone)]
+struct Point {
+    url: Url,
+    skip: u64,
+    /// By the service's own link.
+    linked: bool,
+    top: Option<u32>,
+}
+
+struct Walk<'a> {
+    /// An answer to be used in the place of the first exchange.
+    fetched: Option<Response>,
+    channel: &'a Channel<'a>,
+    listing: &'a Listing,
+    seen: Seen,
+    /// Records that were taken before a resumption.
+    before: HashSet<u64>,
+    pages: u64,
+    handed: u64,
+    started: Option<String>,
+    /// Something came twice, or a page did not join the one before.
+    moved: bool,
+}
+
+/// Lists records: all of them, or a loud error.
+pub async fn list(channel: &Channel<'_>, listing: &Listing) -> Result<()> {
+    walk(channel, listing, None).await
+}
+
+/// The same, where the first page may be there already.
+async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response>) -> Result<()> {
+    let mut walk = Walk {
+        fetched,
+        channel,
+        listing,
+        seen: Seen::default(),
+        before: HashSet::new(),
+        pages: 0,
+        handed: 0,
+        started: None,
+        moved: false,
+    };
+    let mut point = match &listing.resume {
+        None => listing.point(&listing.url, listing.skip, 0),
+        Some(place) => {
+            walk.before = place.i.iter().copied().collect();
+            (walk.handed, walk.started) = (place.n, place.s.clone());
+            let url = paging::next_url(&channel.base, &place.u).map_err(|_| wrong_place())?;
+            if place.o != listing.row.name || place.f != listing.fingerprint() || url.path() != listing.url.path() {
+                return Err(wrong_place());
+            }
+            // What was taken before the place is not known one by one any more.
+            walk.moved = listing.may_shrink;
+            Point {
+                url,
+                skip: place.k,
+                linked: false,
+                top: listing.top,
+            }
+        }
+    };
+    for look in 0..MAX_LOOKS {
+        let before = walk.handed;
+        if walk.pass(point).await? {
+            return Ok(());
+        }
+        let changed = walk.moved || listing.may_shrink && walk.pages > 1;
+        let (Some(since), Some(started)) = (&listing.since, &walk.started) else {
+            return Ok(());
+        };
+        // A second look that brings nothing new ends it.
+        if !changed || look > 0 && walk.handed == before {
+            return Ok(());
+        }
+        let url = since(started);
+        channel.session.call.verbose(format!(
+            "the list moved while it was read: looking for what changed since {started}"
+        ));
+        // The look after this one begins where this one does.
+        walk.started = None;
+        walk.moved = true;
+        point = listing.point(&url, 0, walk.handed);
+    }
+    channel
+        .session
+        .warn("the list changes faster than it can be read; what changed last may be missing: ask again for what was updated since");
+    Ok(())
+}
+
+/// Lists records where the answer is a list; hands any other answer over as it is.
+pub async fn list_or_one(channel: &Channel<'_>, listing: &Listing) -> Result<()> {
+    let ask = Ask {
+        headers: listing.headers.clone(),
+        partial: true,
+        ..Ask::get(listing.row, listing.url.clone())
+    };
+    let response = channel.ask(&ask).await?;
+    let text = std::str::from_utf8(&response.body)
+        .unwrap_or_default()
+        .trim_start_matches('\u{feff}');
+    let whole = Members::read(text);
+    let is_list = |members: &Members<'_>| members.get("value").is_some_and(|value| value.get().starts_with('['));
+    if response.broken.is_none() && whole.as_ref().is_some_and(|members| !is_list(members)) {
+        channel.session.sink.take(vec![response.body.clone()], None).await;
+        return Ok(());
+    }
+    if response.broken.is_none() && whole.is_none() && listing.items == Items::Records {
+        // Bytes of another kind, or nothing at all.
+        if !response.body.is_empty() {
+            channel.session.sink.take(vec![response.body.clone()], None).await;
+        }
+        return Ok(());
+    }
+    walk(channel, listing, Some(response)).await
+}
+
+fn wrong_place() -> Error {
+    Error::argument(
+        "resume is a place in another list",
+        "repeat the call that it came from: the same operation, filter and host",
+    )
+}
+
+impl Listing {
+    /// The first page of an address. No more is asked for than is still wanted, unless the service may repeat or this side may drop records.
+    fn point(&self, url: &Url, skip: u64, handed: u64) -> Point {
+        let top = self.top.map(|top| match self.first {
+            Some(first) if self.keep.is_none() => u32::try_from(first.saturating_sub(handed)).unwrap_or(u32::MAX).clamp(1, top),
+            _ => top,
+        });
+        Point {
+            url: paged(url, top, skip),
+            skip,
+            linked: false,
+            top,
+        }
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let first = self.first.map(|first| first.to_string()).unwrap_or_default();
+        paging::mark(&format!("{}\n{first}\n{}", self.url, self.skip))
+    }
+}
+
+/// Puts `$top` and `$skip` in front of an address's query.
+fn paged(url: &Url, top: Option<u32>, skip: u64) -> Url {
+    let Some(top) = top else { return url.clone() };
+    let mut query = format!("$top={top}");
+    if skip > 0 {
+        query.push_str(&format!("&$skip={skip}"));
+    }
+    if let Some(rest) = url.query().filter(|rest| !rest.is_empty()) {
+        query.push('&');
+        query.push_str(rest);
+    }
+    let mut url = url.clone();
+    url.set_query(Some(&query));
+    url
+}
+
+impl Walk<'_> {
+    /// Goes from one page to the next to the end. True: nothing more is wanted.
+    async fn pass(&mut self, mut point: Point) -> Result<bool> {
+        let listing = self.listing;
+        let mut empty = 0u32;
+        let mut back = 0u32;
+        let mut visited = HashSet::from([point.url.clone()]);
+        let first_skip = point.skip;
+        loop {
+            let Some((response, page)) = self.fetch(&point).await? else {
+                return Ok(listing.first.is_some_and(|first| self.handed >= first));
+            };
+            self.pages += 1;
+            let count = page.records.len();
+            // Where records can leave the list, a page begins with the last one of the page before.
+            let overlapping = self.overlap(&point) && point.skip > first_skip;
+            if overlapping && !page.records.first().is_some_and(|record| self.knows(record)) && back < 1000 {
+                back += 1;
+                self.moved = true;
+                let top = u64::from(point.top.unwrap_or(1)).max(1);
+                let skip = point.skip.saturating_sub(top.saturating_sub(1).max(1)).max(first_skip);
+                point.url = paged(&self.bare(&point.url), point.top, skip);
+                point.skip = skip;
+                continue;
+            }
+            let taken = page.records.iter().filter(|record| self.knows(record)).count();
+            // One that is there on purpose says nothing.
+            self.moved |= taken > usize::from(overlapping);
+            let next = self.next(&point, count, &page, &mut visited)?;
+            let nothing_new = self.hand_over(&point, next.as_ref(), Some(&response), page.records).await?;
+            if listing.single_page || listing.first.is_some_and(|first| self.handed >= first) {
+                return Ok(true);
+            }
+            // A page of nothing but repetitions leads nowhere either.
+            if nothing_new {
+                empty += 1;
+                if empty >= EMPTY_PAGES {
+                    return Err(Error::new(
+                        Code::PagingLoop,
+                        format!(
+                            "the service sent {EMPTY_PAGES} pages in a row without a new {} and still has a next one",
+                            listing.what
+                        ),
+                    )
+                    .with_hint("report this with the correlation id; the records so far were handed over"));
+                }
+            } else {
+                empty = 0;
+            }
+            match next {
+                Some(next) => point = next,
+                None => return Ok(false),
+            }
+        }
+    }
+
+    fn overlap(&self, point: &Point) -> bool {
+        self.listing.may_shrink && !point.linked && point.top.is_some_and(|top| top > 1) && self.listing.items == Items::Records
+    }
+
+    /// An address without its `$top` and `$skip`.
+    fn bare(&self, url: &Url) -> Url {
+        let rest: Vec<&str> = url
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.starts_with("$top=") && !pair.starts_with("$skip=") && !pair.is_empty())
+            .collect();
+        let mut url = url.clone();
+        url.set_query(if rest.is_empty() { None } else { Some(rest.join("&")) }.as_deref());
+        url
+    }
+
+    fn knows(&self, record: &Bytes) -> bool {
+        paging::id_of(record, &self.listing.id).is_some_and(|id| self.seen.has(&id) || self.before.contains(&paging::mark(&id)))
+    }
+
+    /// A page, whole. What a page that broke off still holds is handed over at once, and the page is asked for again.
+    async fn fetch(&mut self, point: &Point) -> Result<Option<(Response, Page)>> {
+        let listing = self.listing;
+        let mut first_cut: Option<Error> = None;
+        for cut in 0.. {
+            let ask = Ask {
+                headers: listing.headers.clone(),
+                partial: true,
+                ..Ask::get(listing.row, point.url.clone())
+            };
+            let answer = match self.fetched.take() {
+                Some(response) => Ok(response),
+                None => self.channel.ask(&ask).await,
+            };
+            let response = match answer {
+                Err(error) if listing.empty_is_404 && error.code() == Code::NotFound => return Ok(None),
+                // It was told already what is wrong with this page.
+                Err(error) => {
+                    return Err(first_cut
+                        .filter(|_| error.is_network() || error.code() == Code::ServerError)
+                        .unwrap_or(error));
+                }
+                Ok(response) => response,
+            };
+            if self.started.is_none() {
+                self.started = Some(self.now(&response));
+            }
+            let failure = match &response.broken {
+                Some(error) => error.clone(),
+                None => match paging::split(&response.body, &format!("page {}", self.pages + 1)) {
+                    Ok(page) => return Ok(Some((response, page))),
+                    Err(error) if error.code() == Code::Truncated => error,
+                    Err(error) => {
+                        return Err(error.with_ids(Some(&self.channel.session.call.correlation_id), response.header("x-ms-request-id")));
+                    }
+                },
+            };
+            let whole = paging::whole_records(&response.body);
+            let safe: Vec<Bytes> = whole
+                .into_iter()
+                .filter(|record| paging::id_of(record, &listing.id).is_some())
+                .collect();
+            if listing.items == Items::Records && !safe.is_empty() {
+                self.hand_over(point, None, None, safe).await?;
+            }
+            let failure = failure
+                .with_hint("try again; with resume nothing comes twice")
+                .with_ids(Some(&self.channel.session.call.correlation_id), None);
+            if listing.first.is_some_and(|first| self.handed >= first) {
+                return Ok(None);
+            }
+            if cut >= MAX_CUTS {
+                return Err(failure);
+            }
+            self.channel
+                .session
+                .call
+                .verbose(format!("page {} ended in the middle; asking for it again", self.pages + 1));
+            first_cut = Some(failure);
+        }
+        Ok(None)
+    }
+
+    /// The service's time, less what its clocks may disagree by.
+    fn now(&self, response: &Response) -> String {
+        let said = response
+            .header("date")
+            .and_then(|date| httpdate::parse_http_date(date).ok())
+            .and_then(|date| date.duration_since(std::time::UNIX_EPOCH).ok())
+            .and_then(|since| i64::try_from(since.as_secs()).ok());
+        // Without it, this machine's clock, which may be minutes off.
+        let seconds = said.map_or_else(|| self.channel.session.transport.clock().unix() - 600, |said| said - SKEW);
+        time::iso(seconds.saturating_mul(time::SECOND))
+    }
+
+    fn next(&self, point: &Point, count: usize, page: &Page, visited: &mut HashSet<Url>) -> Result<Option<Point>> {
+        let skip = point.skip.saturating_add(u64::try_from(count).unwrap_or(0));
+        if let Some(link) = &page.next_link {
+            let url = paging::next_url(&point.url, link)?;
+            if !visited.insert(url.clone()) {
+                return Err(
+                    Error::new(Code::PagingLoop, "the service names a page as the next one that was there before")
+                        .with_hint("report this with the correlation id"),
+                );
+            }
+            return Ok(Some(Point {
+                url,
+                skip,
+                linked: true,
+                top: point.top,
+            }));
+        }
+        // Without a link, a full page means that there may be more (the API's documentation pages by $skip).
+        match point.top {
+            Some(top) if count >= usize::try_from(top).unwrap_or(usize::MAX) => {
+                let skip = if self.overlap(point) { skip.saturating_sub(1) } else { skip };
+                let handed = self.handed.saturating_add(u64::try_from(count).unwrap_or(0));
+                Ok(Some(self.listing.point(&self.bare(&point.url), skip, handed)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Hands over what is new of a page. True if nothing is.
+    async fn hand_over(&mut self, point: &Point, next: Option<&Point>, whole: Option<&Response>, records: Vec<Bytes>) -> Result<bool> {
+        let listing = self.listing;
+        let (mut fresh, mut marks) = (Vec::with_capacity(records.len()), Vec::with_capacity(records.len()));
+        let mut taken_before: Vec<u64> = Vec::new();
+        let mut nothing_new = true;
+        for record in records {
+            let id = paging::id_of(&record, &listing.id);
+            let mark = id.as_deref().map(paging::mark);
+            if let Some(id) = &id {
+                let resumed = mark.is_some_and(|mark| self.before.contains(&mark));
+                if !self.seen.first_time(id) || resumed {
+                    taken_before.extend(mark);
+                    continue;
+                }
+            }
+            nothing_new = false;
+            let text = std::str::from_utf8(&record).unwrap_or_default();
+            if listing.keep.as_ref().is_some_and(|keep| !keep(text)) {
+                taken_before.extend(mark);
+                continue;
+            }
+            if listing
+                .first
+                .is_some_and(|first| self.handed + u64::try_from(fresh.len()).unwrap_or(0) >= first)
+            {
+                continue;
+            }
+            marks.push(mark);
+            fresh.push(match &listing.shape {
+                Some(shape) if listing.items == Items::Records => shape(record)?,
+                _ => record,
+            });
+        }
+        let before = self.handed;
+        self.handed += u64::try_from(fresh.len()).unwrap_or(0);
+        let mark = self.mark(point, next, before, taken_before, marks);
+        if whole.is_some() {
+            self.channel.session.call.notices.tell(Notice::Progress {
+                pages: self.pages,
+                items: self.handed,
+            });
+        }
+        let sink = self.channel.session.sink;
+        match (listing.items, whole) {
+            (Items::Pages, Some(response)) => sink.take(vec![response.body.clone()], Some(mark)).await,
+            (Items::Pages, None) => {}
+            (Items::Records, _) if fresh.is_empty() => {}
+            (Items::Records, _) => sink.take(fresh, Some(mark)).await,
+        }
+        Ok(nothing_new)
+    }
+
+    fn mark(&self, point: &Point, next: Option<&Point>, before: u64, taken_before: Vec<u64>, marks: Vec<Option<u64>>) -> Mark {
+        let here = |point: &Point, handed: u64, ids: Vec<u64>, started: Option<String>| Place {
+            o: self.listing.row.name.to_owned(),
+            f: self.listing.fingerprint(),
+            u: String::from(point.url.clone()),
+            k: point.skip,
+            n: handed,
+            s: started,
+            i: ids,
+        };
+        let after = before + u64::try_from(marks.len()).unwrap_or(0);
+        let next = next.map(|next| here(next, after, Vec::new(), self.started.clone()));
+        let this = here(point, before, taken_before, self.started.clone());
+        let pages = self.listing.items == Items::Pages;
+        Mark::new(move |taken| {
+            let all = if pages { 1 } else { marks.len() };
+            if let Some(next) = next.as_ref().filter(|_| taken >= all) {
+                return encode(next);
+            }
+            let mut place = this.clone();
+            place.n += u64::try_from(taken).unwrap_or(0);
+            place.i.extend(marks.iter().take(taken).flatten());
+            let extra = place.i.len().saturating_sub(MAX_IDS);
+            place.i.drain(..extra);
+            encode(&place)
+        })
+    }
+}

@@ -1,0 +1,346 @@
+//! One call's way to the services: a bearer for each, a budget for each operation, one renewal, and errors that help.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::preflight::{self, Preflight};
+use super::refusal::refusal;
+use super::services::operations::Operation;
+use super::services::{Cloud, Service};
+use super::{Bearer, Bearers, Refused, Sink, challenge, pacing};
+use crate::error::{Code, Error, Result};
+use crate::transport::{Call, Notice, PAGE_BODY_LIMIT, Request, Response, Retry, Terms, Transport, asked_wait, is_loopback};
+
+/// How often a call comes back after a 429.
+const MAX_REFUSALS: u32 = 10;
+
+/// Whether calls keep to the documented limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Pacing {
+    /// At Microsoft's hosts; an emulator and loopback addresses have no limits unless they say so.
+    #[default]
+    Auto,
+    /// Everywhere.
+    On,
+    /// Nowhere.
+    Off,
+}
+
+/// What every part of a call shares.
+pub struct Session<'a> {
+    /// The way out.
+    pub transport: &'a dyn Transport,
+    /// Deadline, correlation id, who is told.
+    pub call: &'a Call,
+    /// Where tokens come from.
+    pub bearers: &'a dyn Bearers,
+    /// Where items go.
+    pub sink: &'a dyn Sink,
+    /// Whether calls keep to the documented limits.
+    pub pacing: Pacing,
+}
+
+/// Where in the world, and how strictly: what every call may say.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    /// Which cloud.
+    pub cloud: Cloud,
+    /// Another host of the service.
+    pub base_url: Option<String>,
+    /// What is done about a token that lacks something.
+    pub preflight: Preflight,
+}
+
+/// The way to one service.
+pub struct Channel<'a> {
+    /// The call's own.
+    pub session: &'a Session<'a>,
+    /// The service's address.
+    pub base: Url,
+    service: &'static Service,
+    bearer: Arc<dyn Bearer>,
+    preflight: Preflight,
+    checked: Mutex<HashSet<&'static str>>,
+}
+
+/// One exchange.
+pub struct Ask {
+    /// The row of the table it belongs to.
+    pub row: &'static Operation,
+    /// The method.
+    pub method: &'static str,
+    /// Where to; on the channel's own host.
+    pub url: Url,
+    /// A JSON body.
+    pub body: Option<Vec<u8>>,
+    /// Headers that the caller sets.
+    pub headers: Vec<(&'static str, String)>,
+    /// What may be sent again.
+    pub retry: Retry,
+    /// The largest answer, in bytes.
+    pub limit: usize,
+    /// The limit of the exchange, in place of the client's own.
+    pub timeout: Option<Duration>,
+    /// Hand back what came of an answer that broke off.
+    pub partial: bool,
+}
+
+impl Ask {
+    /// A GET.
+    pub fn get(row: &'static Operation, url: Url) -> Ask {
+        Ask {
+            row,
+            method: "GET",
+            url,
+            body: None,
+            headers: Vec::new(),
+            retry: Retry::Safe,
+            limit: PAGE_BODY_LIMIT,
+            timeout: None,
+            partial: false,
+        }
+    }
+
+    /// A call with a body, sent again only when told so.
+    pub fn with_body(row: &'static Operation, url: Url, body: Vec<u8>) -> Ask {
+        Ask {
+            method: row.method,
+            body: Some(body),
+            retry: Retry::Never,
+            ..Ask::get(row, url)
+        }
+    }
+}
+
+impl<'a> Session<'a> {
+    /// The way to a service.
+    pub fn channel(&'a self, service: &'static Service, place: &Place) -> Result<Channel<'a>> {
+        Ok(Channel {
+            session: self,
+            base: service.base_url_in(place.base_url.as_deref(), place.cloud)?,
+            service,
+            bearer: self.bearers.of(service, service.base_in(place.cloud))?,
+            preflight: place.preflight,
+            checked: Mutex::default(),
+        })
+    }
+
+    /// Tells something the caller should know.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.call.notices.tell(Notice::Warning(text.into()));
+    }
+}
+
+impl Channel<'_> {
+    /// The address of an operation.
+    pub fn url(&self, row: &Operation, id: Option<&str>) -> Url {
+        let mut url = self.base.clone();
+        url.set_path("");
+        // The id is escaped already: setting it as a path would escape it again.
+        match id {
+            Some(id) => url.join(&row.path_of(id)).unwrap_or(url),
+            None => {
+                url.set_path(row.path);
+                url
+            }
+        }
+    }
+
+    /// The same way for another part of the call, with its own place for items.
+    pub fn of<'b>(&self, session: &'b Session<'b>) -> Channel<'b> {
+        Channel {
+            session,
+            base: self.base.clone(),
+            service: self.service,
+            bearer: Arc::clone(&self.bearer),
+            preflight: self.preflight,
+            checked: Mutex::default(),
+        }
+    }
+
+    /// A token, whatever it permits.
+    pub async fn token(&self) -> Result<Arc<str>> {
+        self.bearer.bearer(self.session.call, None).await
+    }
+
+    /// The documented limit is kept here, and by whose budget.
+    fn budget(&self, row: &Operation, token: &str) -> Option<Arc<pacing::Budget>> {
+        let emulator = self.session.transport.emulator_origin();
+        let loopback = is_loopback(&self.base);
+        let paced = match self.session.pacing {
+            Pacing::On => true,
+            Pacing::Off => false,
+            Pacing::Auto => emulator.is_none() && !loopback,
+        };
+        if !paced {
+            return None;
+        }
+        let (tenant, app) = preflight::owner(token).unwrap_or_else(|| {
+            let bearers = self.session.bearers;
+            (bearers.tenant().unwrap_or_default().to_owned(), bearers.client_id().to_owned())
+        });
+        // A region's host draws on the same budget as the default one.
+        let host = if loopback { self.base.as_str() } else { self.service.key };
+        Some(pacing::budget(format!(
+            "{}\n{host}\n{tenant}\n{app}\n{}",
+            emulator.unwrap_or_default(),
+            row.name
+        )))
+    }
+
+    fn check(&self, row: &'static Operation, token: &str) -> Result<()> {
+        if self.preflight == Preflight::Off || !self.checked.lock().unwrap_or_else(PoisonError::into_inner).insert(row.name) {
+            return Ok(());
+        }
+        match preflight::lack(token, row, self.session.bearers.tenant()) {
+            None => Ok(()),
+            Some(error) if self.preflight == Preflight::Warn => {
+                self.session.warn(error.to_string());
+                Ok(())
+            }
+            Some(error) => Err(error.with_ids(Some(&self.session.call.correlation_id), None)),
+        }
+    }
+
+    /// Makes the call: within its budget, with a token that is renewed once when refused. The answer's status is one of 2xx.
+    pub async fn ask(&self, ask: &Ask) -> Result<Response> {
+        let (call, transport) = (self.session.call, self.session.transport);
+        let mut token = self.bearer.bearer(call, None).await?;
+        self.check(ask.row, &token)?;
+        let budget = self.budget(ask.row, &token);
+        let (mut renewed, mut answered, mut refusals) = (false, false, 0);
+        loop {
+            let slot = match &budget {
+                Some(budget) => {
+                    let slot = budget.slot(ask.row.limit, transport.clock(), call, ask.row.name).await?;
+                    // The wait may have been longer than the token's life.
+                    if !renewed && !answered {
+                        token = self.bearer.bearer(call, None).await?;
+                    }
+                    Some(slot)
+                }
+                None => None,
+            };
+            let mut headers = vec![
+                ("authorization", Zeroizing::new(format!("Bearer {token}"))),
+                ("accept", Zeroizing::new("application/json".to_owned())),
+            ];
+            headers.extend(ask.headers.iter().map(|(name, value)| (*name, Zeroizing::new(value.clone()))));
+            let request = Request {
+                method: ask.method,
+                url: ask.url.clone(),
+                headers,
+                // Graph's page warns, and customers found out, that hunting wants the charset too.
+                body: ask
+                    .body
+                    .as_ref()
+                    .map(|body| ("application/json; charset=utf-8", Zeroizing::new(body.clone()))),
+                retry: ask.retry,
+                body_limit: ask.limit,
+            };
+            let terms = Terms {
+                timeout: ask.timeout,
+                hand_back_429: slot.is_some() || ask.retry == Retry::Never,
+                partial: ask.partial,
+            };
+            let response = transport.send_on(call, request, terms).await?;
+            // A 401 renews the token once, and one that asks for claims is answered once with a token that has them.
+            let claims = challenge::claims(&response);
+            let again = match &claims {
+                Some(_) => !answered,
+                None => !renewed && !answered,
+            };
+            if response.status == 401 && again {
+                match claims {
+                    Some(_) => answered = true,
+                    None => renewed = true,
+                }
+                call.verbose("the API refused the token; renewing it once");
+                let refused = Refused {
+                    token: &token,
+                    claims: claims.as_deref(),
+                };
+                match self.bearer.bearer(call, Some(refused)).await {
+                    Ok(another) => {
+                        token = another;
+                        continue;
+                    }
+                    // It cannot be renewed: the API's own words explain more.
+                    Err(error) if error.code() == Code::Unauthorized => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            // Refused before anything was done: whatever the call is, it may come again when the service says.
+            if response.status == 429 && terms.hand_back_429 {
+                refusals += 1;
+                let asked = asked_wait(&response, transport.clock().unix());
+                // Without a time, only what is safe is tried again: a query may be out of CPU for a quarter of an hour.
+                let wait = match asked {
+                    Some(wait) => Some(wait),
+                    None if ask.retry == Retry::Never => None,
+                    None => Some(Duration::from_millis(500 << refusals.min(6))),
+                };
+                let remaining = call.deadline.saturating_duration_since(Instant::now());
+                if let Some(wait) = wait
+                    && refusals <= MAX_REFUSALS
+                    && wait < remaining
+                {
+                    call.notices.tell(Notice::Retry {
+                        status: Some(429),
+                        wait,
+                        attempt: refusals,
+                        reason: "HTTP 429".to_owned(),
+                        host: response.host.clone(),
+                    });
+                    match slot {
+                        Some(slot) => slot.refused(wait),
+                        None => transport.clock().sleep(wait).await,
+                    }
+                    continue;
+                }
+                if let (Some(slot), Some(wait)) = (slot, wait) {
+                    slot.refused(wait);
+                }
+                return Err(self.refused(&response, &token, ask));
+            }
+            if let Some(slot) = slot {
+                slot.taken();
+            }
+            if (200..300).contains(&response.status) {
+                if response.is_html() {
+                    return Err(Error::new(
+                        Code::CaptivePortal,
+                        format!("a web page answered in the place of {}", response.host),
+                    )
+                    .with_status(response.status)
+                    .with_hint("this network wants a sign-in of its own first: open a browser and complete it"));
+                }
+                return Ok(response);
+            }
+            let error = self.refused(&response, &token, ask);
+            return Err(match claims {
+                Some(_) if response.status == 401 => error
+                    .with_code(Code::ClaimsChallenge)
+                    .with_oauth("insufficient_claims", None)
+                    .with_hint(
+                        "the new token did not satisfy the service either: sign in interactively with these claims (the request's \"claims\")",
+                    )
+                    .with_claims(claims),
+                _ => error,
+            });
+        }
+    }
+
+    fn refused(&self, response: &Response, token: &str, ask: &Ask) -> Error {
+        let error = refusal(response, token, ask.row, self.session.transport.clock().unix());
+        error.scrub(&[token]).with_ids(
+            Some(response.header("client-request-id").unwrap_or(&self.session.call.correlation_id)),
+            response.header("x-ms-request-id").or_else(|| response.header("request-id")),
+        )
+    }
+}
