@@ -296,6 +296,8 @@ pub struct Quotas {
     pub incidents_list_per_minute: u32,
     /// `GET /api/incidents/{id}`.
     pub incident_get_per_minute: u32,
+    /// The documented limits of every operation, a minute and an hour, where none is given above.
+    pub documented: bool,
     /// Whether a 429 carries `Retry-After` besides the text in its body.
     pub retry_after_header: bool,
 }

@@ -9,6 +9,8 @@ use crate::clock::{self, SECOND, Ticks};
 use crate::config::Data;
 use crate::keys;
 
+const ENDPOINT: &str = include_str!("../data/endpoint.json");
+const HUNTING: &str = include_str!("../data/hunting.json");
 const BUILT_IN: &str = include_str!("../data/incidents.json");
 
 /// One incident: its bytes, and what of it can be asked for.
@@ -76,7 +78,54 @@ pub fn read(text: &str) -> Result<Vec<Incident>, String> {
     Ok(incidents)
 }
 
-fn one(raw: &str) -> Result<Incident, String> {
+/// Machines, alerts, indicators and machine actions, each as it is served.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Records {
+    pub machines: Vec<Value>,
+    pub alerts: Vec<Value>,
+    pub indicators: Vec<Value>,
+    pub machineactions: Vec<Value>,
+    /// How many were made since the start.
+    #[serde(skip)]
+    pub made: u64,
+}
+
+impl Records {
+    /// The built-in ones.
+    pub fn load() -> Self {
+        // A test holds that the file parses.
+        serde_json::from_str(ENDPOINT).unwrap_or_default()
+    }
+
+    /// The collection of that name.
+    pub fn of(&mut self, name: &str) -> Option<&mut Vec<Value>> {
+        match name {
+            "machines" => Some(&mut self.machines),
+            "alerts" => Some(&mut self.alerts),
+            "indicators" => Some(&mut self.indicators),
+            "machineactions" => Some(&mut self.machineactions),
+            _ => None,
+        }
+    }
+}
+
+/// A table that can be hunted in.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Table {
+    /// Columns: name and type.
+    pub schema: Vec<(String, String)>,
+    pub rows: Vec<Vec<Value>>,
+}
+
+/// The table of that name.
+pub fn table(name: &str) -> Option<Table> {
+    let mut tables: std::collections::HashMap<String, Table> = serde_json::from_str(HUNTING).unwrap_or_default();
+    tables.remove(name)
+}
+
+/// One incident from its JSON text.
+pub fn one(raw: &str) -> Result<Incident, String> {
     let known: Known = serde_json::from_str(raw).map_err(|e| e.to_string())?;
     let time = |name: &str, text: &str| clock::parse_ticks(text).ok_or_else(|| format!("{name} is no time: {text}"));
     Ok(Incident {
@@ -375,6 +424,14 @@ mod tests {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), 120);
+    }
+
+    #[test]
+    fn the_other_files_parse() {
+        let records: Records = serde_json::from_str(ENDPOINT).unwrap();
+        assert!(records.machines.len() > 4 && records.alerts.len() > 3 && !records.machineactions.is_empty());
+        let device = table("DeviceInfo").unwrap();
+        assert!(device.rows.iter().all(|row| row.len() == device.schema.len()));
     }
 
     #[test]

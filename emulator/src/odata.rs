@@ -15,6 +15,10 @@ pub enum Filter {
     Is(String, Op, Literal),
     /// One of several.
     In(String, Vec<Literal>),
+    /// The field begins with the text; case does not count.
+    Starts(String, String),
+    /// One of the field's texts is this one.
+    Any(String, String),
 }
 
 /// A comparison operator.
@@ -34,6 +38,9 @@ pub enum Literal {
     Null,
     Text(String),
     Time(Ticks),
+    Number(f64),
+    Flag(bool),
+    List(Vec<String>),
 }
 
 /// The type of a field.
@@ -41,6 +48,10 @@ pub enum Literal {
 pub enum Type {
     Text,
     Time,
+    Number,
+    Flag,
+    /// A list of texts, asked with `any`.
+    List,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -54,12 +65,18 @@ enum Token {
 
 /// Parses a filter over the given fields. The error is the service's sentence.
 pub fn parse(text: &str, fields: &[(&str, Type)]) -> Result<Filter, String> {
+    parse_with(text, fields, false)
+}
+
+/// The same, where `startswith` and `any` are taken too.
+pub fn parse_with(text: &str, fields: &[(&str, Type)], functions: bool) -> Result<Filter, String> {
     let tokens = tokens(text)?;
     let mut parser = Parser {
         tokens: &tokens,
         at: 0,
         fields,
         depth: 0,
+        functions,
     };
     let filter = parser.or()?;
     match parser.tokens.get(parser.at) {
@@ -133,6 +150,7 @@ struct Parser<'a> {
     at: usize,
     fields: &'a [(&'a str, Type)],
     depth: usize,
+    functions: bool,
 }
 
 impl Parser<'_> {
@@ -200,6 +218,20 @@ impl Parser<'_> {
         Ok(filter)
     }
 
+    fn word_of(&mut self) -> Result<String, String> {
+        match self.next()? {
+            Token::Word(word) => Ok(word),
+            other => Err(format!("Syntax error in '$filter' near '{}'.", name(&other))),
+        }
+    }
+
+    fn text(&mut self) -> Result<String, String> {
+        match self.next()? {
+            Token::Text(text) => Ok(text),
+            other => Err(format!("A string literal is expected near '{}'.", name(&other))),
+        }
+    }
+
     fn comparison(&mut self) -> Result<Filter, String> {
         let field = match self.next()? {
             Token::Word(word) => word,
@@ -207,6 +239,27 @@ impl Parser<'_> {
                 return Err(format!("Syntax error in '$filter' near '{}'.", name(&other)));
             }
         };
+        if self.functions && self.tokens.get(self.at) == Some(&Token::Open) {
+            if field == "startswith" {
+                self.at += 1;
+                let name = self.word_of()?;
+                self.take(&Token::Comma)?;
+                let text = self.text()?;
+                self.take(&Token::Close)?;
+                return Ok(Filter::Starts(name, text));
+            }
+            if let Some(name) = field.strip_suffix("/any") {
+                self.at += 1;
+                let variable = self.word_of()?;
+                let (again, eq) = (self.word_of()?, self.word_of()?);
+                if variable.strip_suffix(':') != Some(again.as_str()) || eq != "eq" {
+                    return Err(format!("Syntax error in '$filter' near '{variable}'."));
+                }
+                let text = self.text()?;
+                self.take(&Token::Close)?;
+                return Ok(Filter::Any(name.to_owned(), text));
+            }
+        }
         if self.tokens.get(self.at) == Some(&Token::Open) && !self.fields.iter().any(|(n, _)| *n == field) {
             return Err(format!("The function '{field}' is not supported in '$filter'."));
         }
@@ -258,6 +311,15 @@ impl Parser<'_> {
             (Token::Word(word), _) if word == "null" => Ok(Literal::Null),
             (Token::Text(text), Type::Text) => Ok(Literal::Text(text)),
             (Token::Text(text) | Token::Word(text), Type::Time) => time(&text),
+            (Token::Word(word), Type::Number) => word
+                .parse()
+                .map(Literal::Number)
+                .map_err(|_| format!("The value '{word}' is not a number for '{field}' in '$filter'.")),
+            (Token::Word(word), Type::Flag) if word == "true" || word == "false" => Ok(Literal::Flag(word == "true")),
+            (other, Type::Number | Type::Flag | Type::List) => Err(format!(
+                "A binary operator with incompatible types was detected near '{}' for '{field}'.",
+                name(&other)
+            )),
             (other, Type::Text) => Err(format!(
                 "A binary operator with incompatible types was detected near '{}': '{field}' is a string and needs quotes.",
                 name(&other)
@@ -275,6 +337,14 @@ impl Filter {
             Self::Or(a, b) => a.passes(field) || b.passes(field),
             Self::Not(inner) => !inner.passes(field),
             Self::In(name, values) => values.contains(&field(name)),
+            Self::Starts(name, start) => match field(name) {
+                Literal::Text(text) => text.to_lowercase().starts_with(&start.to_lowercase()),
+                _ => false,
+            },
+            Self::Any(name, wanted) => match field(name) {
+                Literal::List(texts) => texts.contains(wanted),
+                _ => false,
+            },
             Self::Is(name, op, value) => {
                 let have = field(name);
                 let same = have == *value;

@@ -98,8 +98,10 @@ impl Services {
         let xdr = Router::new()
             .route("/api/incidents", get(api::incidents::list))
             .route("/api/v1.0/incidents", get(api::incidents::list))
-            .route("/api/incidents/{id}", get(api::incidents::get))
-            .route("/api/v1.0/incidents/{id}", get(api::incidents::get));
+            .route("/api/incidents/{id}", get(api::incidents::get).patch(api::incidents::update))
+            .route("/api/v1.0/incidents/{id}", get(api::incidents::get).patch(api::incidents::update))
+            .route("/api/advancedhunting/run", post(api::incidents::hunt))
+            .route("/api/v1.0/advancedhunting/run", post(api::incidents::hunt));
         let login = login
             .fallback(token::not_found)
             .method_not_allowed_fallback(token::not_allowed)
@@ -113,8 +115,8 @@ impl Services {
         Self {
             login,
             xdr: refusing(xdr),
-            endpoint: refusing(Router::new()),
-            graph: Router::new().fallback(api::graph_not_found),
+            endpoint: Router::new().fallback(api::endpoint::answer).with_state(app.clone()),
+            graph: Router::new().fallback(api::graph::answer).with_state(app.clone()),
             identity: identity.with_state(app.clone()),
             workload: workload.with_state(app.clone()),
             app: app.clone(),

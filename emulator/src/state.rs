@@ -11,7 +11,7 @@ use crate::Error;
 use crate::certificate::Certificate;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::data::Incident;
+use crate::data::{Incident, Records};
 use crate::faults::ActiveFault;
 use crate::http::{Asked, Params};
 use crate::keys::SigningKey;
@@ -181,6 +181,8 @@ pub struct State {
     pub token_files: Vec<TemporaryFile>,
     pub faults: Vec<ActiveFault>,
     pub incidents: Arc<Vec<Incident>>,
+    /// What the Endpoint API has.
+    pub records: Records,
     pub next_link: bool,
     pub calls: HashMap<(String, String), VecDeque<i64>>,
 }
@@ -212,6 +214,7 @@ impl Shared {
         self.log.clear();
         *self.state() = State {
             incidents: Arc::new(incidents),
+            records: Records::load(),
             next_link: self.config.behaviour.next_link,
             challenge: self.config.behaviour.claims_challenge.clone(),
             ..State::default()

@@ -1,18 +1,22 @@
-//! `GET /api/incidents` and `GET /api/incidents/{id}`.
+//! `/api/incidents` and `/api/incidents/{id}` of Defender XDR.
 
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Path, State as Shared};
 use axum::response::Response;
+use serde_json::{Map, Value, json};
 
-use crate::api::{self, Refusal};
+use crate::api::{self, Caller, Refusal};
 use crate::data::Incident;
 use crate::http::{self, Asked};
 use crate::odata::{self, Literal, Type};
 use crate::state::App;
 
 const READ: &[&str] = &["Incident.Read", "Incident.ReadWrite", "Incident.Read.All", "Incident.ReadWrite.All"];
+
+const WRITE: &[&str] = &["Incident.ReadWrite", "Incident.ReadWrite.All"];
+const HUNT: &[&str] = &["AdvancedHunting.Read", "AdvancedHunting.Read.All"];
 
 const RESOURCE: &str = "8ee8fdad-f234-4243-8f3b-15c294843740";
 
@@ -27,8 +31,8 @@ const FIELDS: &[(&str, Type)] = &[
 
 /// `GET /api/incidents`.
 pub async fn list(Shared(app): Shared<App>, Extension(asked): Extension<Asked>) -> Response {
-    let per_minute = app.config.quotas.incidents_list_per_minute;
-    match allowed(&app, &asked, "incidents", per_minute).and_then(|()| page(&app, &asked)) {
+    let given = app.config.quotas.incidents_list_per_minute;
+    match allowed(&app, &asked, "incidents", READ, given, (50, 1500)).and_then(|_| page(&app, &asked)) {
         Ok(response) => response,
         Err(refusal) => refusal.response(&asked),
     }
@@ -36,21 +40,94 @@ pub async fn list(Shared(app): Shared<App>, Extension(asked): Extension<Asked>) 
 
 /// `GET /api/incidents/{id}`.
 pub async fn get(Shared(app): Shared<App>, Path(id): Path<String>, Extension(asked): Extension<Asked>) -> Response {
-    let per_minute = app.config.quotas.incident_get_per_minute;
-    match allowed(&app, &asked, "incident", per_minute).and_then(|()| one(&app, &asked, &id)) {
+    let given = app.config.quotas.incident_get_per_minute;
+    match allowed(&app, &asked, "incident", READ, given, (100, 1500)).and_then(|_| one(&app, &asked, &id)) {
         Ok(response) => response,
         Err(refusal) => refusal.response(&asked),
     }
 }
 
-fn allowed(app: &App, asked: &Asked, endpoint: &str, per_minute: u32) -> Result<(), Refusal> {
+/// `PATCH /api/incidents/{id}`.
+pub async fn update(Shared(app): Shared<App>, Path(id): Path<String>, Extension(asked): Extension<Asked>) -> Response {
+    let done = allowed(&app, &asked, "incident update", WRITE, 0, (50, 1500)).and_then(|caller| {
+        let body = api::body(&asked)?;
+        change(&app, &caller, &id, &body)?;
+        one(&app, &asked, &id)
+    });
+    match done {
+        Ok(response) => response,
+        Err(refusal) => refusal.response(&asked),
+    }
+}
+
+/// `POST /api/advancedhunting/run`.
+pub async fn hunt(Shared(app): Shared<App>, Extension(asked): Extension<Asked>) -> Response {
+    let done = allowed(&app, &asked, "hunting", HUNT, 0, (45, 0)).and_then(|_| api::hunting::run(&asked, api::hunting::Form::Xdr));
+    match done {
+        Ok(response) => response,
+        Err(refusal) => refusal.response(&asked),
+    }
+}
+
+fn allowed(app: &App, asked: &Asked, endpoint: &str, any: &[&str], given: u32, usual: (u32, u32)) -> Result<Caller, Refusal> {
     let resource = app
         .config
         .resource(RESOURCE)
         .ok_or_else(|| Refusal::new(500, "InternalServerError", "The configuration has no resource for this API."))?;
     let caller = api::caller(app, asked, resource)?;
-    api::require(&caller, READ)?;
-    api::quota(app, &caller, endpoint, per_minute)
+    api::require(&caller, any)?;
+    let (per_minute, per_hour) = api::documented(app, usual.0, usual.1);
+    api::quota(app, &caller, endpoint, if given > 0 { given } else { per_minute }, per_hour)?;
+    Ok(caller)
+}
+
+const STATUS: &[&str] = &["Active", "InProgress", "Resolved", "Redirected"];
+
+/// Changes an incident; what is said in XDR's words.
+pub fn change(app: &App, caller: &Caller, id: &str, body: &Map<String, Value>) -> Result<(), Refusal> {
+    let bad = |text: String| Refusal::new(400, "InvalidRequestBody", text);
+    let missing = || Refusal::new(404, "ResourceNotFound", format!("Incident '{id}' could not be found."));
+    let number: i64 = id
+        .parse()
+        .map_err(|_| Refusal::new(400, "InvalidInput", format!("The value '{id}' is not a valid incident id.")))?;
+    for (name, value) in body {
+        let fits = match name.as_str() {
+            "status" => value.as_str().is_some_and(|status| STATUS.contains(&status)),
+            "classification" | "determination" | "comment" => value.is_string(),
+            "assignedTo" => value.is_string() || value.is_null(),
+            "tags" => value.as_array().is_some_and(|tags| tags.iter().all(Value::is_string)),
+            _ => return Err(bad(format!("Request body contains an unknown property '{name}'."))),
+        };
+        if !fits {
+            return Err(bad(format!("The value of '{name}' is not valid.")));
+        }
+    }
+    if body.is_empty() {
+        return Err(Refusal::new(400, "MissingRequiredParameter", "At least one property is required."));
+    }
+    let now = app.now() * crate::clock::SECOND;
+    let mut state = app.state();
+    let incidents = Arc::make_mut(&mut state.incidents);
+    let at = incidents.iter().position(|i| i.id == number).ok_or_else(missing)?;
+    // Newer than all others, also within a second.
+    let updated = incidents.first().map_or(now, |first| now.max(first.updated + 1));
+    let mut value: Value = serde_json::from_str(&incidents[at].raw).map_err(|_| missing())?;
+    for (name, new) in body {
+        if name == "comment" {
+            let entry = json!({"comment": new, "createdBy": caller.app, "createdTime": crate::clock::iso(updated)});
+            match value["comments"].as_array_mut() {
+                Some(comments) => comments.push(entry),
+                None => value["comments"] = json!([entry]),
+            }
+        } else {
+            value[name.as_str()] = new.clone();
+        }
+    }
+    value["lastUpdateTime"] = json!(crate::clock::iso(updated));
+    let changed = crate::data::one(&value.to_string()).map_err(bad)?;
+    incidents.remove(at);
+    incidents.insert(0, changed);
+    Ok(())
 }
 
 fn page(app: &App, asked: &Asked) -> Result<Response, Refusal> {
@@ -104,7 +181,7 @@ fn page(app: &App, asked: &Asked) -> Result<Response, Refusal> {
     if next_link && found.next().is_some() {
         let link = next_page(asked, skip.saturating_add(top));
         body.push_str(",\"@odata.nextLink\":");
-        body.push_str(&serde_json::Value::String(link).to_string());
+        body.push_str(&Value::String(link).to_string());
     }
     body.push('}');
     Ok(http::answer(
@@ -133,7 +210,7 @@ fn one(app: &App, asked: &Asked, id: &str) -> Result<Response, Refusal> {
     ))
 }
 
-fn number(name: &str, value: &str) -> Result<usize, String> {
+pub fn number(name: &str, value: &str) -> Result<usize, String> {
     value.parse().map_err(|_| {
         format!("Invalid value '{value}' for {name} query option found. The {name} query option requires a non-negative integer value.")
     })
@@ -153,7 +230,7 @@ fn host(asked: &Asked) -> &str {
     asked.base.name()
 }
 
-fn next_page(asked: &Asked, skip: usize) -> String {
+pub fn next_page(asked: &Asked, skip: usize) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in asked.query.iter().filter(|(n, _)| *n != "$skip") {
         query.append_pair(name, value);

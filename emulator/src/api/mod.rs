@@ -1,7 +1,10 @@
 //! The Defender APIs: who may call, how often, and in what shape they refuse.
 //!
-//! Hunting, alerts, machines and indicators get their files here.
+//! Each API has a file: XDR's incidents, hunting, Endpoint, Graph.
 
+pub mod endpoint;
+pub mod graph;
+pub mod hunting;
 pub mod incidents;
 
 use axum::Extension;
@@ -161,29 +164,36 @@ pub fn require(caller: &Caller, any: &[&str]) -> Result<(), Refusal> {
     ))
 }
 
-/// Counts a call; over the limit it is a 429 whose text says when to come back.
-pub fn quota(app: &App, caller: &Caller, endpoint: &str, per_minute: u32) -> Result<(), Refusal> {
-    if per_minute == 0 {
+/// Counts a call; over the limit it is a 429 whose text says when to come back. A limit of 0 is none.
+pub fn quota(app: &App, caller: &Caller, endpoint: &str, per_minute: u32, per_hour: u32) -> Result<(), Refusal> {
+    if per_minute == 0 && per_hour == 0 {
         return Ok(());
     }
     let now = app.now();
     let key = (endpoint.to_owned(), format!("{}|{}", caller.tenant, caller.app));
     let mut state = app.state();
     let calls = state.calls.entry(key).or_default();
-    while calls.front().is_some_and(|t| *t <= now - 60) {
+    while calls.front().is_some_and(|t| *t <= now - 3_600) {
         calls.pop_front();
     }
-    if calls.len() < per_minute as usize {
+    let over = [(60, per_minute, "00:01:00"), (3_600, per_hour, "01:00:00")]
+        .into_iter()
+        .filter(|(_, most, _)| *most > 0)
+        .find_map(|(window, most, name)| {
+            let counted = calls.iter().rev().take_while(|t| **t > now - window).count();
+            let oldest = calls.len() - counted;
+            (counted >= most as usize).then(|| (most, name, calls.get(oldest).map_or(window, |t| t + window - now).max(1)))
+        });
+    let Some((most, window, wait)) = over else {
         calls.push_back(now);
         return Ok(());
-    }
-    let wait = calls.front().map_or(60, |t| t + 60 - now).max(1);
+    };
     drop(state);
     let mut refusal = Refusal::new(
         429,
         "429",
         format!(
-            "API calls quota exceeded! Maximum allowed {per_minute} per 00:01:00 for the key Destination+TenantID+AppID. You can send requests again in {wait} seconds."
+            "API calls quota exceeded! Maximum allowed {most} per {window} for the key Destination+TenantID+AppID. You can send requests again in {wait} seconds."
         ),
     );
     refusal.target = Some(caller.tenant.clone());
@@ -192,6 +202,44 @@ pub fn quota(app: &App, caller: &Caller, endpoint: &str, per_minute: u32) -> Res
     } else {
         refusal
     })
+}
+
+/// A JSON object from the body.
+pub fn body(asked: &Asked) -> Result<serde_json::Map<String, Value>, Refusal> {
+    serde_json::from_slice(&asked.body).map_err(|e| Refusal::new(400, "InvalidRequestBody", format!("Request body is incorrect: {e}")))
+}
+
+/// The documented limit where the configuration asks for it, else none.
+pub fn documented(app: &App, per_minute: u32, per_hour: u32) -> (u32, u32) {
+    if app.config.quotas.documented {
+        (per_minute, per_hour)
+    } else {
+        (0, 0)
+    }
+}
+
+/// A refusal in Graph's words.
+impl Refusal {
+    /// The error body of Graph.
+    pub fn graph_response(self, asked: &Asked) -> Response {
+        let mut response = http::json(
+            self.status,
+            &json!({"error": {
+                "code": self.code,
+                "message": self.message,
+                "innerError": {
+                    "date": crate::clock::iso(0),
+                    "request-id": asked.trace_id,
+                    "client-request-id": asked.correlation_id,
+                },
+            }}),
+        );
+        http::set(&mut response, "request-id", &asked.trace_id);
+        if let Some((name, value)) = self.header {
+            http::set(&mut response, name, &value);
+        }
+        response
+    }
 }
 
 /// A path no API knows.

@@ -1,0 +1,230 @@
+//! Graph's security API: the same incidents in Graph's shape, and hunting.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State as Shared;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use crate::api::{self, Caller, Refusal, incidents};
+use crate::http::{self, Asked};
+use crate::odata::{self, Type};
+use crate::state::App;
+
+const RESOURCE: &str = "00000003-0000-0000-c000-000000000000";
+const READ: &[&str] = &["SecurityIncident.Read.All", "SecurityIncident.ReadWrite.All"];
+const WRITE: &[&str] = &["SecurityIncident.ReadWrite.All"];
+/// The most incidents of a page.
+const PAGE: usize = 50;
+
+const FIELDS: &[(&str, Type)] = &[
+    ("assignedTo", Type::Text),
+    ("classification", Type::Text),
+    ("createdDateTime", Type::Time),
+    ("determination", Type::Text),
+    ("lastUpdateDateTime", Type::Time),
+    ("severity", Type::Text),
+    ("status", Type::Text),
+];
+
+/// Any request to Graph.
+pub async fn answer(Shared(app): Shared<App>, Extension(asked): Extension<Asked>) -> Response {
+    let path = asked
+        .path
+        .strip_prefix("/v1.0/")
+        .or_else(|| asked.path.strip_prefix("/beta/"))
+        .unwrap_or_default();
+    let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+    let done = match (asked.method.as_str(), parts.as_slice()) {
+        ("GET", ["security", "incidents"]) => allowed(&app, &asked, "graph incidents", READ, (0, 0)).and_then(|_| list(&app, &asked)),
+        ("GET", ["security", "incidents", id]) => allowed(&app, &asked, "graph incident", READ, (0, 0)).and_then(|_| one(&app, &asked, id)),
+        ("PATCH", ["security", "incidents", id]) => allowed(&app, &asked, "graph update", WRITE, (0, 0)).and_then(|caller| {
+            let mut said = Map::new();
+            for (name, value) in api::body(&asked)? {
+                let (name, value) = match name.as_str() {
+                    "customTags" => ("tags", value),
+                    "assignedTo" => ("assignedTo", value),
+                    "status" | "classification" | "determination" => (name.as_str(), capital(&value)),
+                    other => {
+                        return Err(Refusal::new(
+                            400,
+                            "BadRequest",
+                            format!("The property '{other}' cannot be changed."),
+                        ));
+                    }
+                };
+                said.insert(name.to_owned(), value);
+            }
+            incidents::change(&app, &caller, id, &said)?;
+            one(&app, &asked, id)
+        }),
+        ("POST", ["security", "incidents", id, "comments"]) => allowed(&app, &asked, "graph comment", WRITE, (0, 0)).and_then(|caller| {
+            let body = api::body(&asked)?;
+            let comment = body.get("comment").cloned().unwrap_or_default();
+            incidents::change(&app, &caller, id, &Map::from_iter([("comment".to_owned(), comment)]))?;
+            one(&app, &asked, id)
+        }),
+        ("POST", ["security", "runHuntingQuery" | "microsoft.graph.security.runHuntingQuery"]) => {
+            allowed(&app, &asked, "graph hunting", &["ThreatHunting.Read.All"], (45, 0))
+                .and_then(|_| api::hunting::run(&asked, api::hunting::Form::Graph))
+        }
+        _ => return api::graph_not_found(Extension(asked)).await,
+    };
+    match done {
+        Ok(response) => response,
+        Err(refusal) => refusal.graph_response(&asked),
+    }
+}
+
+fn allowed(app: &App, asked: &Asked, endpoint: &str, any: &[&str], usual: (u32, u32)) -> Result<Caller, Refusal> {
+    let resource = app
+        .config
+        .resource(RESOURCE)
+        .ok_or_else(|| Refusal::new(500, "InternalServerError", "The configuration has no resource for this API."))?;
+    let caller = api::caller(app, asked, resource)?;
+    api::require(&caller, any)?;
+    let (per_minute, per_hour) = api::documented(app, usual.0, usual.1);
+    api::quota(app, &caller, endpoint, per_minute, per_hour)?;
+    Ok(caller)
+}
+
+fn list(app: &App, asked: &Asked) -> Result<Response, Refusal> {
+    let bad = |text: &str| Refusal::new(400, "BadRequest", text);
+    let (mut filter, mut top, mut skip, mut alerts) = (None, PAGE, 0, false);
+    for (name, value) in asked.query.iter() {
+        match name {
+            "$filter" => filter = Some(odata::parse(value, FIELDS).map_err(|e| bad(&e))?),
+            "$top" => top = incidents::number("$top", value).map_err(|e| bad(&e))?,
+            "$skip" => skip = incidents::number("$skip", value).map_err(|e| bad(&e))?,
+            "$expand" => alerts = value == "alerts",
+            "$count" => {}
+            other if other.starts_with('$') => return Err(bad(&format!("Query option '{other}' is not allowed."))),
+            _ => {}
+        }
+    }
+    let top = top.clamp(1, PAGE);
+    let all = Arc::clone(&app.state().incidents);
+    let kind = |name: &str| FIELDS.iter().find(|(n, _)| *n == name).map(|(_, kind)| *kind);
+    let mut found = all
+        .iter()
+        .filter_map(|incident| shaped(&incident.raw, alerts))
+        .filter(|value| {
+            filter
+                .as_ref()
+                .is_none_or(|f| f.passes(&|name| super::endpoint::literal(&value[name], kind(name))))
+        })
+        .skip(skip);
+    let page: Vec<Value> = found.by_ref().take(top).collect();
+    let mut body = json!({
+        "@odata.context": "https://graph.microsoft.com/v1.0/$metadata#security/incidents",
+        "value": page,
+    });
+    if found.next().is_some() {
+        body["@odata.nextLink"] = json!(incidents::next_page(asked, skip + top));
+    }
+    Ok(http::json(200, &body))
+}
+
+fn one(app: &App, asked: &Asked, id: &str) -> Result<Response, Refusal> {
+    let all = Arc::clone(&app.state().incidents);
+    let alerts = asked.query.get("$expand") == Some("alerts");
+    let value = all
+        .iter()
+        .find(|incident| incident.id.to_string() == id)
+        .and_then(|incident| shaped(&incident.raw, alerts))
+        .ok_or_else(|| Refusal::new(404, "NotFound", format!("Incident '{id}' was not found.")))?;
+    let mut body = json!({"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#security/incidents/$entity"});
+    if let (Value::Object(body), Value::Object(value)) = (&mut body, value) {
+        body.extend(value);
+    }
+    Ok(http::json(200, &body))
+}
+
+fn small(value: &Value) -> Value {
+    first(value, char::to_ascii_lowercase)
+}
+
+fn capital(value: &Value) -> Value {
+    first(value, char::to_ascii_uppercase)
+}
+
+fn first(value: &Value, change: impl Fn(&char) -> char) -> Value {
+    let Some(text) = value.as_str() else { return value.clone() };
+    let mut chars = text.chars();
+    json!(
+        chars
+            .next()
+            .map(|c| std::iter::once(change(&c)).chain(chars).collect::<String>())
+            .unwrap_or_default()
+    )
+}
+
+/// An incident of XDR as Graph has it.
+fn shaped(raw: &str, with_alerts: bool) -> Option<Value> {
+    let xdr: Value = serde_json::from_str(raw).ok()?;
+    let comments: Vec<Value> = xdr["comments"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|c| json!({"@odata.type": "#microsoft.graph.security.alertComment", "comment": c["comment"], "createdByDisplayName": c["createdBy"], "createdDateTime": c["createdTime"]}))
+        .collect();
+    let text = |value: &Value| if value.is_null() { Value::Null } else { json!(value.to_string()) };
+    let mut out = json!({
+        "id": xdr["incidentId"].to_string(),
+        "incidentWebUrl": format!("https://security.microsoft.com/incidents/{}", xdr["incidentId"]),
+        "tenantId": "8e58f0bf-3f7c-4dc0-90c3-f13a92d07897",
+        "redirectIncidentId": text(&xdr["redirectIncidentId"]),
+        "displayName": xdr["incidentName"],
+        "createdDateTime": xdr["createdTime"],
+        "lastUpdateDateTime": xdr["lastUpdateTime"],
+        "assignedTo": xdr["assignedTo"],
+        "classification": small(&xdr["classification"]),
+        "determination": small(&xdr["determination"]),
+        "status": small(&xdr["status"]),
+        "severity": small(&xdr["severity"]),
+        "customTags": xdr["tags"],
+        "systemTags": [],
+        "description": null,
+        "comments": comments,
+    });
+    if with_alerts {
+        out["alerts"] = xdr["alerts"].as_array().into_iter().flatten().map(alert).collect();
+    }
+    Some(out)
+}
+
+fn alert(xdr: &Value) -> Value {
+    let devices = xdr["devices"].as_array().into_iter().flatten().map(|device| {
+        json!({"@odata.type": "#microsoft.graph.security.deviceEvidence", "mdeDeviceId": device["mdatpDeviceId"], "azureAdDeviceId": device["aadDeviceId"], "deviceDnsName": device["deviceDnsName"], "osPlatform": device["osPlatform"], "version": device["version"], "osBuild": device["osBuild"], "healthStatus": small(&device["healthStatus"]), "riskScore": small(&device["riskScore"]), "rbacGroupId": device["rbacGroupId"], "rbacGroupName": device["rbacGroupName"], "firstSeenDateTime": device["firstSeen"]})
+    });
+    let others = xdr["entities"].as_array().into_iter().flatten().map(|entity| match entity["entityType"].as_str() {
+        Some("User") => json!({"@odata.type": "#microsoft.graph.security.userEvidence", "userAccount": {"accountName": entity["accountName"], "domainName": entity["domainName"], "userSid": entity["userSid"], "azureAdUserId": entity["aadUserId"], "userPrincipalName": entity["userPrincipalName"]}}),
+        Some("Ip") => json!({"@odata.type": "#microsoft.graph.security.ipEvidence", "ipAddress": entity["ipAddress"]}),
+        Some("File") => json!({"@odata.type": "#microsoft.graph.security.fileEvidence", "fileDetails": {"sha1": entity["sha1"], "sha256": entity["sha256"], "fileName": entity["fileName"], "filePath": entity["filePath"]}}),
+        other => json!({"@odata.type": format!("#microsoft.graph.security.{}Evidence", small(&json!(other.unwrap_or("unknown"))).as_str().unwrap_or_default()), "url": entity["url"]}),
+    });
+    json!({
+        "id": xdr["alertId"],
+        "incidentId": xdr["incidentId"].to_string(),
+        "status": small(&xdr["status"]),
+        "severity": small(&xdr["severity"]),
+        "classification": small(&xdr["classification"]),
+        "determination": small(&xdr["determination"]),
+        "serviceSource": small(&xdr["serviceSource"]),
+        "detectionSource": small(&xdr["detectionSource"]),
+        "title": xdr["title"],
+        "description": xdr["description"],
+        "category": xdr["category"],
+        "assignedTo": xdr["assignedTo"],
+        "actorDisplayName": xdr["actorName"],
+        "threatFamilyName": xdr["threatFamilyName"],
+        "mitreTechniques": xdr["mitreTechniques"],
+        "createdDateTime": xdr["creationTime"],
+        "lastUpdateDateTime": xdr["lastUpdatedTime"],
+        "resolvedDateTime": xdr["resolvedTime"],
+        "firstActivityDateTime": xdr["firstActivity"],
+        "lastActivityDateTime": xdr["lastActivity"],
+        "evidence": devices.chain(others).collect::<Vec<_>>(),
+    })
+}
