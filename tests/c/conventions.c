@@ -114,7 +114,7 @@ cleanup:
 
 static int status_names(void)
 {
-    static const int32_t unknown[] = {1, -1, 999, 1007, 2007, 4015, 4018, 4020, 10006, INT32_MAX, INT32_MIN};
+    static const int32_t unknown[] = {1, -1, 999, 1007, 2007, 4015, 4018, 4020, 5008, 10009, INT32_MAX, INT32_MIN};
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
         REQUIRE(statuses[i].status == statuses[i].number);
         REQUIRE(strcmp(dxdr_status_name(statuses[i].number), statuses[i].name) == 0);
