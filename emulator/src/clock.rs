@@ -6,25 +6,30 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// A clock a test can step.
 #[derive(Debug, Default)]
 pub struct Clock {
+    /// Milliseconds.
     ahead: AtomicI64,
 }
 
 impl Clock {
     /// Unix seconds.
     pub fn now(&self) -> i64 {
-        let system = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        i64::try_from(system).unwrap_or(0) + self.ahead.load(Ordering::Relaxed)
+        self.millis().div_euclid(1000)
     }
 
     /// Unix milliseconds.
     pub fn millis(&self) -> i64 {
         let system = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
-        i64::try_from(system).unwrap_or(0) + self.ahead.load(Ordering::Relaxed) * 1000
+        i64::try_from(system).unwrap_or(0) + self.ahead.load(Ordering::Relaxed)
     }
 
     /// Steps the clock.
     pub fn advance(&self, seconds: i64) {
-        self.ahead.fetch_add(seconds, Ordering::Relaxed);
+        self.advance_ms(seconds.saturating_mul(1000));
+    }
+
+    /// Steps the clock by milliseconds.
+    pub fn advance_ms(&self, milliseconds: i64) {
+        self.ahead.fetch_add(milliseconds, Ordering::Relaxed);
     }
 
     /// Back to the system's time.

@@ -138,6 +138,26 @@ pub fn one(raw: &str) -> Result<Incident, String> {
     })
 }
 
+/// Puts incidents in front with a new time of last update.
+pub fn touch(incidents: &mut Vec<Incident>, ids: &[i64], now: i64) {
+    for id in ids {
+        let Some(at) = incidents.iter().position(|i| i.id == *id) else {
+            continue;
+        };
+        let updated = incidents
+            .first()
+            .map_or(now * SECOND, |first| (now * SECOND).max(first.updated + 1));
+        let Ok(mut value) = serde_json::from_str::<Value>(&incidents[at].raw) else {
+            continue;
+        };
+        value["lastUpdateTime"] = json!(clock::iso(updated));
+        if let Ok(changed) = one(&value.to_string()) {
+            incidents.remove(at);
+            incidents.insert(0, changed);
+        }
+    }
+}
+
 /// Newest first; of two at the same time the higher id.
 pub fn sort(incidents: &mut [Incident]) {
     incidents.sort_by_key(|i| std::cmp::Reverse((i.updated, i.id)));

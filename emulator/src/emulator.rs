@@ -307,6 +307,12 @@ impl Handle {
         control::set_data(&self.app, json.as_bytes()).map_err(Error::Config)
     }
 
+    /// Gives these incidents a new time of last update, which puts them in front, as a change by someone else would.
+    pub fn touch_incidents(&self, ids: &[i64]) {
+        let mut state = self.app.state();
+        crate::data::touch(std::sync::Arc::make_mut(&mut state.incidents), ids, self.app.now());
+    }
+
     /// From now on the APIs refuse access tokens issued before: with a claims challenge to clients that said `cp1`.
     pub fn revoke_access_tokens(&self) {
         self.app.revoke();
@@ -320,6 +326,11 @@ impl Handle {
     /// Steps its clock: tokens, codes, secrets and quotas age.
     pub fn advance_clock(&self, seconds: i64) {
         self.app.clock.advance(seconds);
+    }
+
+    /// The same in milliseconds, for a test whose own clock is stepped together with it.
+    pub fn advance_clock_ms(&self, milliseconds: i64) {
+        self.app.clock.advance_ms(milliseconds);
     }
 
     /// Registers a certificate, PEM text, on an app, until a reset.

@@ -107,7 +107,7 @@ impl Run {
             timeout: Some(TIMEOUT),
             ..Ask::with_body(row, channel.url(row, None), body)
         };
-        let response = channel.ask(&ask).await.map_err(|error| explained(error))?;
+        let response = channel.ask(&ask).await.map_err(explained)?;
         if self.items == Items::Pages {
             session.sink.take(vec![response.body], None).await;
             return Ok(());

@@ -1,0 +1,771 @@
+//! Calls to the services against the emulator: what people sign in for, with what changes staying changed.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod scripted;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use defender_emulator::{BlockingEmulator, Emulator, config::Kind};
+use defender_xdr::client::{Client, Operation, PreparedRequest, State};
+use defender_xdr::clock::{BoxFuture, Clock, SystemClock, SystemRandom};
+use defender_xdr::error::{Code, Error};
+use defender_xdr::secret::Secret;
+use scripted::TENANT;
+use serde_json::{Value, json};
+
+/// The system's time, except that a wait is over at once and moves this clock and the emulator's.
+struct Together {
+    ahead_ms: std::sync::atomic::AtomicI64,
+    emulator: std::sync::Mutex<Option<Arc<BlockingEmulator>>>,
+}
+
+impl Clock for Together {
+    fn unix_ms(&self) -> i64 {
+        SystemClock.unix_ms() + self.ahead_ms.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        let ms = i64::try_from(duration.as_millis()).unwrap();
+        if let Some(emulator) = self.emulator.lock().unwrap().as_ref() {
+            emulator.advance_clock_ms(ms);
+        }
+        self.ahead_ms.fetch_add(ms, std::sync::atomic::Ordering::SeqCst);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+struct Bench {
+    emulator: Arc<BlockingEmulator>,
+    request: Arc<PreparedRequest>,
+    clock: Arc<Together>,
+}
+
+fn bench_with(config: Value, change: impl FnOnce(&mut defender_emulator::Config)) -> Bench {
+    let mut emulated = defender_emulator::Config::default();
+    change(&mut emulated);
+    let emulator = Arc::new(Emulator::builder().config(emulated).auto_approve(true).start_blocking().unwrap());
+    let mut document = json!({"cache": "private", "emulator": emulator.env_value()});
+    document.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
+    let clock = Arc::new(Together {
+        ahead_ms: 0.into(),
+        emulator: std::sync::Mutex::new(Some(Arc::clone(&emulator))),
+    });
+    let client = Client::with(
+        document.to_string().as_bytes(),
+        Arc::clone(&clock) as Arc<dyn Clock>,
+        Arc::new(SystemRandom),
+    )
+    .unwrap();
+    let app = emulator.config().first_app(Kind::Confidential).unwrap().clone();
+    let request = scripted::app_request(
+        &client,
+        &format!("https://login.microsoftonline.com/{TENANT}"),
+        &app.client_id,
+        &app.secrets.first().unwrap().value,
+    );
+    Bench { emulator, request, clock }
+}
+
+fn bench() -> Bench {
+    bench_with(json!({}), |_| {})
+}
+
+#[derive(Debug, Default)]
+struct Got {
+    items: Vec<Value>,
+    events: Vec<Value>,
+}
+
+impl Got {
+    fn kinds(&self, kind: &str) -> Vec<&Value> {
+        self.events.iter().filter(|event| event["kind"] == kind).collect()
+    }
+}
+
+fn finish(operation: &Operation) -> Result<Got, Error> {
+    let mut got = Got::default();
+    loop {
+        match operation.wait(Duration::from_secs(60)) {
+            State::Event => got.events.push(operation.take_event().unwrap().to_json().clone()),
+            State::Item => got.items.push(serde_json::from_slice(&operation.take_item().unwrap()).unwrap()),
+            State::Done => return Ok(got),
+            State::Running => panic!("nothing happens"),
+            _ => return Err(operation.error().unwrap()),
+        }
+    }
+}
+
+impl Bench {
+    fn call(&self, document: Value) -> Result<Got, Error> {
+        finish(&*self.request.call(document.to_string().as_bytes(), None)?)
+    }
+
+    fn asked(&self, path: &str) -> usize {
+        self.emulator
+            .requests()
+            .iter()
+            .filter(|request| request.path.contains(path))
+            .count()
+    }
+
+    fn fault(&self, faults: Value) {
+        self.emulator.set_faults_json(&faults).unwrap();
+    }
+}
+
+fn ids(got: &Got, name: &str) -> Vec<String> {
+    got.items.iter().map(|item| item[name].to_string()).collect()
+}
+
+#[test]
+fn incidents_come_alike_from_both_services() {
+    let bench = bench();
+    let xdr = bench.call(json!({"operation": "incidents.list"})).unwrap();
+    let graph = bench.call(json!({"operation": "incidents.list", "backend": "graph"})).unwrap();
+    assert_eq!(bench.asked("/v1.0/security/incidents"), 3);
+    assert_eq!((xdr.items.len(), graph.items.len()), (120, 120));
+    assert_eq!(ids(&xdr, "incidentId"), ids(&graph, "incidentId"));
+    for (a, b) in xdr.items.iter().zip(&graph.items) {
+        for name in [
+            "incidentName",
+            "createdTime",
+            "lastUpdateTime",
+            "assignedTo",
+            "status",
+            "severity",
+            "tags",
+            "redirectIncidentId",
+        ] {
+            assert_eq!(a[name], b[name], "{name} of {}", a["incidentId"]);
+        }
+        assert_eq!(a["alerts"].as_array().map(Vec::len), b["alerts"].as_array().map(Vec::len));
+    }
+    let raw = bench
+        .call(json!({"operation": "incidents.list", "backend": "graph", "raw": true, "first": 1}))
+        .unwrap();
+    assert!(raw.items[0]["displayName"].is_string());
+}
+
+#[test]
+fn wishes_are_filtered_here_or_there_with_the_same_result() {
+    let bench = bench();
+    for wish in [
+        json!({"severity": "High", "first": 5}),
+        json!({"severity": ["high", "Low"], "status": "active"}),
+        json!({"updated_since": "2026-09-10T00:00:00Z"}),
+        json!({"since": 1_757_000_000, "status": ["Active", "InProgress"], "assigned_to": ""}),
+        json!({"filter": "status eq 'Resolved' and lastUpdateTime ge 2026-01-01T00:00:00Z"}),
+    ] {
+        let ask = |backend: &str| {
+            let mut document = json!({"operation": "incidents.list", "backend": backend});
+            document.as_object_mut().unwrap().extend(wish.as_object().unwrap().clone());
+            ids(&bench.call(document).unwrap(), "incidentId")
+        };
+        let (xdr, graph) = (ask("xdr"), ask("graph"));
+        assert!(!xdr.is_empty(), "{wish}");
+        assert_eq!(xdr, graph, "{wish}");
+    }
+    assert_eq!(
+        bench
+            .call(json!({"operation": "incidents.list", "severity": "High", "first": 5}))
+            .unwrap()
+            .items
+            .len(),
+        5
+    );
+    for bad in [
+        json!({"operation": "incidents.list", "since": "yesterday"}),
+        json!({"operation": "incidents.list", "top": 101}),
+        json!({"operation": "incidents.list", "backend": "moon"}),
+        json!({"operation": "incidents.lost"}),
+        json!({"operation": "incidents.list", "resume": "x"}),
+        json!({"operation": "incidents.list", "base_url": "https://evil.example"}),
+        json!({"operation": "incidents.list", "cloud": "mars"}),
+        json!({"operation": "incidents.update", "id": 1}),
+        json!({"service": "xdr"}),
+        json!({"service": "graph", "path": "//evil.example"}),
+        json!({"service": "graph", "path": "/me", "headers": {"Authorization": "x"}}),
+        json!({"operation": "machines.isolate", "machine": "x"}),
+        json!({"operation": "machines.quarantine", "machine": "x", "comment": "c", "sha1": "no"}),
+        json!({"operation": "indicators.import", "indicators": [{"indicatorValue": "x"}]}),
+    ] {
+        assert_eq!(bench.call(bad.clone()).err().map(|e| e.code()), Some(Code::BadArgument), "{bad}");
+    }
+    assert_eq!(bench.asked("evil"), 0);
+}
+
+#[test]
+fn an_incident_is_changed_by_either_service_and_its_watermark_moves() {
+    let bench = bench();
+    for (backend, id) in [("xdr", 811_100), ("graph", 811_099)] {
+        let before = bench.call(json!({"operation": "incidents.get", "id": id})).unwrap().items.remove(0);
+        let after = bench
+            .call(json!({"operation": "incidents.update", "backend": backend, "id": id, "status": "resolved", "assigned_to": "adele@fabrikam.example",
+                "classification": "TruePositive", "determination": "Malware", "tags": ["a", "b"], "comment": "done \"so\""}))
+            .unwrap()
+            .items
+            .remove(0);
+        assert_eq!(
+            (after["status"].as_str(), after["assignedTo"].as_str()),
+            (Some("Resolved"), Some("adele@fabrikam.example"))
+        );
+        assert_eq!(
+            (&after["classification"], &after["determination"]),
+            (&json!("TruePositive"), &json!("Malware"))
+        );
+        assert_eq!(after["tags"], json!(["a", "b"]));
+        assert_eq!(after["comments"].as_array().unwrap().last().unwrap()["comment"], "done \"so\"");
+        assert_ne!(before["lastUpdateTime"], after["lastUpdateTime"]);
+        let cleared = bench
+            .call(json!({"operation": "incidents.update", "backend": backend, "id": id, "assigned_to": null}))
+            .unwrap();
+        assert_eq!(cleared.items[0]["assignedTo"], Value::Null);
+    }
+    // The service judges what it knows better.
+    let error = bench
+        .call(json!({"operation": "incidents.update", "id": 811_100, "status": "Lost"}))
+        .unwrap_err();
+    assert_eq!((error.code(), error.http_status()), (Code::BadArgument, Some(400)));
+    let error = bench
+        .call(json!({"operation": "incidents.update", "id": 5, "status": "Active"}))
+        .unwrap_err();
+    assert_eq!(error.code(), Code::NotFound);
+}
+
+#[test]
+fn a_merged_incident_leads_to_the_one_that_lives() {
+    let bench = bench();
+    let all = bench.call(json!({"operation": "incidents.list"})).unwrap();
+    let merged = all.items.iter().find(|item| item["redirectIncidentId"].is_number()).unwrap();
+    for backend in ["xdr", "graph"] {
+        let got = bench
+            .call(json!({"operation": "incidents.get", "backend": backend, "id": merged["incidentId"]}))
+            .unwrap();
+        assert_eq!(got.items[0]["incidentId"], merged["redirectIncidentId"]);
+        assert_eq!(
+            got.kinds("warning")
+                .iter()
+                .filter(|event| event["message"].as_str().unwrap().contains("merged"))
+                .count(),
+            1
+        );
+    }
+    let stay = bench
+        .call(json!({"operation": "incidents.get", "id": merged["incidentId"], "follow": false}))
+        .unwrap();
+    assert_eq!(stay.items[0]["incidentId"], merged["incidentId"]);
+}
+
+#[test]
+fn a_watch_tells_each_change_once_also_across_processes() {
+    let bench = bench();
+    let mut place: Option<String> = None;
+    let mut look = |extra: Value| {
+        let mut document = json!({"operation": "incidents.watch", "rounds": 1});
+        match &place {
+            Some(place) => document["resume"] = json!(place),
+            None => document["updated_since"] = json!("2026-09-13T00:00:00Z"),
+        }
+        document.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        let operation = bench.request.call(document.to_string().as_bytes(), None).unwrap();
+        let got = finish(&operation).unwrap();
+        place = operation.resume();
+        ids(&got, "incidentId")
+    };
+    let first = look(json!({}));
+    assert!(first.len() > 3, "{first:?}");
+    assert_eq!(look(json!({})), Vec::<String>::new(), "nothing changed");
+    bench
+        .call(json!({"operation": "incidents.update", "id": 811_050, "comment": "x"}))
+        .unwrap();
+    bench
+        .call(json!({"operation": "incidents.update", "id": 811_000, "comment": "y"}))
+        .unwrap();
+    assert_eq!(look(json!({})), ["811000", "811050"]);
+    assert_eq!(look(json!({})), Vec::<String>::new());
+    bench
+        .call(json!({"operation": "incidents.update", "id": 811_050, "comment": "z"}))
+        .unwrap();
+    assert_eq!(look(json!({"rounds": 3})), ["811050"], "three looks, one change");
+}
+
+#[test]
+fn hunting_keeps_order_and_types_and_is_never_sent_twice() {
+    let bench = bench();
+    let query = |backend: &str, text: &str| bench.call(json!({"operation": "hunting.run", "backend": backend, "query": text}));
+    for backend in ["graph", "xdr", "endpoint"] {
+        let got = query(backend, "DeviceInfo | take 3").unwrap();
+        let schema = got.kinds("schema");
+        let names: Vec<&str> = schema[0]["columns"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|c| c["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(names[..3], ["Timestamp", "DeviceId", "DeviceName"], "{backend}");
+        assert_eq!((schema[0]["rows"].as_u64(), got.items.len()), (Some(3), 3));
+        assert_eq!(got.items[1]["ReportId"], 9_007_199_254_740_994_u64);
+        assert_eq!(
+            got.kinds("warning")
+                .iter()
+                .any(|event| event["message"].as_str().unwrap().contains("2027-02-01")),
+            backend != "graph"
+        );
+        let none = query(backend, "DeviceInfo | where DeviceName == \"nobody\"").unwrap();
+        assert_eq!(
+            (none.items.len(), none.kinds("schema")[0]["columns"].as_array().unwrap().len()),
+            (0, 8)
+        );
+        assert_eq!(query(backend, "NoSuchTable").unwrap_err().code(), Code::BadFilter);
+    }
+    assert_eq!(query("graph", "range x from 1 to 100000 step 1").unwrap().items.len(), 100_000);
+    let sent = bench.emulator.requests();
+    let hunted = sent.iter().find(|r| r.path.contains("runHuntingQuery")).unwrap();
+    assert_eq!(
+        hunted.headers.get("content-type").map(String::as_str),
+        Some("application/json; charset=utf-8")
+    );
+    for fault in [json!({"drop": true}), json!({"status": 503}), json!({"truncate": 20})] {
+        let before = bench.asked("runHuntingQuery");
+        bench.fault(json!([{"match": {"path_contains": "runHuntingQuery"}, "do": fault}]));
+        query("graph", "DeviceInfo").unwrap_err();
+        assert_eq!(bench.asked("runHuntingQuery") - before, 1, "{fault}");
+    }
+    // With a time to come back it comes back; without one it is told.
+    let over = |message: &str| json!([{"match": {"path_contains": "runHuntingQuery"}, "do": {"status": 429, "json": {"error": {"code": "TooManyRequests", "message": message}}}}]);
+    bench.fault(over("Slow down. You can send requests again in 8 seconds."));
+    assert_eq!(query("graph", "DeviceInfo").unwrap().items.len(), 6);
+    bench.fault(over("CPU quota exceeded"));
+    let error = query("graph", "DeviceInfo").unwrap_err();
+    assert_eq!(error.code(), Code::Quota);
+    assert!(error.message().contains("CPU quota"), "{error}");
+}
+
+#[test]
+fn machines_are_named_exactly_and_what_is_done_stays_done() {
+    let bench = bench();
+    let machines = bench.call(json!({"operation": "machines.list"})).unwrap().items;
+    assert_eq!(machines.len(), 6);
+    assert_eq!(
+        bench
+            .call(json!({"operation": "machines.list", "tag": "Tier 0"}))
+            .unwrap()
+            .items
+            .len(),
+        1
+    );
+    assert_eq!(
+        bench
+            .call(json!({"operation": "machines.list", "health": ["Active"], "os": "Windows11"}))
+            .unwrap()
+            .items
+            .len(),
+        3
+    );
+    let by = |name: &str| bench.call(json!({"operation": "machines.get", "machine": name}));
+    assert_eq!(by("WS-0001").unwrap().items[0], machines[0]);
+    assert_eq!(by("ws-0001.corp.fabrikam.example").unwrap().items[0], machines[0]);
+    assert_eq!(by(machines[3]["id"].as_str().unwrap()).unwrap().items[0], machines[3]);
+    assert_eq!(by("ws").unwrap_err().code(), Code::NotFound, "a part of a name is no name");
+    let twins = by("twin").unwrap_err();
+    assert_eq!(twins.code(), Code::BadArgument);
+    assert!(twins.message().contains(machines[3]["id"].as_str().unwrap()) && twins.message().contains(machines[4]["id"].as_str().unwrap()));
+
+    let isolate = json!({"operation": "machines.isolate", "machine": "ws-0002", "comment": "as agreed"});
+    let action = bench.call(isolate.clone()).unwrap().items.remove(0);
+    assert_eq!(
+        (action["type"].as_str(), action["status"].as_str()),
+        (Some("Isolate"), Some("Pending"))
+    );
+    // Once more: the one under way is it.
+    let again = bench.call(isolate.clone()).unwrap();
+    assert_eq!(again.items[0]["id"], action["id"]);
+    assert!(
+        again
+            .kinds("warning")
+            .iter()
+            .any(|event| event["message"].as_str().unwrap().contains("under way"))
+    );
+    let done = bench
+        .call(json!({"operation": "machine_actions.wait", "id": action["id"]}))
+        .unwrap();
+    assert_eq!(done.items[0]["status"], "Succeeded");
+    assert!(!done.kinds("action").is_empty());
+    assert_eq!(bench.call(isolate).unwrap_err().http_status(), Some(400), "isolated it stays");
+    let released = bench
+        .call(json!({"operation": "machines.release", "machine": "ws-0002", "comment": "clean", "wait": true}))
+        .unwrap();
+    assert_eq!(released.items[0]["status"], "Succeeded");
+
+    let scan = bench
+        .call(json!({"operation": "machines.scan", "machine": "srv-web", "comment": "c", "type": "Full"}))
+        .unwrap()
+        .items
+        .remove(0);
+    let cancelled = bench
+        .call(json!({"operation": "machine_actions.cancel", "id": scan["id"], "comment": "not now"}))
+        .unwrap();
+    assert_eq!(cancelled.items[0]["status"], "Cancelled");
+    let sha1 = "a".repeat(40);
+    let file = bench
+        .call(json!({"operation": "machines.quarantine", "machine": "srv-web", "comment": "c", "sha1": sha1}))
+        .unwrap();
+    assert_eq!(file.items[0]["relatedFileInfo"]["fileIdentifier"], sha1);
+    for operation in ["machines.restrict", "machines.unrestrict"] {
+        bench
+            .call(json!({"operation": operation, "machine": "srv-web", "comment": "c"}))
+            .unwrap();
+    }
+    let listed = bench
+        .call(json!({"operation": "machine_actions.list", "machine_id": machines[2]["id"], "status": ["Cancelled", "Pending"]}))
+        .unwrap();
+    assert_eq!(listed.items.len(), 4);
+    let tagged = bench
+        .call(json!({"operation": "machines.tag", "machine": "srv-web", "tag": "Loan"}))
+        .unwrap();
+    assert_eq!(tagged.items[0]["machineTags"], json!(["Tier 0", "Web", "Loan"]));
+    let tagged = bench
+        .call(json!({"operation": "machines.tag", "machine": "srv-web", "tag": "Web", "action": "remove"}))
+        .unwrap();
+    assert_eq!(tagged.items[0]["machineTags"], json!(["Tier 0", "Loan"]));
+}
+
+#[test]
+fn an_action_whose_answer_is_lost_is_looked_up_and_not_sent_again() {
+    let bench = bench();
+    let isolate = json!({"operation": "machines.isolate", "machine": "ws-0001", "comment": "lost"});
+    // Done by the service, and its answer cut off.
+    bench.fault(json!([{"match": {"path_contains": "/isolate"}, "do": {"truncate": 5}}]));
+    let got = bench.call(isolate.clone()).unwrap();
+    assert_eq!((got.items[0]["type"].as_str(), bench.asked("/isolate")), (Some("Isolate"), 1));
+    assert!(
+        got.kinds("warning")
+            .iter()
+            .any(|event| event["message"].as_str().unwrap().contains("lost"))
+    );
+    // Never done: that cannot be known, and is said.
+    bench.fault(json!([{"match": {"path_contains": "/runAntiVirusScan"}, "do": {"drop": true}}]));
+    let error = bench
+        .call(json!({"operation": "machines.scan", "machine": "ws-0001", "comment": "x"}))
+        .unwrap_err();
+    assert!(error.hint().unwrap().contains("not known"), "{error}");
+    assert_eq!(bench.asked("/runAntiVirusScan"), 1);
+}
+
+#[test]
+fn alerts_and_indicators() {
+    let bench = bench();
+    let high = bench
+        .call(json!({"operation": "alerts.list", "severity": "High", "evidence": true}))
+        .unwrap()
+        .items;
+    assert_eq!((high.len(), high[0]["evidence"].as_array().unwrap().len()), (2, 1));
+    assert_eq!(
+        bench
+            .call(json!({"operation": "alerts.list", "since": "2026-09-14T00:00:00Z"}))
+            .unwrap()
+            .items
+            .len(),
+        2
+    );
+    let id = high[0]["id"].clone();
+    assert_eq!(bench.call(json!({"operation": "alerts.get", "id": id})).unwrap().items[0]["id"], id);
+    let changed = bench
+        .call(json!({"operation": "alerts.update", "id": id, "status": "Resolved", "assigned_to": "x@y.example", "comment": "c"}))
+        .unwrap();
+    assert_eq!(changed.items[0]["status"], "Resolved");
+    let all: Vec<Value> = high.iter().map(|alert| alert["id"].clone()).collect();
+    assert!(
+        bench
+            .call(json!({"operation": "alerts.batch_update", "ids": all, "status": "InProgress"}))
+            .unwrap()
+            .items
+            .is_empty()
+    );
+    assert_eq!(
+        bench
+            .call(json!({"operation": "alerts.list", "status": "InProgress"}))
+            .unwrap()
+            .items
+            .len(),
+        3
+    );
+    assert_eq!(
+        bench.call(json!({"operation": "alerts.get", "id": "none"})).unwrap_err().code(),
+        Code::NotFound
+    );
+
+    let one =
+        |value: String| json!({"indicatorValue": value, "indicatorType": "FileSha1", "action": "Block", "title": "t", "description": "d"});
+    let sent = bench
+        .call(json!({"operation": "indicators.submit", "indicator": one("b".repeat(40))}))
+        .unwrap()
+        .items
+        .remove(0);
+    let mut many: Vec<Value> = (0..1200).map(|n| one(format!("{n:040x}"))).collect();
+    many[700] = one("short".to_owned());
+    let got = bench.call(json!({"operation": "indicators.import", "indicators": many})).unwrap();
+    assert_eq!((got.items.len(), bench.asked("/indicators/import")), (1200, 3));
+    let failed: Vec<&Value> = got.items.iter().filter(|item| item["isFailed"] == true).collect();
+    assert_eq!((failed.len(), failed[0]["indicator"].as_str()), (1, Some("short")));
+    assert!(
+        got.kinds("warning")
+            .iter()
+            .any(|event| event["message"].as_str().unwrap().contains("1 of 1200"))
+    );
+    assert_eq!(
+        bench.call(json!({"operation": "indicators.list"})).unwrap().items.len(),
+        3 + 1 + 1199
+    );
+    assert_eq!(
+        bench
+            .call(json!({"operation": "indicators.list", "type": "IpAddress"}))
+            .unwrap()
+            .items
+            .len(),
+        1
+    );
+    bench.call(json!({"operation": "indicators.delete", "id": sent["id"]})).unwrap();
+    assert_eq!(
+        bench
+            .call(json!({"operation": "indicators.delete", "id": sent["id"]}))
+            .unwrap_err()
+            .code(),
+        Code::NotFound
+    );
+}
+
+#[test]
+fn any_path_is_paged_and_kept_on_its_host() {
+    let bench = bench();
+    let got = bench
+        .call(json!({"service": "endpoint", "path": "machines", "query": {"$top": 2, "$filter": "healthStatus eq 'Active'"}}))
+        .unwrap();
+    assert_eq!(got.items.len(), 4);
+    let got = bench
+        .call(json!({"service": "graph", "path": "security/incidents", "first": 60}))
+        .unwrap();
+    assert_eq!((got.items.len(), got.items[0]["displayName"].is_string()), (60, true));
+    let got = bench.call(json!({"service": "xdr", "path": "/api/incidents/3000000417"})).unwrap();
+    assert_eq!(got.items[0]["incidentId"], 3_000_000_417_u64);
+    let got = bench
+        .call(json!({"service": "xdr", "method": "PATCH", "path": "/api/incidents/811100", "body": {"status": "Resolved"}}))
+        .unwrap();
+    assert_eq!(
+        (&got.items[0]["status"], got.kinds("response")[0]["status"].as_u64()),
+        (&json!("Resolved"), Some(200))
+    );
+    let got = bench
+        .call(json!({"service": "graph", "path": "security/incidents", "paging": false, "query": {"$top": "1"}}))
+        .unwrap();
+    assert!(got.items[0]["@odata.nextLink"].is_string());
+    assert_eq!(
+        bench.call(json!({"service": "graph", "path": "/v1.0/nothing"})).unwrap_err().code(),
+        Code::NotFound
+    );
+}
+
+#[test]
+fn a_token_is_held_against_the_call_before_it_is_made() {
+    let bench = bench();
+    let token = bench.request.acquire_now(None, None).unwrap().0;
+    let given = PreparedRequest::new(bench.request.client(), br#"{"grant":"access_token"}"#).unwrap();
+    given.set_secret("access_token", &Secret::new(token.value().to_owned())).unwrap();
+    let call = |document: Value| finish(&given.call(document.to_string().as_bytes(), None).unwrap());
+    let error = call(json!({"operation": "machines.list"})).err().unwrap();
+    assert_eq!((error.code(), error.http_status()), (Code::Unauthorized, None));
+    assert!(
+        error.hint().unwrap().contains("https://api.securitycenter.microsoft.com"),
+        "{error}"
+    );
+    assert_eq!(bench.asked("/api/machines"), 0);
+    assert_eq!(call(json!({"operation": "incidents.list", "first": 1})).unwrap().items.len(), 1);
+
+    // An app with the right to read that wants to write; and one whose permissions are Graph's alone.
+    let narrow = bench_with(json!({}), |config| {
+        let app = config.apps.iter_mut().find(|app| app.name == "runbook").unwrap();
+        app.permissions
+            .iter_mut()
+            .filter(|p| p.resource.contains("api.security"))
+            .for_each(|p| p.application = vec!["AdvancedHunting.Read.All".to_owned()]);
+    });
+    let got = narrow.call(json!({"operation": "incidents.list", "first": 2})).unwrap();
+    assert_eq!(
+        (
+            got.items.len(),
+            narrow.asked("/v1.0/security/incidents"),
+            narrow.asked("/api/incidents")
+        ),
+        (2, 1, 0)
+    );
+    let error = narrow.call(json!({"operation": "incidents.list", "backend": "xdr"})).err().unwrap();
+    assert_eq!((error.code(), narrow.asked("/api/incidents")), (Code::Forbidden, 0));
+    assert!(
+        error.hint().unwrap().contains("Incident.Read.All") && error.hint().unwrap().contains("AdvancedHunting.Read.All"),
+        "{error}"
+    );
+    let warned = narrow
+        .call(json!({"operation": "incidents.list", "backend": "xdr", "preflight": "warn"}))
+        .err()
+        .unwrap();
+    assert_eq!((warned.code(), warned.http_status()), (Code::Forbidden, Some(403)));
+}
+
+#[test]
+fn a_page_cut_in_the_middle_and_a_place_to_go_on_from() {
+    let bench = bench();
+    bench.fault(json!([{"match": {"path_contains": "/api/incidents"}, "times": 3, "do": {"truncate": 60000}}]));
+    let got = bench.call(json!({"operation": "incidents.list"})).unwrap();
+    let mut seen = ids(&got, "incidentId");
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!((got.items.len(), seen.len()), (120, 120));
+    // It never gets better: what was whole is there, the rest comes later.
+    bench.fault(json!([{"match": {"path_contains": "/api/incidents"}, "times": 0, "do": {"truncate": 60000}}]));
+    let operation = bench.request.call(br#"{"operation":"incidents.list"}"#, None).unwrap();
+    let mut first = Vec::new();
+    let error = loop {
+        match operation.wait(Duration::from_secs(60)) {
+            State::Event => drop(operation.take_event()),
+            State::Item => {
+                let item: Value = serde_json::from_slice(&operation.take_item().unwrap()).unwrap();
+                first.push(item["incidentId"].to_string());
+            }
+            State::Failed => break operation.error().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(error.code(), Code::Truncated);
+    assert!(first.len() > 5 && first.len() < 100, "{}", first.len());
+    bench.fault(json!([]));
+    let rest = bench
+        .call(json!({"operation": "incidents.list", "resume": operation.resume().unwrap()}))
+        .unwrap();
+    first.extend(ids(&rest, "incidentId"));
+    assert_eq!(first.len(), 120);
+    first.sort_unstable();
+    first.dedup();
+    assert_eq!(first.len(), 120);
+    // A place fits its own list only.
+    let place = operation.resume().unwrap();
+    assert_eq!(
+        bench
+            .call(json!({"operation": "alerts.list", "resume": place}))
+            .err()
+            .map(|e| e.code()),
+        Some(Code::BadArgument)
+    );
+}
+
+/// Lists under the documented quota while incidents change underneath. Returns the seconds of the virtual clock and the calls it took.
+fn paced(count: usize) -> (f64, usize) {
+    let bench = bench_with(json!({"pacing": "on"}), |config| config.quotas.documented = true);
+    let record = |id: usize| {
+        format!(
+            r#"{{"incidentId":{id},"createdTime":"2026-01-01T00:00:00Z","lastUpdateTime":"2026-01-02T00:00:00.{id:07}Z","status":"Active","severity":"Low"}}"#
+        )
+    };
+    let records: Vec<String> = (1..=count).map(record).collect();
+    bench
+        .emulator
+        .set_data(&format!(r#"{{"incidents":[{}]}}"#, records.join(",")))
+        .unwrap();
+    bench.request.acquire_now(None, None).unwrap();
+    let begun = bench.clock.unix_ms();
+    let operation = bench.request.call(br#"{"operation":"incidents.list"}"#, None).unwrap();
+    let (mut seen, mut waits, mut changed) = (vec![0u8; count + 1], 0, 0usize);
+    let mut flat = None;
+    let rss = || -> u64 {
+        let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        text.split_whitespace()
+            .nth(1)
+            .and_then(|pages| pages.parse::<u64>().ok())
+            .unwrap_or(0)
+            * 4
+    };
+    let mut taken = 0usize;
+    loop {
+        match operation.wait(Duration::from_secs(60)) {
+            State::Event => {
+                let event = operation.take_event().unwrap();
+                assert_ne!(event.to_json()["kind"], "retry", "a 429 of one's own making: {}", event.to_json());
+                waits += usize::from(event.to_json()["kind"] == "pacing");
+            }
+            State::Item => {
+                let item: Value = serde_json::from_slice(&operation.take_item().unwrap()).unwrap();
+                let id = usize::try_from(item["incidentId"].as_u64().unwrap()).unwrap();
+                seen[id] += 1;
+                taken += 1;
+                // Now and then one from the far end goes to the front, and one that was seen already.
+                if taken.is_multiple_of(count / 20) {
+                    changed += 1;
+                    bench
+                        .emulator
+                        .touch_incidents(&[i64::try_from(changed).unwrap(), i64::try_from(count - changed).unwrap()]);
+                }
+                if taken == count / 10 {
+                    flat = Some(rss());
+                }
+            }
+            State::Done => break,
+            other => panic!("{other:?}: {:?}", operation.error()),
+        }
+    }
+    let missing: Vec<usize> = (1..=count).filter(|id| seen[*id] != 1).collect();
+    assert!(missing.is_empty(), "not once: {missing:?}");
+    assert!(waits > 0 && changed > 10);
+    if let Some(before) = flat {
+        // What is remembered of 100,000 numbers is 2 MB; the emulator's own log is in here too.
+        assert!(rss() < before + 24 * 1024, "{before} KiB grew to {} KiB", rss());
+    }
+    let calls = bench.asked("/api/incidents");
+    (f64::from(i32::try_from(bench.clock.unix_ms() - begun).unwrap()) / 1000.0, calls)
+}
+
+/// The least time in which the documented limits let so many calls through: bursts of fifty, a minute apart.
+fn floor(calls: usize) -> f64 {
+    f64::from(u32::try_from(calls.saturating_sub(1) / 50).unwrap()) * 60.0
+}
+
+#[test]
+fn ten_thousand_incidents_keep_to_the_limits() {
+    let (seconds, calls) = paced(10_000);
+    // A hundred full pages, and the one that shows the end.
+    assert!((101..=105).contains(&calls), "{calls} calls");
+    assert!(seconds <= floor(101) * 1.05 + 5.0, "{seconds} s");
+}
+
+#[test]
+fn a_hundred_thousand_incidents_keep_to_the_limits() {
+    let (seconds, calls) = paced(100_000);
+    assert!((1001..=1008).contains(&calls), "{calls} calls");
+    assert!(seconds <= floor(1001) * 1.05, "{seconds} s, at least {}", floor(1001));
+}
+
+#[test]
+fn two_jobs_share_a_budget_and_an_hour_is_kept_too() {
+    let bench = bench_with(json!({"pacing": "on"}), |config| config.quotas.documented = true);
+    let ask = json!({"operation": "alerts.batch_update", "ids": ["da638000000000000001_1001"], "status": "New"});
+    bench.request.acquire_now(None, None).unwrap();
+    let begun = bench.clock.unix_ms();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    let done = bench.call(ask.clone());
+                    assert!(
+                        done.is_ok() || done.as_ref().err().map(|e| e.code()) == Some(Code::NotFound),
+                        "{:?}",
+                        done.err()
+                    );
+                }
+            });
+        }
+    });
+    let requests = bench.emulator.requests();
+    let refused = requests.iter().filter(|r| r.status == Some(429)).count();
+    assert_eq!((refused, bench.asked("batchUpdate")), (0, 40));
+    let seconds = (bench.clock.unix_ms() - begun) / 1000;
+    assert!(seconds >= 180, "{seconds}");
+}
