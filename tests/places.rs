@@ -938,9 +938,120 @@ fn the_azure_cli_is_asked_as_a_person_would() {
             format!("account get-access-token --output json --scope {XDR}/.default --tenant {TENANT}"),
         ]
     );
-    // Kept like any other.
+    // The tool keeps its own tokens, and whoever is signed in to it may be another by now.
     acquire(&request(&client, json!({"grant": "azure_cli"}))).unwrap();
-    assert_eq!(tools.asked("az").len(), 2);
+    assert_eq!(tools.asked("az").len(), 3);
+}
+
+/// Clients at two places that share one cache of the process.
+fn sharing(cache: &str, clock: &Arc<VirtualClock>, place: Environment) -> Arc<Client> {
+    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+    Client::at(
+        json!({"cache": cache}).to_string().as_bytes(),
+        clock,
+        Arc::new(SystemRandom),
+        Some(place),
+    )
+    .unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn whoever_is_signed_in_to_a_tool_gets_no_others_token() {
+    let clock = VirtualClock::new();
+    let script = r#"echo "{\"accessToken\":\"of-$(cat "$AZURE_CONFIG_DIR/who")\",\"expires_on\":4070908800}""#;
+    let tools = Tools::with("az", script);
+    tools.add("azd", script);
+    let folder = tempfile::tempdir().unwrap();
+    let sign_in = |config: &str, who: &str| {
+        std::fs::create_dir_all(folder.path().join(config)).unwrap();
+        std::fs::write(folder.path().join(config).join("who"), who).unwrap();
+    };
+    sign_in("one", "alice");
+    sign_in("two", "bob");
+    let path = format!("{}:/bin:/usr/bin", tools.path());
+    for grant in ["azure_cli", "azure_developer_cli"] {
+        let ask = |config: &str| {
+            let config = folder.path().join(config);
+            let place = place(&[("PATH", &path), ("AZURE_CONFIG_DIR", text(&config))]);
+            acquire(&request(&sharing("two-tools", &clock, place), json!({"grant": grant})))
+                .unwrap()
+                .value
+        };
+        assert_eq!((ask("one"), ask("two")), ("of-alice".to_owned(), "of-bob".to_owned()), "{grant}");
+        sign_in("one", "carol");
+        assert_eq!(ask("one"), "of-carol", "{grant}");
+        sign_in("one", "alice");
+    }
+}
+
+#[test]
+fn two_places_that_share_a_cache_have_each_their_own_identity() {
+    let clock = VirtualClock::new();
+    let answers = |header: &'static str| {
+        Scripted::answering(move |request: &str| {
+            let who = request
+                .lines()
+                .find_map(|line| line.strip_prefix(header).map(|rest| rest.trim().to_owned()));
+            Step::json(
+                200,
+                &json!({"access_token": format!("of-{}", who.unwrap()), "expires_in": "3600"}).to_string(),
+            )
+        })
+    };
+    let (one, two, old) = (answers("x-identity-header:"), answers("x-identity-header:"), answers("secret:"));
+    let ask = |variables: &[(&str, &str)], secrets: &[(&str, &str)]| {
+        let request = request(
+            &sharing("two-places", &clock, place(variables)),
+            json!({"grant": "managed_identity"}),
+        );
+        for (name, value) in secrets {
+            request.set_secret(name, &Secret::new((*value).to_owned())).unwrap();
+        }
+        let (token, from_cache) = request.acquire_now(None, None).unwrap();
+        (token.value().to_owned(), from_cache)
+    };
+    let fresh = |value: &str| (value.to_owned(), false);
+    let endpoint = |server: &Scripted| format!("{}/msi", server.origin);
+    let first = [("IDENTITY_ENDPOINT", &*endpoint(&one)), ("IDENTITY_HEADER", "a")];
+    assert_eq!(ask(&first, &[]), fresh("of-a"));
+    assert_eq!(ask(&first, &[]), ("of-a".to_owned(), true));
+    // The same header at another address, and another header at the same address.
+    let second = [("IDENTITY_ENDPOINT", &*endpoint(&two)), ("IDENTITY_HEADER", "a")];
+    assert_eq!(ask(&second, &[]), fresh("of-a"));
+    assert_eq!((one.seen().len(), two.seen().len()), (1, 1));
+    let third = [("IDENTITY_ENDPOINT", &*endpoint(&one)), ("IDENTITY_HEADER", "b")];
+    assert_eq!(ask(&third, &[]), fresh("of-b"));
+    assert_eq!(ask(&first[..1], &[("IDENTITY_HEADER", "c")]), fresh("of-c"));
+    for secret in ["d", "e"] {
+        let place = [("MSI_ENDPOINT", &*endpoint(&old)), ("MSI_SECRET", secret)];
+        assert_eq!(ask(&place, &[]), fresh(&format!("of-{secret}")));
+    }
+}
+
+#[test]
+fn a_federated_credential_is_known_by_the_place_that_issues_it() {
+    let clock = VirtualClock::new();
+    let entra = Scripted::answering(|request: &str| {
+        let who = request.split("client_assertion=").nth(1).unwrap().chars().next().unwrap();
+        Step::json(
+            200,
+            &json!({"access_token": format!("of-{who}"), "token_type": "Bearer", "expires_in": 3600}).to_string(),
+        )
+    });
+    let issuer =
+        |who: &'static str| Scripted::answering(move |_: &str| Step::json(200, &json!({"value": format!("{who}.b.c")}).to_string()));
+    for who in ["x", "y"] {
+        let issuer = issuer(who);
+        let variables = [
+            ("ACTIONS_ID_TOKEN_REQUEST_URL", &*format!("{}/?v=1", issuer.origin)),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "t"),
+        ];
+        let wish = json!({"grant": "client_credentials", "authority": format!("{}/{TENANT}", entra.origin), "client_id": CLIENT,
+            "credential": {"type": "github_actions"}});
+        let got = acquire(&request(&sharing("two-jobs", &clock, place(&variables)), wish)).unwrap();
+        assert_eq!(got.value, format!("of-{who}"));
+    }
 }
 
 #[cfg(unix)]

@@ -6,6 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
+use super::{Grant, SignIn};
 use crate::error::{Code, Error, Result};
 use crate::secret::{Secret, Secrets};
 
@@ -204,7 +207,85 @@ impl App {
     }
 }
 
+/// What decides which identity an endpoint of the place stands for.
+const OF_MANAGED_IDENTITY: &[&str] = &[
+    "IDENTITY_ENDPOINT",
+    "IDENTITY_HEADER",
+    "IDENTITY_SERVER_THUMBPRINT",
+    "IMDS_ENDPOINT",
+    "MSI_ENDPOINT",
+    "MSI_SECRET",
+    "DEFAULT_IDENTITY_CLIENT_ID",
+    "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+];
+const OF_WORKLOAD_IDENTITY: &[&str] = &["AZURE_FEDERATED_TOKEN_FILE"];
+const OF_GITHUB_ACTIONS: &[&str] = &["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"];
+const OF_AZURE_PIPELINES: &[&str] = &[
+    "SYSTEM_OIDCREQUESTURI",
+    "SYSTEM_ACCESSTOKEN",
+    "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID",
+];
+/// What describes an app or a person.
+const OF_APP: &[&str] = &[
+    "AZURE_CLIENT_ID",
+    "AZURE_TENANT_ID",
+    "AZURE_AUTHORITY_HOST",
+    "AZURESUBSCRIPTION_CLIENT_ID",
+    "AZURESUBSCRIPTION_TENANT_ID",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_CLIENT_CERTIFICATE_PATH",
+    "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+    "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN",
+    "AZURE_USERNAME",
+    "AZURE_PASSWORD",
+];
+/// Which tool runs, and where it keeps who is signed in to it.
+const OF_TOOLS: &[&str] = &["PATH", "AZURE_CONFIG_DIR", "AZD_CONFIG_DIR", "HOME", "USERPROFILE"];
+
 impl Environment {
+    /// What of the place decides whose token a sign-in gets, to be hashed into its cache key; `None` where the request alone decides. It holds secrets.
+    pub fn identity(&self, sign_in: &SignIn, secrets: &Secrets) -> Option<Secret> {
+        let of_place: &[&[&str]] = match (sign_in.grant, sign_in.credential.kind.as_str()) {
+            (Grant::Automatic, _) => &[
+                OF_APP,
+                OF_MANAGED_IDENTITY,
+                OF_WORKLOAD_IDENTITY,
+                OF_GITHUB_ACTIONS,
+                OF_AZURE_PIPELINES,
+            ],
+            (Grant::Environment, _) => &[OF_APP],
+            (Grant::AzureCli | Grant::AzureDeveloperCli, _) => &[OF_TOOLS],
+            (Grant::ManagedIdentity, _) | (_, "managed_identity") => &[OF_MANAGED_IDENTITY],
+            (_, "workload_identity") if sign_in.credential.file.is_none() => &[OF_WORKLOAD_IDENTITY],
+            (_, "github_actions") => &[OF_GITHUB_ACTIONS],
+            (_, "azure_pipelines") => &[OF_AZURE_PIPELINES],
+            _ => return None,
+        };
+        let mut text = Zeroizing::new(String::with_capacity(512));
+        let mut add = |name: &str, value: &str| {
+            // With its length, no value can pass for two.
+            for part in [name, " ", &value.len().to_string(), " ", value, "\n"] {
+                text.push_str(part);
+            }
+        };
+        for name in of_place.iter().copied().flatten() {
+            if let Some(value) = secrets.get(name).cloned().or_else(|| self.secret(name)) {
+                add(name, value.expose());
+            }
+        }
+        if of_place.contains(&OF_MANAGED_IDENTITY) {
+            add("arc agent", &self.arc_agent.to_string_lossy());
+            add("arc tokens", &self.arc_tokens.to_string_lossy());
+        }
+        if of_place.contains(&OF_TOOLS) {
+            // A tool sees all of them.
+            for (name, value) in &self.given {
+                add(name, value.as_deref().unwrap_or_default());
+            }
+        }
+        Some(Secret::new(text.as_str().to_owned()))
+    }
+
     /// The app that the variables name: `AZURE_CLIENT_ID`, `AZURE_TENANT_ID` and `AZURE_AUTHORITY_HOST`, else those that tasks of Azure Pipelines set.
     pub fn app(&self) -> App {
         let first = |names: [&str; 2]| names.into_iter().find_map(|name| self.get(name));

@@ -151,6 +151,11 @@ impl Grant {
         }
     }
 
+    /// True if its tokens are kept. A developer tool keeps its own, and who is signed in to it may change at any moment.
+    pub fn is_cached(self) -> bool {
+        !matches!(self, Grant::AzureCli | Grant::AzureDeveloperCli)
+    }
+
     /// True if a person takes part while the call runs.
     pub fn asks_person(self) -> bool {
         matches!(self, Grant::AuthorizationCode | Grant::DeviceCode)

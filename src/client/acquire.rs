@@ -420,6 +420,9 @@ impl Bound {
     }
 
     fn store(&self, token: &Arc<Token>, answer: &auth::Answer, epoch: u64) {
+        if !self.sign_in().grant.is_cached() {
+            return;
+        }
         let now = self.client().clock().unix();
         // What answers a challenge serves the request that was challenged, too: the next call needs no challenge any more.
         for key in [Some(self.key()), self.challenged_key()].into_iter().flatten() {

@@ -111,7 +111,7 @@ impl Bound {
         Box::pin(async move {
             match self.sign_in().grant {
                 Grant::Environment => {
-                    let child = self.child(Way::Environment)?;
+                    let child = self.child(Way::Environment, call).await?;
                     self.attempt(&child, call, host).await
                 }
                 _ => self.automatic(call, host).await,
@@ -164,7 +164,7 @@ impl Bound {
     }
 
     async fn try_way(&self, way: Way, call: &Call, host: &Arc<dyn Host>) -> Result<Acquired> {
-        let child = self.child(way)?;
+        let child = self.child(way, call).await?;
         let limited = Call {
             deadline: way.limit().map_or(call.deadline, |limit| call.deadline.min(Instant::now() + limit)),
             ..call.clone()
@@ -188,8 +188,22 @@ impl Bound {
         Ok(acquired)
     }
 
-    /// The request that a way makes of this one.
-    fn child(&self, way: Way) -> Result<Arc<PreparedRequest>> {
+    /// The request that a way makes of this one. Files are read for it, which no thread that serves other calls may wait for.
+    async fn child(&self, way: Way, call: &Call) -> Result<Arc<PreparedRequest>> {
+        let bound = self.clone();
+        match tokio::time::timeout_at(call.deadline, tokio::task::spawn_blocking(move || bound.child_of_place(way))).await {
+            Ok(Ok(child)) => child,
+            Ok(Err(_)) => Err(Error::new(Code::Panic, "reading the place ended without a result")),
+            Err(_) => Err(Error::new(
+                Code::Timeout,
+                format!("{}: a file of this machine could not be read in time", way.name()),
+            )
+            .with_retry(None)
+            .with_hint("check the files that the AZURE_* variables name, or allow more time")),
+        }
+    }
+
+    fn child_of_place(&self, way: Way) -> Result<Arc<PreparedRequest>> {
         let place = self.env().place;
         let (sign_in, secrets) = match way {
             Way::Environment => self.by_variables(&place)?,

@@ -36,7 +36,7 @@ pub fn get(request: *const dxdr_request) -> Result<Arc<PreparedRequest>> {
 ///                        "managed_identity"     the identity of the machine or service this runs on: Azure VM, App Service, Functions, Container Apps,
 ///                                               Automation, Arc, Service Fabric, Machine Learning, Cloud Shell; see "identity". "scopes" is then one
 ///                                               that ends in /.default
-///                        "azure_cli", "azure_developer_cli"   the person signed in to that tool
+///                        "azure_cli", "azure_developer_cli"   the person signed in to that tool, which is asked each time: it keeps its tokens itself
 ///                        "environment"          what the variables describe: AZURE_TENANT_ID, AZURE_CLIENT_ID, and AZURE_CLIENT_SECRET, or
 ///                                               AZURE_CLIENT_CERTIFICATE_PATH (_PASSWORD, AZURE_CLIENT_SEND_CERTIFICATE_CHAIN), or AZURE_USERNAME and
 ///                                               AZURE_PASSWORD; AZURE_AUTHORITY_HOST names the cloud. The request's own client_id and tenant_id win

@@ -2,7 +2,7 @@
 
 mod document;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde_json::{Value, json};
 
@@ -18,8 +18,9 @@ use crate::transport::loopback::is_loopback_redirect;
 /// The secrets set so far, and all that follows from them. Replaced as a whole: who holds one sees no later change.
 pub(crate) struct State {
     secrets: Secrets,
-    /// Made of the secrets; an error (a wrong password of a certificate file) is the next call's.
-    credential: Result<Option<Credential>>,
+    credential: Built,
+    /// What of the place decides whose token it is, as it was when the key was made.
+    place: Option<Secret>,
     key: Key,
     hot: RwLock<Option<Hot>>,
     /// What the grants `environment` and `automatic` came to.
@@ -32,12 +33,23 @@ struct Hot {
     token: Arc<Token>,
 }
 
+/// A credential as it was made of the secrets; an error (a wrong password of a certificate file) is the next call's.
+type Built = Arc<Result<Option<Credential>>>;
+
+/// Makes the credential. May read a file.
+fn build(sign_in: &SignIn, secrets: &Secrets) -> Built {
+    Arc::new(match sign_in.grant.credential_use() {
+        CredentialUse::None => Ok(None),
+        _ => Credential::build(&sign_in.credential, secrets),
+    })
+}
+
+fn place_of(client: &Client, sign_in: &SignIn, secrets: &Secrets) -> Option<Secret> {
+    client.env.place.identity(sign_in, secrets)
+}
+
 impl State {
-    fn new(client: &Client, sign_in: &SignIn, secrets: Secrets) -> State {
-        let credential = match sign_in.grant.credential_use() {
-            CredentialUse::None => Ok(None),
-            _ => Credential::build(&sign_in.credential, &secrets),
-        };
+    fn new(client: &Client, sign_in: &SignIn, secrets: Secrets, credential: Built) -> State {
         let hash = |secret: &Secret| client.cache.credential_id(secret);
         let of_credential = sign_in.credential.secret_names();
         // Two refresh tokens may be two people's: what is brought is a part of the key, as the app's own credential is.
@@ -47,7 +59,9 @@ impl State {
             .filter(|(name, _)| !of_credential.contains(name))
             .map(|(name, secret)| format!("{name}={}", hash(secret)))
             .collect();
-        match &credential {
+        let place = place_of(client, sign_in, &secrets);
+        ids.extend(place.as_ref().map(|place| format!("place {}", hash(place))));
+        match credential.as_ref() {
             Ok(Some(credential)) => ids.push(credential.id(&hash)),
             // Whoever names a credential that is missing or cannot be used must not find what was got without one.
             Ok(None) if sign_in.credential.is_named() => ids.push("no credential".to_owned()),
@@ -58,6 +72,7 @@ impl State {
             key: Key::new(sign_in, client.http_emulator(), &ids.join(" "), brings),
             secrets,
             credential,
+            place,
             hot: RwLock::new(None),
             chosen: RwLock::new(None),
         }
@@ -75,6 +90,8 @@ pub struct PreparedRequest {
     client: Arc<Client>,
     sign_in: SignIn,
     state: RwLock<Arc<State>>,
+    /// One secret is set at a time; calls go on meanwhile.
+    setting: Mutex<()>,
 }
 
 /// A request with the secrets it had when a call began.
@@ -90,12 +107,22 @@ impl PreparedRequest {
     /// Reads and checks the document; see `dxdr_request_new` for its keys.
     pub fn new(client: &Arc<Client>, json: &[u8]) -> Result<Arc<PreparedRequest>> {
         let sign_in = document::parse(json, &client.env.place)?;
-        let state = State::new(client, &sign_in, Secrets::default());
-        Ok(Arc::new(PreparedRequest {
+        Ok(PreparedRequest::with(client, sign_in, Secrets::default()))
+    }
+
+    fn with(client: &Arc<Client>, sign_in: SignIn, secrets: Secrets) -> Arc<PreparedRequest> {
+        let credential = build(&sign_in, &secrets);
+        let state = Arc::new(State::new(client, &sign_in, secrets, credential));
+        PreparedRequest::of(client, sign_in, state)
+    }
+
+    fn of(client: &Arc<Client>, sign_in: SignIn, state: Arc<State>) -> Arc<PreparedRequest> {
+        Arc::new(PreparedRequest {
             client: Arc::clone(client),
             sign_in,
-            state: RwLock::new(Arc::new(state)),
-        }))
+            state: RwLock::new(state),
+            setting: Mutex::default(),
+        })
     }
 
     /// Gives the request a secret by its name; `describe` lists the names it takes.
@@ -115,10 +142,18 @@ impl PreparedRequest {
         if secret.expose().is_empty() {
             return Err(Error::argument(format!("the {name} is empty"), "pass the secret's value"));
         }
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let mut secrets = state.secrets.clone();
+        let _turn = self.setting.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.state_set();
+        let mut secrets = before.secrets.clone();
         secrets.set(name, secret.clone());
-        *state = Arc::new(State::new(&self.client, &self.sign_in, secrets));
+        // Made before the lock is taken that each call takes: it may read a file.
+        let credential = if self.sign_in.credential.secret_names().contains(&name) {
+            build(&self.sign_in, &secrets)
+        } else {
+            Arc::clone(&before.credential)
+        };
+        let state = Arc::new(State::new(&self.client, &self.sign_in, secrets, credential));
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
         Ok(())
     }
 
@@ -169,7 +204,7 @@ impl PreparedRequest {
             "redirect_uri": s.redirect_uri,
             "redirect_kind": redirect_kind,
             "admin_consent_uri": consent.map(|url| url.to_string()),
-            "credential": state.credential.as_ref().ok().and_then(Option::as_ref).map(Credential::describe),
+            "credential": state.credential.as_ref().as_ref().ok().and_then(Option::as_ref).map(Credential::describe),
             "secrets_needed": self.needed(),
             "secrets_taken": self.taken(),
             "secrets_set": state.secrets.iter().map(|(name, _)| name).collect::<Vec<_>>(),
@@ -182,7 +217,7 @@ impl PreparedRequest {
     }
 
     fn cached_for(&self, state: &State) -> Result<Option<Arc<Token>>> {
-        if self.sign_in.cache == CacheUse::Skip {
+        if self.sign_in.cache == CacheUse::Skip || !self.sign_in.grant.is_cached() {
             return Ok(None);
         }
         if matches!(self.sign_in.grant, Grant::Environment | Grant::Automatic) {
@@ -223,8 +258,24 @@ impl PreparedRequest {
         }
     }
 
-    fn state(&self) -> Arc<State> {
+    fn state_set(&self) -> Arc<State> {
         Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// As it was set, keyed by the place as it is now: a variable may have changed since, and with it whose token is meant.
+    fn state(&self) -> Arc<State> {
+        let state = self.state_set();
+        let here = place_of(&self.client, &self.sign_in, &state.secrets);
+        if here.as_ref().map(Secret::expose) == state.place.as_ref().map(Secret::expose) {
+            return state;
+        }
+        let (secrets, credential) = (state.secrets.clone(), Arc::clone(&state.credential));
+        let moved = Arc::new(State::new(&self.client, &self.sign_in, secrets, credential));
+        let mut current = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&current, &state) {
+            *current = Arc::clone(&moved);
+        }
+        moved
     }
 }
 
@@ -253,12 +304,8 @@ impl Bound {
         {
             secrets.set(name, secret.clone());
         }
-        let state = Arc::new(State::new(self.client(), &sign_in, secrets));
-        let request = Arc::new(PreparedRequest {
-            client: Arc::clone(self.client()),
-            sign_in,
-            state: RwLock::new(Arc::clone(&state)),
-        });
+        let state = Arc::new(State::new(self.client(), &sign_in, secrets, Arc::clone(&self.state.credential)));
+        let request = PreparedRequest::of(self.client(), sign_in, Arc::clone(&state));
         Ok(Bound {
             request,
             state,
@@ -284,13 +331,10 @@ impl Bound {
             sign_in.cache = CacheUse::Read;
         }
         let client = Arc::clone(self.client());
-        let state = Arc::new(State::new(&client, &sign_in, self.state.secrets.clone()));
+        let (secrets, credential) = (self.state.secrets.clone(), Arc::clone(&self.state.credential));
+        let state = Arc::new(State::new(&client, &sign_in, secrets, credential));
         Ok(Bound {
-            request: Arc::new(PreparedRequest {
-                client,
-                sign_in,
-                state: RwLock::new(Arc::clone(&state)),
-            }),
+            request: PreparedRequest::of(&client, sign_in, Arc::clone(&state)),
             state,
             challenged: Some(Arc::clone(self.challenged.as_ref().unwrap_or(&self.state))),
         })
@@ -298,7 +342,7 @@ impl Bound {
 
     /// The app's credential, where it has one.
     pub(crate) fn credential(&self) -> Result<Option<&Credential>> {
-        self.state.credential.as_ref().map(Option::as_ref).map_err(Error::clone)
+        self.state.credential.as_ref().as_ref().map(Option::as_ref).map_err(Error::clone)
     }
 
     /// What a grant needs to do its work, with the secrets set here in place of variables.
@@ -319,13 +363,9 @@ impl Bound {
         *self.state.chosen.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(chosen));
     }
 
-    /// Another request of the same client.
+    /// Another request of the same client. May read the file of a credential.
     pub(crate) fn derived(&self, sign_in: SignIn, secrets: Secrets) -> Arc<PreparedRequest> {
-        Arc::new(PreparedRequest {
-            client: Arc::clone(self.client()),
-            state: RwLock::new(Arc::new(State::new(self.client(), &sign_in, secrets))),
-            sign_in,
-        })
+        PreparedRequest::with(self.client(), sign_in, secrets)
     }
 
     /// A secret that was set.
