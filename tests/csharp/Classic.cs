@@ -51,6 +51,9 @@ internal sealed class Classic : INative
     public static extern int dxdr_client_free(nint client);
 
     [DllImport(Program.Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern int dxdr_client_set_secret(nint client, byte[]? name, nuint nameLen, nint secret, out nint error);
+
+    [DllImport(Program.Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern int dxdr_request_new(nint client, byte[]? json, nuint len, out nint request, out nint error);
 
     [DllImport(Program.Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]

@@ -35,6 +35,7 @@ internal interface INative
 
     static abstract int dxdr_request_new(nint client, byte[]? json, nuint len, out nint request, out nint error);
 
+    static abstract int dxdr_client_set_secret(nint client, byte[]? name, nuint nameLen, nint secret, out nint error);
     static abstract int dxdr_request_set_secret(nint request, byte[]? name, nuint nameLen, nint secret, out nint error);
 
     static abstract int dxdr_request_describe(nint request, out nint json, out nint error);

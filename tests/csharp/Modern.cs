@@ -51,6 +51,9 @@ internal sealed partial class Modern : INative
     public static partial int dxdr_client_free(nint client);
 
     [LibraryImport(Program.Library)]
+    public static partial int dxdr_client_set_secret(nint client, byte[]? name, nuint nameLen, nint secret, out nint error);
+
+    [LibraryImport(Program.Library)]
     public static partial int dxdr_request_new(nint client, byte[]? json, nuint len, out nint request, out nint error);
 
     [LibraryImport(Program.Library)]

@@ -230,6 +230,9 @@ internal sealed class Suite<N>(string kind, string[] args) where N : INative
         }
         var name = Utf8("client_secret");
         Good(N.dxdr_request_set_secret(request, name, (nuint)name.Length, handle, out var error), error);
+        // A client takes a secret of its own only where its configuration has a use for it.
+        var proxy = Utf8("proxy_password");
+        Require(Bad(BadArgument, N.dxdr_client_set_secret(client, proxy, (nuint)proxy.Length, handle, out error), error).GetProperty("hint").GetString()!.Contains("proxy_user"));
         Same(Ok, N.dxdr_secret_free(handle));
         Good(N.dxdr_acquire_token(request, 0, 0, out var token, out error), error);
         Same(Ok, N.dxdr_token_free(token));
