@@ -1,0 +1,137 @@
+//! The documented limits, kept on a clock that moves when it is waited on: no 429 of one's own making, and hardly longer than must be.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod bench;
+mod scripted;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bench::bench_with;
+use defender_xdr::client::State;
+use defender_xdr::clock::Clock as _;
+use defender_xdr::error::Code;
+use serde_json::{Value, json};
+
+/// One at a time: the memory of the whole process is measured.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Lists under the documented quota; with `changes`, incidents change underneath. Returns the seconds of the virtual clock and the calls it took.
+fn paced(count: usize, changes: bool) -> (f64, usize) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let bench = bench_with(json!({"pacing": "on"}), |config| config.quotas.documented = true);
+    let record = |id: usize| {
+        format!(
+            r#"{{"incidentId":{id},"createdTime":"2026-01-01T00:00:00Z","lastUpdateTime":"2026-01-02T00:00:00.{id:07}Z","status":"Active","severity":"Low"}}"#
+        )
+    };
+    let records: Vec<String> = (1..=count).map(record).collect();
+    bench
+        .emulator
+        .set_data(&format!(r#"{{"incidents":[{}]}}"#, records.join(",")))
+        .unwrap();
+    bench.request.acquire_now(None, None).unwrap();
+    let begun = bench.clock.unix_ms();
+    let operation = bench.request.call(br#"{"operation":"incidents.list"}"#, None).unwrap();
+    let (mut seen, mut waits, mut changed) = (vec![0u8; count + 1], 0, 0usize);
+    let mut flat = None;
+    let rss = || -> u64 {
+        let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        text.split_whitespace()
+            .nth(1)
+            .and_then(|pages| pages.parse::<u64>().ok())
+            .unwrap_or(0)
+            * 4
+    };
+    let mut taken = 0usize;
+    loop {
+        match operation.wait(Duration::from_secs(60)) {
+            State::Event => {
+                let event = operation.take_event().unwrap();
+                assert_ne!(event.to_json()["kind"], "retry", "a 429 of one's own making: {}", event.to_json());
+                waits += usize::from(event.to_json()["kind"] == "pacing");
+            }
+            State::Item => {
+                let item: Value = serde_json::from_slice(&operation.take_item().unwrap()).unwrap();
+                let id = usize::try_from(item["incidentId"].as_u64().unwrap()).unwrap();
+                seen[id] += 1;
+                taken += 1;
+                // Now and then one from the far end goes to the front, and one that was seen already.
+                if changes && taken.is_multiple_of(count / 20) {
+                    changed += 1;
+                    bench
+                        .emulator
+                        .touch_incidents(&[i64::try_from(changed).unwrap(), i64::try_from(count - changed).unwrap()]);
+                }
+                if !changes && taken == count / 10 {
+                    flat = Some(rss());
+                }
+            }
+            State::Done => break,
+            other => panic!("{other:?}: {:?}", operation.error()),
+        }
+    }
+    let missing: Vec<usize> = (1..=count).filter(|id| seen[*id] != 1).collect();
+    assert!(missing.is_empty(), "not once: {missing:?}");
+    assert!(waits > 0 && (changed > 10) == changes);
+    if let Some(before) = flat {
+        // What is remembered of 100,000 numbers is 2 MB; the emulator's own log is in here too.
+        assert!(rss() < before + 24 * 1024, "{before} KiB grew to {} KiB", rss());
+    }
+    let calls = bench.asked("/api/incidents");
+    (f64::from(i32::try_from(bench.clock.unix_ms() - begun).unwrap()) / 1000.0, calls)
+}
+
+/// The least time in which the documented limits let so many calls through: bursts of fifty, a minute apart.
+fn floor(calls: usize) -> f64 {
+    f64::from(u32::try_from(calls.saturating_sub(1) / 50).unwrap()) * 60.0
+}
+
+#[test]
+fn ten_thousand_incidents_keep_to_the_limits() {
+    let (seconds, calls) = paced(10_000, true);
+    // A hundred full pages, and the one that shows the end.
+    assert!((101..=105).contains(&calls), "{calls} calls");
+    assert!(seconds <= floor(101) * 1.05 + 5.0, "{seconds} s");
+}
+
+#[test]
+fn a_hundred_thousand_incidents_keep_to_the_limits() {
+    let (seconds, calls) = paced(100_000, true);
+    assert!((1001..=1008).contains(&calls), "{calls} calls");
+    assert!(seconds <= floor(1001) * 1.05, "{seconds} s, at least {}", floor(1001));
+}
+
+#[test]
+fn memory_stays_flat_over_a_hundred_thousand() {
+    let (_, calls) = paced(100_000, false);
+    assert_eq!(calls, 1001, "what does not move is looked at once");
+}
+
+#[test]
+fn two_jobs_share_a_budget_and_an_hour_is_kept_too() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let bench = bench_with(json!({"pacing": "on"}), |config| config.quotas.documented = true);
+    let ask = json!({"operation": "alerts.batch_update", "ids": ["da638000000000000001_1001"], "status": "New"});
+    bench.request.acquire_now(None, None).unwrap();
+    let begun = bench.clock.unix_ms();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    let done = bench.call(ask.clone());
+                    assert!(
+                        done.is_ok() || done.as_ref().err().map(|e| e.code()) == Some(Code::NotFound),
+                        "{:?}",
+                        done.err()
+                    );
+                }
+            });
+        }
+    });
+    let requests = bench.emulator.requests();
+    let refused = requests.iter().filter(|r| r.status == Some(429)).count();
+    assert_eq!((refused, bench.asked("batchUpdate")), (0, 40));
+    let seconds = (bench.clock.unix_ms() - begun) / 1000;
+    assert!(seconds >= 180, "{seconds}");
+}
