@@ -2,9 +2,12 @@
 //!
 //! Codes come in bands of a thousand, are append-only, and are mirrored to C by `ffi::status` at compile time.
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 use std::ffi::CStr;
 use std::fmt;
+use zeroize::Zeroizing;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $value:literal $name:literal,)*) => {
@@ -289,13 +292,63 @@ struct Detail {
 
 /// The longest text of a server that an error repeats.
 const MAX_TEXT: usize = 2048;
+/// What a shortened text ends with.
+const CUT: &str = "...";
+/// What stands where a secret stood.
+const REDACTED: &str = "[redacted]";
+
+/// How a secret may look in a server's text, each at least six characters long.
+fn forms(secret: &str) -> Vec<Zeroizing<String>> {
+    let bytes = secret.as_bytes();
+    let percent = |write: fn(u8) -> String| {
+        let mut out = String::with_capacity(3 * bytes.len());
+        for byte in bytes {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(*byte)),
+                other => out.push_str(&write(*other)),
+            }
+        }
+        out
+    };
+    let upper = percent(|byte| format!("%{byte:02X}"));
+    let lower = percent(|byte| format!("%{byte:02x}"));
+    let form: String = url::form_urlencoded::byte_serialize(bytes).collect();
+    let json = Value::from(secret).to_string();
+    let json = json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned();
+    let mut all = vec![secret.to_owned(), unbounded(secret), upper, lower, form, json];
+    for shift in 0..3 {
+        // Base64 of a text inside another begins at any of three offsets. Only whole groups: what stands at the ends depends on the neighbours.
+        let inner = bytes.get(shift..).unwrap_or_default();
+        let whole = inner.get(..inner.len() - inner.len() % 3).unwrap_or_default();
+        all.push(STANDARD_NO_PAD.encode(whole));
+        all.push(URL_SAFE_NO_PAD.encode(whole));
+    }
+    let mut all: Vec<Zeroizing<String>> = all.into_iter().filter(|form| form.len() >= 6).map(Zeroizing::new).collect();
+    // The longest first, so that none is left half.
+    all.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    all
+}
+
+/// `text` without the beginning of `secret` that it ends with, of four characters or more.
+fn without_beginning_of<'a>(text: &'a str, secret: &str) -> Option<&'a str> {
+    let ends = secret.char_indices().rev().map(|(end, _)| end).filter(|end| *end >= 4);
+    ends.into_iter().find_map(|end| text.strip_suffix(secret.get(..end)?))
+}
 
 /// Text from outside, made safe for one line of a terminal or a log: control characters escaped, at most 2 KiB.
 pub fn clean(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().min(MAX_TEXT));
+    cleaned(text, MAX_TEXT)
+}
+
+fn unbounded(text: &str) -> String {
+    cleaned(text, usize::MAX)
+}
+
+fn cleaned(text: &str, limit: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(limit));
     for c in text.trim().chars() {
-        if out.len() >= MAX_TEXT {
-            out.push_str("...");
+        if out.len() >= limit {
+            out.push_str(CUT);
             break;
         }
         match c {
@@ -491,22 +544,35 @@ impl Error {
         self
     }
 
-    /// Takes secrets out of what a server wrote, in case it repeated what it was sent.
+    /// Takes secrets out of what a server wrote, in case it repeated what it was sent: as they are, and as URLs, JSON and base64 write them. A text that
+    /// was cut inside a secret loses the piece too.
     pub fn scrub(mut self, secrets: &[&str]) -> Error {
+        let forms: Vec<Zeroizing<String>> = secrets
+            .iter()
+            .filter(|secret| secret.len() >= 6)
+            .flat_map(|secret| forms(secret))
+            .collect();
         let d = &mut self.0;
         for text in [
             Some(&mut d.message),
             d.hint.as_mut(),
             d.oauth_error.as_mut(),
             d.suberror.as_mut(),
+            d.correlation_id.as_mut(),
+            d.trace_id.as_mut(),
             d.claims.as_mut(),
         ]
         .into_iter()
         .flatten()
         {
-            for secret in secrets.iter().filter(|secret| secret.len() >= 6) {
-                if text.contains(*secret) {
-                    *text = text.replace(*secret, "[redacted]");
+            for form in &forms {
+                if text.contains(form.as_str()) {
+                    *text = text.replace(form.as_str(), REDACTED);
+                }
+                if let Some(cut) = text.strip_suffix(CUT)
+                    && let Some(rest) = without_beginning_of(cut, form)
+                {
+                    *text = format!("{rest}{REDACTED}{CUT}");
                 }
             }
         }
@@ -575,5 +641,38 @@ mod tests {
         assert_eq!(error.message(), "a b\\u{1b}[31mred\\u{202e}x\\u{0}");
         let long = Error::new(Code::OauthOther, "x".repeat(1 << 20));
         assert!(long.message().len() < 2100);
+    }
+    #[test]
+    fn a_secret_is_taken_out_in_every_form_and_where_the_text_was_cut() {
+        let secret = "s3cr3t/with +signs&more";
+        let base64 = |text: &str| STANDARD_NO_PAD.encode(text);
+        for shown in [
+            secret.to_owned(),
+            url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
+            "s3cr3t%2Fwith%20%2Bsigns%26more".to_owned(),
+            "s3cr3t%2fwith%20%2bsigns%26more".to_owned(),
+            base64(&format!("app:{secret}")),
+            base64(&format!("ap:{secret}")),
+            base64(&format!("a:{secret}!")),
+            URL_SAFE_NO_PAD.encode(secret),
+        ] {
+            let error = Error::new(Code::OauthOther, format!("you sent {shown}, which is wrong"))
+                .with_ids(Some(&shown), Some(&shown))
+                .scrub(&[secret]);
+            let text = format!("{error} {error:?}");
+            for piece in shown.as_bytes().windows(12) {
+                let piece = std::str::from_utf8(piece).unwrap();
+                assert!(!text.contains(piece), "{piece} in {text}");
+            }
+            assert!(text.contains("you sent ") && text.contains("which is wrong"), "{text}");
+        }
+        for before in MAX_TEXT - 30..MAX_TEXT + 2 {
+            let error = Error::new(Code::OauthOther, format!("{}{secret}{}", "x".repeat(before), "y".repeat(50))).scrub(&[secret]);
+            assert!(!error.message().contains("s3cr"), "{before}: {}", error.message());
+        }
+        assert_eq!(
+            Error::new(Code::OauthOther, "nothing here...").scrub(&[secret]).message(),
+            "nothing here..."
+        );
     }
 }

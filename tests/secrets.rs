@@ -7,8 +7,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
 use defender_emulator::{Emulator, config::Kind, person};
+use defender_xdr::auth::environment::Environment;
 use defender_xdr::client::{Client, Operation, PreparedRequest, State, decode_claims};
+use defender_xdr::clock::{SystemClock, SystemRandom};
 use defender_xdr::secret::Secret;
 use scripted::TENANT;
 use serde_json::json;
@@ -80,6 +83,16 @@ fn nothing_that_comes_out_holds_a_secret() {
         "canary-pasted-code-1234567890".to_owned(),
         "canary-certificate-password-1234567890".to_owned(),
     ];
+    secrets.extend(
+        PLACES
+            .iter()
+            .flat_map(|place| place.secrets.iter().map(|(_, value)| (*value).to_owned())),
+    );
+    assert_eq!(
+        output.matches("echo:").count(),
+        3 * PLACES.len(),
+        "the endpoints' words are there: {output}"
+    );
     // What the emulator was sent and handed out in the run: codes, verifiers, refresh tokens, secrets.
     for request in emulator.requests() {
         for (name, value) in request.form.iter().chain(&request.query) {
@@ -102,6 +115,61 @@ fn nothing_that_comes_out_holds_a_secret() {
     }
 }
 
+/// A place whose endpoint repeats what it was sent.
+struct Place {
+    endpoint: &'static str,
+    secrets: &'static [(&'static str, &'static str)],
+}
+
+const PLACES: &[Place] = &[
+    Place {
+        endpoint: "IDENTITY_ENDPOINT",
+        secrets: &[("IDENTITY_HEADER", "canary/identity+header=1234567890")],
+    },
+    Place {
+        endpoint: "MSI_ENDPOINT",
+        secrets: &[("MSI_SECRET", "canary/msi+secret=1234567890")],
+    },
+];
+
+/// Asks managed identity endpoints that show in their errors what they were sent: as it is, encoded for a URL, in base64, and where a text is cut.
+#[expect(clippy::print_stdout, reason = "its output is what is looked at")]
+fn ask_endpoints_that_echo() {
+    for place in PLACES {
+        let secret = place.secrets[0].1;
+        let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        let base64 = base64::engine::general_purpose::STANDARD.encode(format!("x:{secret}"));
+        let shapes = [
+            format!("echo: {secret} {encoded} {base64}"),
+            format!("echo: {}{secret}", "x".repeat(1960)),
+            format!("echo: {secret} aadsts50001"),
+        ];
+        for said in shapes {
+            let server = scripted::Scripted::start([scripted::Step::json(
+                400,
+                &json!({"error": "bad", "message": said, "correlation_id": secret}).to_string(),
+            )]);
+            let endpoint = format!("{}/msi", server.origin);
+            let variables = [(place.endpoint, endpoint.as_str())]
+                .into_iter()
+                .chain(place.secrets.iter().copied());
+            let client = Client::at(
+                br#"{"cache":"private","emulator":""}"#,
+                Arc::new(SystemClock),
+                Arc::new(SystemRandom),
+                Some(Environment::only(variables)),
+            )
+            .unwrap();
+            let request =
+                PreparedRequest::new(&client, br#"{"grant":"managed_identity","resource":"https://graph.microsoft.com"}"#).unwrap();
+            let error = request.acquire_now(Some(Duration::from_secs(30)), None).unwrap_err();
+            assert!(server.seen()[0].contains(secret), "the endpoint was sent the secret");
+            println!("{}", error.message());
+            println!("{}", format!("{error:?} {}", error.to_json()).replace("echo:", ""));
+        }
+    }
+}
+
 /// Runs what the test above looks at. Not a test by itself.
 #[test]
 #[ignore = "run by nothing_that_comes_out_holds_a_secret"]
@@ -109,6 +177,7 @@ fn nothing_that_comes_out_holds_a_secret() {
 fn every_flow_in_a_process_of_its_own() {
     let client = Client::new(br#"{"cache":"private"}"#).unwrap();
     println!("{}", client.describe());
+    ask_endpoints_that_echo();
     let authority = format!("https://login.microsoftonline.com/{TENANT}");
     let app = std::env::var("CANARY_APP_ID").unwrap();
     let show = |request: &Arc<PreparedRequest>| {

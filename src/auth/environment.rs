@@ -105,6 +105,12 @@ impl Environment {
         self.secrets.get(name).cloned().or_else(|| self.get(name).map(Secret::new))
     }
 
+    /// The error without any secret of this place: an endpoint may repeat what it was sent.
+    pub fn scrub(&self, error: Error) -> Error {
+        let secrets: Vec<Secret> = SECRET_VARIABLES.iter().filter_map(|name| self.secret(name)).collect();
+        error.scrub(&secrets.iter().map(Secret::expose).collect::<Vec<_>>())
+    }
+
     /// True if the variable, or the secret of that name, has a value.
     pub fn is_set(&self, name: &str) -> bool {
         self.secrets.contains_key(name) || self.get(name).is_some()

@@ -192,14 +192,15 @@ pub async fn token(env: &Env, call: &Call, identity: &ManagedIdentity, resource:
         identity,
         resource,
     };
-    match kind {
+    let answer = match kind {
         Kind::ServiceFabric => service_fabric::token(&ask).await,
         Kind::AppService => app_service::token(&ask).await,
         Kind::MachineLearning => machine_learning::token(&ask).await,
         Kind::CloudShell => cloud_shell::token(&ask).await,
         Kind::Arc => arc::token(&ask).await,
         Kind::Imds => imds::token(&ask).await,
-    }
+    };
+    answer.map_err(|error| env.place.scrub(error))
 }
 
 /// The resource for a target: these endpoints know no scopes.
