@@ -514,6 +514,113 @@ fn what_is_wrong_with_a_certificate_is_said_before_the_network_is_asked() {
     }
 }
 
+/// A DER element.
+fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let len = content.len();
+    let length = match u8::try_from(len) {
+        Ok(short) if short < 128 => vec![short],
+        Ok(byte) => vec![0x81, byte],
+        Err(_) => vec![0x82, u8::try_from(len >> 8).unwrap(), u8::try_from(len & 255).unwrap()],
+    };
+    [vec![tag], length, content].concat()
+}
+
+/// An encrypted private key (RFC 5958) whose password hashing is this.
+fn encrypted_key(hashing: &[u8]) -> String {
+    let aes = tlv(0x30, &[&tlv(6, &[b"\x60\x86\x48\x01\x65\x03\x04\x01\x2a"]), &tlv(4, &[&[0; 16]])]);
+    let pbes2 = tlv(
+        0x30,
+        &[&tlv(6, &[b"\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d"]), &tlv(0x30, &[hashing, &aes])],
+    );
+    let der = tlv(0x30, &[&pbes2, &tlv(4, &[&[0; 64]])]);
+    format!(
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\n{}\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        STANDARD.encode(der)
+    )
+}
+
+#[test]
+fn a_file_that_would_eat_the_machine_is_refused() {
+    let scrypt = |n: &[u8], r: &[u8], p: &[u8]| {
+        let parameters = tlv(0x30, &[&tlv(4, &[b"saltsalt"]), &tlv(2, &[n]), &tlv(2, &[r]), &tlv(2, &[p])]);
+        encrypted_key(&tlv(0x30, &[&tlv(6, &[b"\x2b\x06\x01\x04\x01\xda\x47\x04\x0b"]), &parameters]))
+    };
+    let pbkdf2 = |rounds: &[u8]| {
+        let hash = tlv(0x30, &[&tlv(6, &[b"\x2a\x86\x48\x86\xf7\x0d\x02\x09"]), b"\x05\x00"]);
+        let parameters = tlv(0x30, &[&tlv(4, &[b"saltsalt"]), &tlv(2, &[rounds]), &hash]);
+        encrypted_key(&tlv(0x30, &[&tlv(6, &[b"\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0c"]), &parameters]))
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hostile.pem");
+    let clock = clock_at(now());
+    for (content, words) in [
+        // 8 GiB, and 512 MiB, of memory.
+        (scrypt(&[0x10, 0, 0], &[64], &[1]), "more time or memory"),
+        (scrypt(&[0x08, 0, 0], &[8], &[1]), "more time or memory"),
+        // No, and no allowed, count of rounds.
+        (scrypt(&[0], &[8], &[1]), "more time or memory"),
+        (scrypt(&[1], &[8], &[1]), "more time or memory"),
+        (scrypt(&[3], &[8], &[1]), "more time or memory"),
+        (scrypt(&[2], &[0], &[1]), "more time or memory"),
+        (scrypt(&[2], &[8], &[0]), "more time or memory"),
+        // Hours.
+        (scrypt(&[4, 0, 0], &[8], &[0x7f, 0xff]), "more time or memory"),
+        (pbkdf2(&[0x7f, 0xff, 0xff, 0xff]), "more time or memory"),
+        (pbkdf2(&[0]), "more time or memory"),
+        (pbkdf2(&[0x0f, 0x42, 0x40]).repeat(100), "encrypted private keys"),
+        // What openssl writes is opened: here with the wrong password.
+        (scrypt(&[0x40, 0], &[8], &[1]), "the password of"),
+    ] {
+        std::fs::write(&path, content).unwrap();
+        let error = failure(&clock, json!({"type": "certificate", "path": path}), Some("canary-password"));
+        assert_eq!(error.code(), Code::PrivateKey, "{error:?}");
+        assert!(error.message().contains(words), "{words}: {error:?}");
+    }
+}
+
+/// What never answers must not be waited for: neither by the caller nor by what else needs the library's threads.
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let clock = clock_at(now());
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let file = folder.path().join("token");
+    std::thread::spawn(move || {
+        for special in [pipe, "/dev/zero".into()] {
+            let error = failure(&clock, json!({"type": "certificate", "path": special}), Some("x"));
+            sender.send((Code::Certificate, error)).unwrap();
+            let server = Scripted::start([]);
+            let asked = request(&client(&clock), &server, json!({"type": "assertion", "file": special}), json!({})).unwrap();
+            let error = asked.acquire_now(None, None).map(drop).unwrap_err();
+            sender.send((Code::FederatedTokenFile, error)).unwrap();
+            let error = Client::new(json!({"cache": "private", "ca_file": special}).to_string().as_bytes()).map(drop);
+            sender.send((Code::BadArgument, error.unwrap_err())).unwrap();
+        }
+        // One that becomes a pipe after it was read once.
+        let server = Scripted::start([]);
+        let client = client(&clock);
+        std::fs::write(&file, foreign(now() + 7200, "first")).unwrap();
+        let request = request(&client, &server, json!({"type": "assertion", "file": file}), json!({})).unwrap();
+        server.add(Step::token());
+        request.acquire_now(None, None).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+        clock.advance(3600);
+        sender
+            .send((Code::FederatedTokenFile, request.acquire_now(None, None).map(drop).unwrap_err()))
+            .unwrap();
+    });
+    for _ in 0..7 {
+        let (code, error) = receiver.recv_timeout(Duration::from_secs(60)).expect("something waits for a pipe");
+        assert_eq!(error.code(), code, "{error:?}");
+        assert!(error.message().contains("not a plain file"), "{error:?}");
+    }
+}
+
 #[test]
 fn a_credential_that_says_too_little_or_too_much_is_refused_at_once() {
     let clock = clock_at(now());

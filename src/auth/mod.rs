@@ -15,6 +15,7 @@ mod developer_tools;
 mod device_code;
 pub mod environment;
 mod expiry;
+pub mod file;
 mod flight;
 pub mod interaction;
 pub mod managed_identity;

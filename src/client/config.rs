@@ -1,13 +1,14 @@
 //! A client's settings, from JSON.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::auth::AppWindows;
 use crate::auth::environment::Environment;
+use crate::auth::{AppWindows, file};
 use crate::defender::Pacing;
 use crate::defender::calls::pacing_of;
 use crate::document;
@@ -33,6 +34,9 @@ struct Document {
     environment: BTreeMap<String, Option<String>>,
     pacing: Option<String>,
 }
+
+/// The largest file of certificates to trust, in bytes. All of Mozilla's have some 230 KiB.
+const ROOTS_LIMIT: u64 = 16 << 20;
 
 /// Checked settings.
 pub struct Config {
@@ -128,11 +132,13 @@ fn read_roots(path: &str) -> Result<Vec<u8>> {
             "give the full path of a PEM file",
         ));
     }
-    let file = std::fs::read(path).map_err(|error| {
-        Error::argument(
-            format!("ca_file \"{path}\" cannot be read: {}", error.kind()),
-            "give the full path of a readable PEM file",
-        )
-    })?;
-    Ok(file)
+    let unusable = |why: &str| Error::argument(format!("ca_file \"{path}\" {why}"), "give the full path of a readable PEM file");
+    let cannot = |error: std::io::Error| unusable(&format!("cannot be read: {}", file::reason(&error)));
+    let (file, _) = file::open(Path::new(path)).map_err(cannot)?;
+    let mut pem = Vec::new();
+    file.take(ROOTS_LIMIT + 1).read_to_end(&mut pem).map_err(cannot)?;
+    if u64::try_from(pem.len()).unwrap_or(u64::MAX) > ROOTS_LIMIT {
+        return Err(unusable("is larger than 16 MiB"));
+    }
+    Ok(pem)
 }

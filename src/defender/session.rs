@@ -338,9 +338,11 @@ impl Channel<'_> {
 
     fn refused(&self, response: &Response, token: &str, ask: &Ask) -> Error {
         let error = refusal(response, token, ask.row, self.session.transport.clock().unix());
-        error.scrub(&[token]).with_ids(
-            Some(response.header("client-request-id").unwrap_or(&self.session.call.correlation_id)),
-            response.header("x-ms-request-id").or_else(|| response.header("request-id")),
-        )
+        error
+            .with_ids(
+                Some(response.header("client-request-id").unwrap_or(&self.session.call.correlation_id)),
+                response.header("x-ms-request-id").or_else(|| response.header("request-id")),
+            )
+            .scrub(&[token])
     }
 }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::certificate::{Algorithm, Certificate, Loaded, date};
 use crate::auth::authority::{self, Dialect, Kind};
 use crate::auth::interaction::{Host, Question, Reply};
-use crate::auth::{Env, SignIn};
+use crate::auth::{Env, SignIn, file};
 use crate::claims;
 use crate::clock::uuid;
 use crate::error::{Code, Error, Result};
@@ -54,9 +54,7 @@ pub(super) async fn signed(
         let signature = loaded.sign(algorithm, input.as_bytes())?;
         Ok((loaded, input, signature))
     };
-    let (loaded, input, signature) = tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|_| Err(Error::new(Code::Panic, "signing ended without a result")))?;
+    let (loaded, input, signature) = file::apart(call, "signing with the certificate", work).await?;
     let signature = match signature {
         Some(signature) => signature,
         None => ask_signature(&loaded, algorithm, &input, host).await?,
@@ -172,7 +170,7 @@ impl AssertionSource {
                 )?;
                 Ok(assertion)
             }
-            AssertionSource::File(path) => from_file(env, path.clone()).await,
+            AssertionSource::File(path) => from_file(env, call, path.clone()).await,
             AssertionSource::Event => {
                 let audience = audience(env, call, sign_in).await?;
                 let asked =
@@ -200,11 +198,10 @@ impl AssertionSource {
 }
 
 /// An assertion that a file holds now.
-pub(super) async fn from_file(env: &Env, path: String) -> Result<Zeroizing<String>> {
-    let file = path.clone();
-    let assertion = tokio::task::spawn_blocking(move || read(&file))
-        .await
-        .unwrap_or_else(|_| Err(Error::new(Code::Panic, "reading the assertion's file ended without a result")))?;
+pub(super) async fn from_file(env: &Env, call: &Call, path: String) -> Result<Zeroizing<String>> {
+    let named = path.clone();
+    let what = format!("reading the assertion's file \"{path}\"");
+    let assertion = file::apart(call, &what, move || read(&named)).await?;
     check(
         &assertion,
         env.transport.clock().unix(),
@@ -269,7 +266,7 @@ fn read(path: &str) -> Result<Zeroizing<String>> {
     };
     // With the room reserved no unwiped copy is left behind by growth.
     let mut text = Zeroizing::new(String::with_capacity(usize::try_from(FILE_LIMIT).unwrap_or_default() + 1));
-    let file = std::fs::File::open(path).map_err(|error| unusable(&format!("cannot be read: {}", error.kind())))?;
+    let (file, _) = file::open(Path::new(path)).map_err(|error| unusable(&format!("cannot be read: {}", file::reason(&error))))?;
     let read = file
         .take(FILE_LIMIT + 1)
         .read_to_string(&mut text)

@@ -1,6 +1,6 @@
 //! Certificate and private key out of a file: PKCS#12 (PFX) as Windows, PowerShell, Key Vault and OpenSSL write it, and PEM.
 
-use std::fs::File;
+use std::fs::Metadata;
 use std::io::Read;
 use std::path::Path;
 use std::time::SystemTime;
@@ -15,6 +15,7 @@ use x509_parser::prelude::X509Certificate;
 use zeroize::Zeroizing;
 
 use super::certificate::{Key, Loaded, check_public_key, not_a_certificate, parse as parse_certificate};
+use crate::auth::file;
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
 
@@ -22,14 +23,23 @@ use crate::secret::Secret;
 const LIMIT: u64 = 1 << 20;
 
 /// The most rounds of password hashing that are done; OpenSSL and Windows write 2,000 to some 600,000.
-const MAX_ROUNDS: u32 = 10_000_000;
+const MAX_ROUNDS: u32 = 2_000_000;
+/// The most memory that scrypt may ask for, in bytes (128 N r, RFC 7914 section 6). OpenSSL's own limit is 32 MiB.
+const MAX_SCRYPT_BYTES: u64 = 256 << 20;
+/// The most work that scrypt may ask for (N r p): what the memory's limit allows once.
+const MAX_SCRYPT_WORK: u64 = MAX_SCRYPT_BYTES / 128;
+/// The most encrypted parts of one file that are opened: each costs a password hashing. A usual PFX has two, a usual PEM one.
+const MAX_ENCRYPTED: usize = 4;
 
 /// What tells that a file is no longer the one that was read.
 pub(super) type Stamp = (SystemTime, u64);
 
 /// The stamp of the file as it is now.
 pub(super) fn stamp(path: &str) -> std::io::Result<Stamp> {
-    let metadata = std::fs::metadata(path)?;
+    stamp_of(&file::open(Path::new(path))?.1)
+}
+
+fn stamp_of(metadata: &Metadata) -> std::io::Result<Stamp> {
     Ok((metadata.modified()?, metadata.len()))
 }
 
@@ -44,14 +54,14 @@ pub(super) fn read(path: &str, password: Option<&Secret>) -> Result<(Loaded, Sta
     let unreadable = |error: std::io::Error| {
         Error::new(
             Code::Certificate,
-            format!("the certificate file \"{path}\" cannot be read: {}", error.kind()),
+            format!("the certificate file \"{path}\" cannot be read: {}", file::reason(&error)),
         )
         .with_hint("give the full path of a PFX or PEM file that this user may read")
     };
     let mut bytes = Zeroizing::new(Vec::new());
-    // Stamped first: a file replaced while it is read is read again next time.
-    let stamp = stamp(path).map_err(unreadable)?;
-    let file = File::open(path).map_err(unreadable)?;
+    // Stamped before it is read, and by what was opened: a file changed or replaced meanwhile is read again next time.
+    let (file, metadata) = file::open(Path::new(path)).map_err(unreadable)?;
+    let stamp = stamp_of(&metadata).map_err(unreadable)?;
     // With the room reserved no unwiped copy is left behind by growth.
     bytes.reserve_exact(usize::try_from(stamp.1.min(LIMIT)).unwrap_or(0) + 1);
     file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(unreadable)?;
@@ -146,6 +156,7 @@ fn from_pfx(bytes: &[u8], password: Option<&Secret>, what: &str) -> Result<Found
             keys: Vec::new(),
         });
     }
+    check_pfx(bytes, what)?;
     let archive = Pkcs12Archive::from_pkcs12(bytes, password.map(Secret::expose).unwrap_or_default()).map_err(|error| match error {
         PfxError::MacError(_) | PfxError::UnpadError | PfxError::Pkcs5Error(_) => wrong_password(password, what),
         PfxError::UnsupportedEncryptionScheme | PfxError::UnsupportedMacAlgorithm | PfxError::InvalidParameters => unknown_encryption(what),
@@ -159,6 +170,26 @@ fn from_pfx(bytes: &[u8], password: Option<&Secret>, what: &str) -> Result<Found
             .map(|bag| RsaKeyPair::from_pkcs8(bag.key.as_der()).ok())
             .collect(),
     })
+}
+
+/// Refuses a PFX that would cost much before a wrong password shows. The library that opens it bounds the rounds of each hashing.
+fn check_pfx(bytes: &[u8], what: &str) -> Result<()> {
+    /// 1.3.6.1.4.1.11591.4.11: scrypt, which nobody who writes a PFX uses.
+    const SCRYPT: &[u8] = b"\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x04\x0b";
+    /// 1.2.840.113549.1.5.13 and what is below 1.2.840.113549.1.12.1: each is one hashing.
+    const ENCRYPTIONS: [&[u8]; 2] = [b"\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d", b"\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x01"];
+    let count = |part: &[u8]| bytes.windows(part.len()).filter(|window| *window == part).count();
+    if count(SCRYPT) > 0 {
+        return Err(unknown_encryption(what));
+    }
+    if ENCRYPTIONS.map(count).iter().sum::<usize>() > MAX_ENCRYPTED {
+        return Err(Error::new(
+            Code::PrivateKey,
+            format!("{what} has more than {MAX_ENCRYPTED} parts that are encrypted one by one"),
+        )
+        .with_hint("export it again with one certificate, its key and its issuers"));
+    }
+    Ok(())
 }
 
 fn wrong_password(password: Option<&Secret>, what: &str) -> Error {
@@ -177,6 +208,13 @@ fn unknown_encryption(what: &str) -> Error {
 
 fn from_pem(blocks: &[Block], password: Option<&Secret>, what: &str) -> Result<Found> {
     let mut found = Found::default();
+    if blocks.iter().filter(|block| block.label == "ENCRYPTED PRIVATE KEY").count() > MAX_ENCRYPTED {
+        return Err(Error::new(
+            Code::PrivateKey,
+            format!("{what} has more than {MAX_ENCRYPTED} encrypted private keys"),
+        )
+        .with_hint("leave only the key of the certificate in the file"));
+    }
     for Block { label, der, locked } in blocks {
         match label.as_str() {
             "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => found.certificates.push(der.to_vec()),
@@ -206,13 +244,17 @@ fn decrypted(der: &[u8], password: Option<&Secret>, what: &str) -> Result<pkcs8:
     let pkcs5::EncryptionScheme::Pbes2(parameters) = &info.encryption_algorithm else {
         return Err(unknown_encryption(what));
     };
-    let is_slow = match &parameters.kdf {
-        pkcs5::pbes2::Kdf::Pbkdf2(pbkdf2) => pbkdf2.iteration_count > MAX_ROUNDS,
-        pkcs5::pbes2::Kdf::Scrypt(scrypt) => scrypt.cost_parameter > 1 << 20 || scrypt.block_size > 64 || scrypt.parallelization > 16,
-        _ => true,
-    };
-    if is_slow {
-        return Err(unknown_encryption(what));
+    match &parameters.kdf {
+        pkcs5::pbes2::Kdf::Pbkdf2(pbkdf2) if (1..=MAX_ROUNDS).contains(&pbkdf2.iteration_count) => {}
+        pkcs5::pbes2::Kdf::Scrypt(scrypt) if is_bearable(scrypt.cost_parameter, scrypt.block_size, scrypt.parallelization) => {}
+        pkcs5::pbes2::Kdf::Pbkdf2(_) | pkcs5::pbes2::Kdf::Scrypt(_) => {
+            return Err(Error::new(
+                Code::PrivateKey,
+                format!("the password hashing of {what} asks for more time or memory than any usual file, or for none"),
+            )
+            .with_hint("encrypt the key again with usual parameters: openssl pkcs8 -topk8 -in KEY -out NEWKEY"));
+        }
+        _ => return Err(unknown_encryption(what)),
     }
     // An absent password is not tried as an empty one: PEM keys are encrypted only where there is one.
     let Some(secret) = password else {
@@ -224,6 +266,18 @@ fn decrypted(der: &[u8], password: Option<&Secret>, what: &str) -> Result<pkcs8:
         }
         _ => wrong_password(password, what),
     })
+}
+
+/// True for parameters of scrypt that are allowed (RFC 7914 section 6) and cost neither much memory nor much time.
+fn is_bearable(cost: u64, block_size: u16, parallelization: u16) -> bool {
+    let (block_size, parallelization) = (u64::from(block_size), u64::from(parallelization));
+    let work = cost.saturating_mul(block_size);
+    cost >= 2
+        && cost.is_power_of_two()
+        && block_size > 0
+        && parallelization > 0
+        && work.saturating_mul(128) <= MAX_SCRYPT_BYTES
+        && work.saturating_mul(parallelization) <= MAX_SCRYPT_WORK
 }
 
 /// One part of a PEM file (RFC 7468).

@@ -115,21 +115,21 @@ impl Federated {
                     )?,
                 };
                 assertion::checked_path(&path, "federated token file")?;
-                assertion::from_file(env, path).await
+                assertion::from_file(env, call, path).await
             }
             Federated::GithubActions { audience, secrets } => {
                 let env = &with(env, secrets);
-                github(
-                    env,
-                    call,
-                    audience.as_deref().unwrap_or(sign_in.authority.token_exchange_resource()),
-                )
-                .await
+                let audience = audience.as_deref().unwrap_or(sign_in.authority.token_exchange_resource());
+                github(env, call, audience).await.map_err(|error| env.place.scrub(error))
             }
             Federated::AzurePipelines {
                 service_connection,
                 secrets,
-            } => pipelines(&with(env, secrets), call, service_connection.as_deref()).await,
+            } => {
+                let env = &with(env, secrets);
+                let assertion = pipelines(env, call, service_connection.as_deref()).await;
+                assertion.map_err(|error| env.place.scrub(error))
+            }
             Federated::ManagedIdentity {
                 identity,
                 audience,

@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::{Answer, Ask, Patience};
+use crate::auth::file;
 use crate::error::{Code, Error, Result};
 use crate::transport::Response;
 
@@ -51,14 +52,12 @@ pub async fn token(ask: &Ask<'_>) -> Result<Answer> {
         return ask.read(&challenge);
     }
     let path = secret_path(&challenge, ask.env.place.arc_tokens())?;
-    let secret = tokio::task::spawn_blocking(move || read_secret(&path))
-        .await
-        .unwrap_or_else(|_| Err(Error::new(Code::Panic, "reading the secret file ended without a result")))?;
+    let secret = file::apart(ask.call, "reading the secret file of Azure Arc", move || read_secret(&path)).await?;
     let response = ask.send(Patience::Usual, None, || request(Some(&secret))).await?;
     if response.status == 401 {
         return Err(broken("the agent refused the secret of its own file").with_status(401));
     }
-    ask.read(&response)
+    ask.read(&response).map_err(|error| error.scrub(&[&secret]))
 }
 
 fn broken(what: &str) -> Error {
