@@ -172,6 +172,8 @@ struct Walk<'a> {
     started: Option<String>,
     /// Something came twice, or a page did not join the one before.
     moved: bool,
+    /// Records of the page at hand that were handed over while it was still cut short.
+    early: usize,
 }
 
 /// Lists records: all of them, or a loud error.
@@ -191,6 +193,7 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
         handed: 0,
         started: None,
         moved: false,
+        early: 0,
     };
     let mut point = match &listing.resume {
         None => listing.point(&listing.url, listing.skip, 0),
@@ -336,8 +339,8 @@ impl Walk<'_> {
                 continue;
             }
             let taken = page.records.iter().filter(|record| self.knows(record)).count();
-            // One that is there on purpose says nothing.
-            self.moved |= taken > usize::from(overlapping);
+            // One that is there on purpose says nothing, nor do those that came when the page was cut short.
+            self.moved |= taken > usize::from(overlapping) + std::mem::take(&mut self.early);
             let next = self.next(&point, count, &page, &mut visited)?;
             let nothing_new = self.hand_over(&point, next.as_ref(), Some(&response), page.records).await?;
             if listing.single_page || listing.first.is_some_and(|first| self.handed >= first) {
@@ -403,6 +406,10 @@ impl Walk<'_> {
             };
             let response = match answer {
                 Err(error) if listing.empty_is_404 && error.code() == Code::NotFound => return Ok(None),
+                Err(error) if error.code() == Code::BodyTooLarge => {
+                    let message = format!("page {}: {}", self.pages + 1, error.message());
+                    return Err(error.with_message(message).with_hint("ask for smaller pages (top)"));
+                }
                 // It was told already what is wrong with this page.
                 Err(error) => {
                     return Err(first_cut
@@ -430,6 +437,7 @@ impl Walk<'_> {
                 .filter(|record| paging::id_of(record, &listing.id).is_some())
                 .collect();
             if listing.items == Items::Records && !safe.is_empty() {
+                self.early += safe.iter().filter(|record| !self.knows(record)).count();
                 self.hand_over(point, None, None, safe).await?;
             }
             let failure = failure

@@ -1,0 +1,282 @@
+//! What the services may answer, and what a network makes of it: nothing lost, nothing twice, or a loud error.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod scripted;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use defender_xdr::client::{Client, Operation, PreparedRequest, State};
+use defender_xdr::error::{Code, Error};
+use defender_xdr::secret::Secret;
+use scripted::{Scripted, Step, VirtualClock};
+use serde_json::{Value, json};
+
+fn request(client: &Arc<Client>) -> Arc<PreparedRequest> {
+    let request = PreparedRequest::new(client, br#"{"grant":"access_token"}"#).unwrap();
+    request
+        .set_secret("access_token", &Secret::new("canary-token-0123456789".to_owned()))
+        .unwrap();
+    request
+}
+
+fn start(request: &Arc<PreparedRequest>, server: &Scripted, mut call: Value) -> defender_xdr::client::Running {
+    call["base_url"] = json!(server.origin);
+    request.call(call.to_string().as_bytes(), None).unwrap()
+}
+
+fn finish(operation: &Operation) -> (Vec<String>, Vec<Value>, Option<Error>) {
+    let (mut items, mut events) = (Vec::new(), Vec::new());
+    loop {
+        match operation.wait(Duration::from_secs(30)) {
+            State::Event => events.push(operation.take_event().unwrap().to_json().clone()),
+            State::Item => items.push(String::from_utf8(operation.take_item().unwrap().to_vec()).unwrap()),
+            State::Done => return (items, events, None),
+            State::Running => panic!("nothing happens"),
+            _ => return (items, events, operation.error()),
+        }
+    }
+}
+
+fn one(steps: impl IntoIterator<Item = Step>, call: Value) -> (Vec<String>, Vec<Value>, Option<Error>, Vec<String>) {
+    let clock = VirtualClock::new();
+    let server = Scripted::start(steps);
+    let operation = start(&request(&scripted::virtual_client(&clock)), &server, call);
+    let (items, events, error) = finish(&operation);
+    (items, events, error, server.seen())
+}
+
+fn list() -> Value {
+    json!({"operation": "incidents.list", "backend": "xdr"})
+}
+
+fn page(ids: impl Iterator<Item = u32>) -> Step {
+    let records: Vec<String> = ids.map(|id| format!(r#"{{"incidentId":{id}}}"#)).collect();
+    Step::json(200, &format!(r#"{{"value":[{}]}}"#, records.join(",")))
+}
+
+fn ids(items: &[String]) -> Vec<i64> {
+    items
+        .iter()
+        .map(|item| serde_json::from_str::<Value>(item).unwrap()["incidentId"].as_i64().unwrap())
+        .collect()
+}
+
+#[test]
+fn odd_records_come_as_they_were_sent() {
+    for record in [
+        r#"{"incidentId":1,"status":"FutureStatus2027","newThing":{"a":[1,2.50,1e3]},"Severity":"HIGH"}"#,
+        r#"{"incidentId":123456789012345678901234567890,"alerts":null,"tags":null,"entities":{}}"#,
+        r#"{"incidentId":2,"lastUpdateTime":"2026-01-01T00:00:00.1234567Z","createdTime":"garbage","x":"0001-01-01T00:00:00Z"}"#,
+        r#"{ "incidentId" : 3 , "incidentName":"\u0000 \ud83d \u202e \u001b[31m \uD83D\uDE00" }"#,
+        r#"{"noId":true}"#,
+    ] {
+        let (items, _, error, _) = one([Step::json(200, &format!("{{\"value\":[{record}]}}"))], list());
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!(items, [record]);
+    }
+    let (items, ..) = one([Step::json(200, "\u{feff}{\"value\":[{\"incidentId\":1}]}")], list());
+    assert_eq!(ids(&items), [1]);
+}
+
+#[test]
+fn answers_that_are_none_are_named() {
+    let utf16: Vec<u8> = "{\"value\":[]}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (step, code) in [
+        (Step::json(200, r#"{"error":{"code":"X","message":"m"}}"#), Code::BadPayload),
+        (Step::json(200, r#"{"value":{"a":1}}"#), Code::BadPayload),
+        (Step::json(200, "[]"), Code::BadPayload),
+        (Step::json(200, ""), Code::NotJson),
+        (Step::json(200, "hello"), Code::NotJson),
+        (
+            Step::answer(200, &[("content-type", "application/json; charset=utf-16")], &utf16),
+            Code::NotJson,
+        ),
+        (
+            Step::answer(200, &[("content-type", "text/html")], b"<html>Guest network"),
+            Code::CaptivePortal,
+        ),
+        (Step::json(404, r#"{"error":{"code":"NotFound","message":"m"}}"#), Code::NotFound),
+        (
+            Step::json(400, r#"{"error":{"code":"ODataError","message":"bad"}}"#),
+            Code::BadFilter,
+        ),
+        (Step::json(403, r#"{"error":{"code":"Forbidden","message":"m"}}"#), Code::Forbidden),
+        (Step::json(418, ""), Code::BadPayload),
+        (
+            Step::answer(307, &[("location", "https://evil.example/")], b""),
+            Code::RedirectRefused,
+        ),
+        (
+            Step::Raw(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n{".to_vec()),
+            Code::BodyTooLarge,
+        ),
+    ] {
+        let (items, _, error, seen) = one([step], list());
+        let error = error.unwrap();
+        assert_eq!((error.code(), items.len(), seen.len()), (code, 0, 1), "{error}");
+        assert!(!format!("{error:?}").contains("canary") && error.hint().is_some(), "{error:?}");
+        if code == Code::BodyTooLarge {
+            assert!(error.message().contains("page 1"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_page_that_ends_in_the_middle_is_asked_for_again_and_nothing_comes_twice() {
+    let whole = r#"{"value":[{"incidentId":1},{"incidentId":2},{"incidentId":3}]}"#;
+    let cut = Step::json(200, &whole[..40]);
+    let broken = Step::Raw(
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
+            whole.len(),
+            &whole[..40]
+        )
+        .into_bytes(),
+    );
+    for first in [cut, broken.clone()] {
+        let (items, _, error, _) = one([first, Step::json(200, whole)], list());
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!(ids(&items), [1, 2, 3]);
+    }
+    let (items, _, error, seen) = one((0..20).map(|_| broken.clone()), list());
+    assert_eq!((error.unwrap().code(), ids(&items)), (Code::Truncated, vec![1]));
+    assert_eq!(seen.len(), 8, "each of four tries is sent again once by the transport");
+}
+
+#[test]
+fn what_leaves_a_filtered_list_leaves_no_gap() {
+    // Two of the first page were resolved meanwhile: the second page does not begin with the last record of the first.
+    let steps = [
+        page(1..101),
+        page(102..151),
+        page((3..103).chain(std::iter::empty())),
+        page(102..151),
+        Step::json(200, r#"{"value":[]}"#),
+        Step::json(200, r#"{"value":[]}"#),
+    ];
+    let mut call = list();
+    call["status"] = json!("Active");
+    let (items, _, error, seen) = one(steps, call);
+    assert!(error.is_none(), "{error:?}: {seen:?}");
+    assert_eq!(ids(&items), (1..151).collect::<Vec<_>>(), "{seen:?}");
+    assert!(
+        seen[1].contains("$skip=99") && !seen[2].contains("$skip") && seen[4].contains("lastUpdateTime%20ge"),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn an_empty_404_is_an_empty_list_of_machines_only() {
+    let missing = || Step::json(404, r#"{"error":{"code":"ResourceNotFound","message":"none"}}"#);
+    let (items, _, error, _) = one([missing()], json!({"operation": "machines.list"}));
+    assert!(error.is_none() && items.is_empty());
+    let (_, _, error, _) = one([missing()], json!({"operation": "alerts.list"}));
+    assert_eq!(error.unwrap().code(), Code::NotFound);
+}
+
+#[test]
+fn a_429_is_waited_out_by_header_date_or_words_and_the_wait_is_told() {
+    for (headers, body, seconds) in [
+        (vec![("retry-after", "3")], "{}", 3),
+        (
+            vec![],
+            r#"{"error":{"code":"429","message":"... You can send requests again in 8 seconds."}}"#,
+            8,
+        ),
+        (
+            vec![("retry-after", "2")],
+            r#"{"error":{"code":"429","message":"... again in 9 seconds."}}"#,
+            9,
+        ),
+    ] {
+        for pacing in ["on", "off"] {
+            let clock = VirtualClock::new();
+            let server = Scripted::start([Step::answer(429, &headers, body.as_bytes()), page(1..3)]);
+            let mut call = list();
+            call["pacing"] = json!(pacing);
+            let operation = start(&request(&scripted::virtual_client(&clock)), &server, call);
+            let (items, events, error) = finish(&operation);
+            assert!(error.is_none(), "{error:?}");
+            assert_eq!(
+                (ids(&items), clock.waits()),
+                (vec![1, 2], vec![Duration::from_secs(seconds)]),
+                "{pacing}"
+            );
+            assert!(
+                events.iter().any(|event| event["kind"] == "retry" && event["status"] == 429),
+                "{events:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_wait_for_the_budget_can_be_seen_cancelled_and_outlasted() {
+    // The system's clock: the eleventh call within a minute has to wait for most of it.
+    let steps: Vec<Step> = (0..10).map(|_| Step::json(200, "")).collect();
+    let server = Scripted::start(steps);
+    let client = scripted::client(r#"{"cache":"private","pacing":"on"}"#);
+    let request = request(&client);
+    let call = json!({"operation": "alerts.batch_update", "ids": ["a"], "status": "New", "base_url": server.origin}).to_string();
+    for _ in 0..10 {
+        assert!(finish(&request.call(call.as_bytes(), None).unwrap()).2.is_none());
+    }
+    let begun = Instant::now();
+    let operation = request.call(call.as_bytes(), None).unwrap();
+    loop {
+        match operation.wait(Duration::from_secs(10)) {
+            State::Event => {
+                let event = operation.take_event().unwrap().to_json().clone();
+                if event["kind"] == "pacing" {
+                    assert!(event["wait_ms"].as_u64().unwrap() > 30_000, "{event}");
+                    assert_eq!(
+                        (event["endpoint"].as_str(), event["limit"].as_str()),
+                        (Some("alerts.batch_update"), Some("10 a minute"))
+                    );
+                    break;
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    operation.cancel();
+    assert_eq!(operation.wait(Duration::from_secs(1)), State::Cancelled);
+    // No time for the wait: told at once, with the time to come back.
+    let error = finish(&request.call(call.as_bytes(), Some(Duration::from_secs(5))).unwrap())
+        .2
+        .unwrap();
+    assert_eq!(error.code(), Code::ThrottledLocally);
+    assert!(error.retry_after_ms().unwrap() > 30_000 && begun.elapsed() < Duration::from_secs(5));
+    assert_eq!(server.seen().len(), 10);
+}
+
+#[test]
+fn a_call_to_any_path_sends_what_it_was_given_and_nothing_else() {
+    let call = json!({"service": "graph", "method": "POST", "path": "x/y", "version": "beta", "query": {"$top": "1", "a b": "c&d+e"},
+        "headers": {"Prefer": "include-unknown-enum-members"}, "body": {"n": 1}});
+    let (items, events, error, seen) = one(
+        [Step::answer(
+            201,
+            &[("content-type", "application/json"), ("ETag", "W/\"1\"")],
+            b"{\"id\": 7}",
+        )],
+        call,
+    );
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(items, ["{\"id\": 7}"]);
+    assert!(seen[0].starts_with("POST /beta/x/y?$top=1&a%20b=c%26d%2Be HTTP/1.1"), "{}", seen[0]);
+    let head = seen[0].to_lowercase();
+    assert!(
+        head.contains("prefer: include-unknown-enum-members") && head.contains("bearer canary") && head.ends_with("{\"n\":1}"),
+        "{head}"
+    );
+    let told = events.iter().find(|event| event["kind"] == "response").unwrap();
+    assert_eq!((told["status"].as_u64(), told["etag"].as_str()), (Some(201), Some("W/\"1\"")));
+    // A POST is not sent twice by itself.
+    let (_, _, error, seen) = one(
+        [Step::json(503, ""), Step::json(200, "{}")],
+        json!({"service": "graph", "method": "POST", "path": "x", "body": {}}),
+    );
+    assert_eq!((error.unwrap().code(), seen.len()), (Code::ServerUnavailable, 1));
+}
