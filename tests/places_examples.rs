@@ -93,6 +93,8 @@ fn fresh(name: &str) -> PathBuf {
     let folder = support::scratch("places").join(name);
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
+    // A repository keeps the module here.
+    std::os::unix::fs::symlink(support::root().join("powershell"), folder.join("modules")).unwrap();
     folder
 }
 

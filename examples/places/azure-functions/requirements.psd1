@@ -1,2 +1,2 @@
-# Or put the module's folder into Modules/ beside host.json, which needs no gallery at start.
-@{ DefenderXdr = '0.*' }
+# Empty: the module's folder lies in Modules/ beside host.json, and no gallery is asked at start.
+@{}
