@@ -100,6 +100,8 @@ pub struct Failure {
     pub name: String,
     pub message: String,
     pub hint: Option<String>,
+    /// The whole error document; null where there was none.
+    pub document: Box<Value>,
 }
 
 impl Failure {
@@ -111,6 +113,7 @@ impl Failure {
             name: text("name").unwrap_or_default(),
             message: text("message").unwrap_or_default(),
             hint: text("hint"),
+            document: Box::new(document.clone()),
         }
     }
 }
@@ -221,6 +224,7 @@ impl Library {
             name,
             message: "the call failed without a word".to_owned(),
             hint: None,
+            document: Box::default(),
         })
     }
 }
