@@ -477,7 +477,8 @@ DXDR_API int32_t dxdr_client_free(dxdr_client *client);
                         "automatic"            whatever fits the place, in this order: environment, workload identity, GitHub Actions, Azure Pipelines,
                                                managed identity, the metadata service of a virtual machine (looked for at most 1 s), Azure CLI, Azure
                                                Developer CLI, and a person with a browser if one can be asked here and client_id is given; never a
-                                               device code. A way that is set up and fails ends the search with its error; verbose events say why each
+                                               device code. A way that is set up and fails ends the search with its error, and so does the way that
+                                               worked before, as long as it is there; verbose events say why each
                                                was passed over. INTERACTION_REQUIRED lists them all
    "authority"        such as "https://login.microsoftonline.com/TENANT"; aliases and a trailing /oauth2/authorize are understood. Also
                       "https://HOST/adfs" (AD FS), "https://NAME.b2clogin.com/TENANT/POLICY", also with /tfp/ (Azure AD B2C), and

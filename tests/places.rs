@@ -1598,6 +1598,44 @@ fn tools_are_asked_before_a_person_and_passed_over_whatever_they_say() {
     );
 }
 
+/// Another way would be another identity, and the next call would have a third.
+#[cfg(unix)]
+#[test]
+fn one_answer_that_does_not_come_makes_nobody_another_identity() {
+    let tools = Tools::with("az", AZ_TOKEN);
+    for broken in [
+        Step::Drop,
+        Step::json(404, "{}"),
+        Step::json(400, r#"{"error":"invalid_request","error_description":"Identity not found"}"#),
+        Step::json(500, "{}"),
+    ] {
+        let answers: Arc<std::sync::Mutex<Option<Step>>> = Arc::default();
+        let now = Arc::clone(&answers);
+        let server = Scripted::answering(move |_: &str| {
+            let works = Step::json(
+                200,
+                r#"{"access_token":"of-the-machine","token_type":"Bearer","expires_in":"3600"}"#,
+            );
+            now.lock().unwrap().clone().unwrap_or(works)
+        });
+        let clock = VirtualClock::new();
+        let here = place(&[("PATH", tools.path()), ("AZURE_POD_IDENTITY_AUTHORITY_HOST", &server.origin)]);
+        let wish = request(&timeless(here, &clock), json!({"grant": "automatic", "interactive": false}));
+        let ask = || wish.acquire_now(None, None).map(|(token, _)| token.value().to_owned());
+        assert_eq!(ask().unwrap(), "of-the-machine");
+        clock.advance(4000);
+        *answers.lock().unwrap() = Some(broken);
+        let error = ask().unwrap_err();
+        assert!(
+            error.hint().unwrap().contains("virtual machine identity, which worked before"),
+            "{error}"
+        );
+        *answers.lock().unwrap() = None;
+        assert_eq!(ask().unwrap(), "of-the-machine");
+        assert!(tools.asked("az").is_empty());
+    }
+}
+
 #[test]
 fn the_automatic_choice_can_be_cancelled_at_any_moment() {
     let silent = Scripted::start([Step::Silence, Step::Silence]);

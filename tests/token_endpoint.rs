@@ -6,7 +6,7 @@ mod scripted;
 use std::sync::Arc;
 
 use base64::Engine;
-use defender_xdr::client::{Client, PreparedRequest};
+use defender_xdr::client::{Client, PreparedRequest, State};
 use defender_xdr::error::{Code, Error};
 use defender_xdr::secret::Secret;
 use scripted::{CLIENT, SECRET, Scripted, Step, TENANT, VirtualClock, virtual_client};
@@ -786,4 +786,241 @@ fn a_confidential_clients_sign_in_is_renewed_with_its_credential() {
             && sent.contains("refresh_token=rt-adele")
             && sent.contains("client_secret=canary-secret")
     );
+}
+
+/// A request that asks no person, for a resource of its own.
+fn silent(client: &Arc<Client>, origin: &str, resource: &str) -> Arc<PreparedRequest> {
+    let extra = json!({"resource": resource, "interactive": false, "redirect_uri": "http://localhost"});
+    request(client, origin, "authorization_code", extra)
+}
+
+fn has_no_person(token: &str) -> Step {
+    Step::json(
+        200,
+        &json!({"access_token": token, "token_type": "Bearer", "expires_in": 3600}).to_string(),
+    )
+}
+
+#[test]
+fn one_refresh_token_is_never_on_its_way_twice() {
+    let server = Scripted::answering(|request: &str| {
+        let sent = request.split("refresh_token=").nth(1).map(|rest| rest.split('&').next().unwrap());
+        match sent {
+            None => for_person("seed", "adele", TENANT, Some("rt-1")),
+            Some("rt-1") => for_person("second", "adele", TENANT, Some("rt-2")),
+            Some("rt-2") => for_person("third", "adele", TENANT, Some("rt-3")),
+            Some(_) => for_person("brought", "adele", TENANT, Some("rt-1")),
+        }
+    });
+    let times = |what: &str| server.seen().iter().filter(|seen| seen.contains(what)).count();
+    for grant in ["authorization_code", "refresh_token"] {
+        let before = [times("refresh_token=rt-1"), times("refresh_token=rt-2")];
+        let client = virtual_client(&VirtualClock::new());
+        if grant == "authorization_code" {
+            let seed = json!({"code": true, "resource": "https://seed.example", "redirect_uri": "http://localhost"});
+            request(&client, &server.origin, grant, seed).acquire_now(None, None).unwrap();
+        }
+        let barrier = std::sync::Barrier::new(2);
+        let tokens: Vec<String> = std::thread::scope(|scope| {
+            let handles: Vec<_> = [XDR, "https://graph.microsoft.com"]
+                .map(|resource| {
+                    let request = match grant {
+                        "refresh_token" => request(&client, &server.origin, grant, json!({"resource": resource})),
+                        _ => silent(&client, &server.origin, resource),
+                    };
+                    let barrier = &barrier;
+                    scope.spawn(move || {
+                        barrier.wait();
+                        request.acquire_now(None, None).unwrap().0.value().to_owned()
+                    })
+                })
+                .into_iter()
+                .collect();
+            handles.into_iter().map(|handle| handle.join().unwrap()).collect()
+        });
+        assert_ne!(tokens[0], tokens[1]);
+        assert_eq!(times("refresh_token=rt-1") - before[0], 1, "{grant}");
+        assert_eq!(
+            times("refresh_token=rt-2") - before[1],
+            usize::from(grant == "authorization_code"),
+            "{grant}"
+        );
+    }
+    assert_eq!(times(&format!("refresh_token={REFRESH}")), 1);
+}
+
+#[test]
+fn a_sign_in_that_came_meanwhile_is_looked_for_before_giving_up() {
+    let world: Arc<std::sync::OnceLock<(Arc<Client>, String)>> = Arc::default();
+    let seen = Arc::clone(&world);
+    let server = Scripted::answering(move |sent: &str| {
+        if sent.contains("code=second") {
+            return for_person("second", "adele", TENANT, Some("rt-2"));
+        }
+        if sent.contains("grant_type=authorization_code") {
+            return for_person("first", "adele", TENANT, Some("rt-1"));
+        }
+        if sent.contains("refresh_token=rt-2") {
+            return for_person("renewed", "adele", TENANT, Some("rt-3"));
+        }
+        let (client, origin) = seen.get().unwrap();
+        let again = silent(client, origin, "https://seed.example");
+        again.set_secret("code", &Secret::new("second".into())).unwrap();
+        again.acquire_now(None, None).unwrap();
+        Step::json(400, &refusal("invalid_grant", 0, json!({})).to_string())
+    });
+    let client = virtual_client(&VirtualClock::new());
+    assert!(world.set((Arc::clone(&client), server.origin.clone())).is_ok());
+    let seed = silent(&client, &server.origin, "https://seed.example");
+    seed.set_secret("code", &Secret::new("first".into())).unwrap();
+    seed.acquire_now(None, None).unwrap();
+    let token = silent(&client, &server.origin, XDR).acquire_now(None, None).unwrap();
+    assert_eq!(token.0.value(), "renewed");
+}
+
+/// What the person is asked to open; the code that they bring back is `x`.
+fn signs_in(request: &Arc<PreparedRequest>) -> Result<String, Error> {
+    let operation = request.acquire(true, Some(std::time::Duration::from_secs(20))).unwrap();
+    loop {
+        match operation.wait(std::time::Duration::from_secs(20)) {
+            State::Event => {
+                let event = operation.take_event().unwrap().to_json().clone();
+                if event["kind"] == "open_browser" {
+                    let url = url::Url::parse(event["url"].as_str().unwrap()).unwrap();
+                    let state = url.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+                    let back = format!("http://localhost/?code=x&state={state}");
+                    operation.reply(event["id"].as_u64().unwrap(), back.into()).unwrap();
+                }
+            }
+            State::Done => return Ok(operation.token().unwrap().0.value().to_owned()),
+            _ => return Err(operation.error().unwrap()),
+        }
+    }
+}
+
+#[test]
+fn a_token_that_names_nobody_is_only_for_the_name_it_was_asked_with() {
+    let server = Scripted::start(["of-alice", "of-bob"].map(has_no_person));
+    let client = virtual_client(&VirtualClock::new());
+    let wish = |hint: &str| {
+        let extra = json!({"login_hint": hint, "redirect_uri": "http://localhost"});
+        request(&client, &server.origin, "authorization_code", extra)
+    };
+    let found = |hint: &str| wish(hint).cached().unwrap().map(|token| token.value().to_owned());
+    assert_eq!(signs_in(&wish("alice@fabrikam.example")).unwrap(), "of-alice");
+    assert_eq!(found("Alice@fabrikam.example").as_deref(), Some("of-alice"));
+    assert_eq!(found("bob@fabrikam.example"), None);
+    assert_eq!(signs_in(&wish("bob@fabrikam.example")).unwrap(), "of-bob");
+    assert_eq!(found("alice@fabrikam.example").as_deref(), Some("of-alice"));
+    assert_eq!(found("bob@fabrikam.example").as_deref(), Some("of-bob"));
+}
+
+/// An OpenID provider at the server's own address; `metadata` says what it answers to the question for it.
+fn provider(metadata: impl Fn(&str) -> Step + Send + Sync + 'static, token: impl Fn(&str) -> Step + Send + Sync + 'static) -> Scripted {
+    let origin: Arc<std::sync::OnceLock<String>> = Arc::default();
+    let own = Arc::clone(&origin);
+    let server = Scripted::answering(move |request: &str| {
+        if request.starts_with("GET") {
+            metadata(own.get().unwrap())
+        } else {
+            token(request)
+        }
+    });
+    origin.set(server.origin.clone()).unwrap();
+    server
+}
+
+fn metadata_at(origin: &str) -> Step {
+    let methods = ["client_secret_post"];
+    Step::json(
+        200,
+        &json!({"issuer": format!("{origin}/r"), "token_endpoint": format!("{origin}/t"), "token_endpoint_auth_methods_supported": methods})
+            .to_string(),
+    )
+}
+
+fn at_provider(client: &Arc<Client>, server: &Scripted, grant: &str, extra: Value) -> Arc<PreparedRequest> {
+    let mut all =
+        json!({"authority": format!("{}/r", server.origin), "authority_type": "oidc", "scopes": ["x"], "redirect_uri": "http://localhost"});
+    all.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    request(client, &server.origin, grant, all)
+}
+
+#[test]
+fn another_providers_client_ids_differ_by_case() {
+    let server = provider(metadata_at, |request| {
+        has_no_person(if request.contains("client_id=Reports") { "Upper" } else { "lower" })
+    });
+    let client = virtual_client(&VirtualClock::new());
+    for (id, token) in [("Reports", "Upper"), ("reports", "lower")] {
+        let wish = at_provider(&client, &server, "client_credentials", json!({"client_id": id}));
+        assert_eq!(wish.acquire_now(None, None).unwrap().0.value(), token);
+    }
+}
+
+#[test]
+fn a_code_that_never_left_is_as_good_as_before() {
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let server = provider(
+        move |origin| match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            0 => Step::json(404, "{}"),
+            _ => metadata_at(origin),
+        },
+        |_| for_person("t", "adele", TENANT, None),
+    );
+    let client = virtual_client(&VirtualClock::new());
+    let wish = at_provider(
+        &client,
+        &server,
+        "authorization_code",
+        json!({"client_id": "app", "code": true, "interactive": false}),
+    );
+    assert!(wish.acquire_now(None, None).is_err());
+    assert_eq!(wish.acquire_now(None, None).unwrap().0.value(), "t");
+    assert_eq!(server.seen().iter().filter(|seen| seen.contains(OWN_CODE)).count(), 1);
+}
+
+#[test]
+fn claims_that_cannot_be_read_do_not_stand_before_the_person() {
+    let server = Scripted::answering(|request: &str| {
+        if request.contains("grant_type=authorization_code") {
+            return for_person("by-person", "adele", TENANT, Some("rt-1"));
+        }
+        Step::json(
+            400,
+            &refusal("interaction_required", 50076, json!({"claims": "not json"})).to_string(),
+        )
+    });
+    let client = virtual_client(&VirtualClock::new());
+    let seed = silent(&client, &server.origin, "https://seed.example");
+    seed.set_secret("code", &Secret::new(OWN_CODE.into())).unwrap();
+    seed.acquire_now(None, None).unwrap();
+    let wish = request(
+        &client,
+        &server.origin,
+        "authorization_code",
+        json!({"redirect_uri": "http://localhost"}),
+    );
+    assert_eq!(signs_in(&wish).unwrap(), "by-person");
+}
+
+#[test]
+fn refresh_tokens_of_those_who_do_not_come_back_do_not_pile_up() {
+    let clock = VirtualClock::new();
+    let server = Scripted::answering(|_| for_person("t", "adele", TENANT, Some("rotated")));
+    let client = virtual_client(&clock);
+    let bring = |token: &str, resource: &str| {
+        let wish = request(&client, &server.origin, "refresh_token", json!({"resource": resource}));
+        wish.set_secret("refresh_token", &Secret::new(token.to_owned())).unwrap();
+        wish.acquire_now(None, None).unwrap();
+        server.seen().last().unwrap().clone()
+    };
+    bring("brought-first", XDR);
+    assert!(bring("brought-first", "https://graph.microsoft.com").contains("refresh_token=rotated"));
+    clock.advance(25 * 3600);
+    for n in 0..1024 {
+        bring(&format!("brought-{n}"), XDR);
+    }
+    let again = bring("brought-first", "https://other.example");
+    assert!(again.contains("refresh_token=brought-first"), "{again}");
 }

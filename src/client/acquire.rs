@@ -1,13 +1,13 @@
 //! The order in which a token is looked for: the cache, a refresh token, the network, a person.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::operation::{Operation, Running};
 use super::request::{Bound, PreparedRequest};
-use crate::auth::cache::{Found, check_user, may_be_same};
+use crate::auth::cache::{Found, Turn, check_user, may_be_same};
 use crate::auth::credential::{self, Credential, Proof};
 use crate::auth::interaction::Host;
 use crate::auth::token::{Source, Token};
@@ -68,6 +68,7 @@ impl Bound {
     /// A token by whatever way the request allows, the quietest first.
     pub(crate) async fn token(&self, call: &Call, host: &Arc<dyn Host>) -> Result<Acquired> {
         let sign_in = self.sign_in();
+        let since = self.client().cache.generation();
         if let Some(token) = self.cached()? {
             call.verbose("the cache has a fresh token");
             return Ok((token, true));
@@ -97,7 +98,7 @@ impl Bound {
                     return Err(nothing_cached());
                 }
                 if matches!(sign_in.grant, Grant::Password | Grant::RefreshToken) {
-                    return self.by_network(call, host).await;
+                    return self.by_network(call, host, since).await;
                 }
                 if let Some(code) = code {
                     return self.by_given_code(call, host, code).await;
@@ -113,19 +114,27 @@ impl Bound {
                     );
                 }
                 // What the service challenged is asked of the person.
-                match refused.as_ref().and_then(Error::claims) {
-                    Some(claims) => self.answering(claims)?.by_person(call, host).await,
+                let challenged = refused.as_ref().and_then(Error::claims).and_then(|claims| {
+                    let answering = self.answering(claims);
+                    if let Err(error) = &answering {
+                        call.verbose(format!("the claims of the refusal are not sent on: {}", error.message()));
+                    }
+                    answering.ok()
+                });
+                match challenged {
+                    Some(challenged) => challenged.by_person(call, host).await,
                     None => self.by_person(call, host).await,
                 }
             }
             Grant::Environment | Grant::Automatic => self.choose(call, host).await,
             _ if sign_in.cache == CacheUse::Only => Err(nothing_cached()),
-            _ => self.by_network(call, host).await,
+            _ => self.by_network(call, host, since).await,
         }
     }
 
     /// A token by one call that asks no person, shared by all who want the same.
-    async fn by_network(&self, call: &Call, host: &Arc<dyn Host>) -> Result<Acquired> {
+    /// The cache was looked at when its generation was `since`.
+    async fn by_network(&self, call: &Call, host: &Arc<dyn Host>, since: u64) -> Result<Acquired> {
         let grant = self.sign_in().grant;
         self.check_refusal(grant.name())?;
         // A refresh token may be rotated, and a wrong password counted, by being sent.
@@ -136,7 +145,7 @@ impl Bound {
             let exchange = |proof: Proof| {
                 let bound = self.clone();
                 self.share(call, grant.name(), spends, move |call| async move {
-                    bound.exchange(&call, &proof).await
+                    bound.exchange(&call, &proof, since).await
                 })
             };
             self.proven(call, host, exchange).await?
@@ -145,7 +154,7 @@ impl Bound {
                 bound
                     .proven(&call, &asked, |proof| {
                         let (bound, call) = (&bound, &call);
-                        async move { bound.exchange(call, &proof).await }
+                        async move { bound.exchange(call, &proof, since).await }
                     })
                     .await
             };
@@ -175,7 +184,10 @@ impl Bound {
     }
 
     /// The exchange of a grant that asks no person, and what it brings stored.
-    async fn exchange(&self, call: &Call, proof: &Proof) -> Result<Arc<Token>> {
+    async fn exchange(&self, call: &Call, proof: &Proof, since: u64) -> Result<Arc<Token>> {
+        if self.sign_in().grant == Grant::RefreshToken {
+            return self.exchange_brought(call, proof, since).await;
+        }
         let epoch = self.client().cache.epoch();
         let (env, sign_in) = (&self.client().env, self.sign_in());
         let answer = match sign_in.grant {
@@ -186,10 +198,27 @@ impl Bound {
                 let username = sign_in.username.as_deref().unwrap_or_default();
                 auth::password(env, call, sign_in, username, self.needed_secret()?, proof).await
             }
-            Grant::RefreshToken => auth::refresh(env, call, sign_in, self.needed_secret()?, proof).await,
             _ => auth::client_credentials(env, call, sign_in, proof).await,
         }
         .map_err(|error| credential::explain(error, proof, sign_in))?;
+        self.keep(&answer, Source::Network, epoch)
+    }
+
+    /// Spends the refresh token that the caller brought, unless another request has done so meanwhile and left a newer one.
+    async fn exchange_brought(&self, call: &Call, proof: &Proof, since: u64) -> Result<Arc<Token>> {
+        let (cache, sign_in, brought) = (&self.client().cache, self.sign_in(), self.needed_secret()?);
+        let _turn = renewal_turn(call, cache.turn(format!("brought\n{}", self.key().brought()))).await?;
+        if sign_in.cache != CacheUse::Skip
+            && cache.generation() != since
+            && let Some(found) = cache.find_renewal(self.key(), sign_in)?
+            && found.token.expose() != brought.expose()
+        {
+            return self.renew(call, &found, proof).await;
+        }
+        let epoch = cache.epoch();
+        let answer = auth::refresh(&self.client().env, call, sign_in, brought, proof)
+            .await
+            .map_err(|error| credential::explain(error, proof, sign_in))?;
         self.keep(&answer, Source::Network, epoch)
     }
 
@@ -207,16 +236,20 @@ impl Bound {
         let (bound, code) = (self.clone(), code.clone());
         let work = move |call: Call| async move {
             let cache = &bound.client().cache;
+            // What can fail before the code leaves this machine fails before it counts as sent.
+            auth::authority::resolve(&bound.client().env, &call, bound.sign_in()).await?;
             if !cache.spend_code(&code, bound.client().clock().unix()) {
                 return Err(code_used());
             }
             let epoch = cache.epoch();
             let outcome = Outcome::given(bound.sign_in(), &code, bound.secret("code_verifier"));
             let answer = auth::redeem(&bound.client().env, &call, bound.sign_in(), &outcome, &proof).await;
-            if answer
-                .as_ref()
-                .is_err_and(|error| matches!(error.code(), Code::Dns | Code::Connect))
-            {
+            if answer.as_ref().is_err_and(|error| {
+                matches!(
+                    error.code(),
+                    Code::Dns | Code::Connect | Code::TlsName | Code::TlsExpired | Code::TlsUntrusted
+                )
+            }) {
                 cache.unspend_code(&code);
             }
             bound.keep(&answer?, Source::Interaction, epoch)
@@ -270,8 +303,29 @@ impl Bound {
         }
     }
 
-    /// Spends a cached refresh token and stores what it brings.
+    /// Spends a cached refresh token and stores what it brings. One account's are spent one at a time: each may be rotated by being sent.
     async fn renew(&self, call: &Call, found: &Found, proof: &Proof) -> Result<Arc<Token>> {
+        let cache = &self.client().cache;
+        let _turn = renewal_turn(call, cache.turn(format!("renewal\n{}\n{}", self.key().renewals(), found.account))).await?;
+        // Whoever had the turn before may have left a newer one.
+        let newest = || {
+            let newest = cache.find_renewal(self.key(), self.sign_in()).ok().flatten();
+            newest.filter(|newest| newest.account == found.account)
+        };
+        let first = newest();
+        let found = first.as_ref().unwrap_or(found);
+        let refused = match self.spend(call, found, proof).await {
+            Err(error) if error.oauth_error() == Some("invalid_grant") => error,
+            done => return done,
+        };
+        // A sign-in may have come meanwhile.
+        match newest().filter(|newest| newest.token.expose() != found.token.expose()) {
+            Some(newer) => self.spend(call, &newer, proof).await,
+            None => Err(refused),
+        }
+    }
+
+    async fn spend(&self, call: &Call, found: &Found, proof: &Proof) -> Result<Arc<Token>> {
         let (cache, env) = (&self.client().cache, &self.client().env);
         let epoch = cache.epoch();
         let result = auth::refresh(env, call, self.sign_in(), &found.token, proof).await;
@@ -292,24 +346,19 @@ impl Bound {
                 .with_oauth("user_mismatch", None)
                 .with_hint("sign in again; for support, give the correlation id"));
         }
-        self.store(&token, &answer, epoch);
+        self.store(&token, &answer, Some(&found.token), epoch);
         Ok(token)
     }
 
     async fn by_person(&self, call: &Call, host: &Arc<dyn Host>) -> Result<Acquired> {
         let sign_in = self.sign_in();
         // One person is asked one thing at a time; who waited may find the token there already.
-        let turn = {
-            let mut turns = self.client().cache.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-            let who = format!(
-                "{}\n{}\n{}",
-                sign_in.authority.cloud(),
-                sign_in.client_id,
-                sign_in.offered_login().unwrap_or_default()
-            );
-            Arc::clone(turns.entry(who).or_default())
-        };
+        let turn = self.client().cache.turn(format!(
+            "person\n{}\n{}\n{}",
+            sign_in.authority.cloud(),
+            sign_in.client_id,
+            sign_in.offered_login().unwrap_or_default()
+        ));
         let before = self.client().cache.generation();
         let guard = match Arc::clone(&turn).try_lock_owned() {
             Ok(guard) => guard,
@@ -403,7 +452,7 @@ impl Bound {
     /// Makes a token of an answer and stores it.
     fn keep(&self, answer: &auth::Answer, source: Source, epoch: u64) -> Result<Arc<Token>> {
         let token = self.made(answer, source)?;
-        self.store(&token, answer, epoch);
+        self.store(&token, answer, None, epoch);
         let brought = matches!(self.sign_in().grant, Grant::Password | Grant::RefreshToken);
         if source == Source::Interaction || brought {
             self.client().cache.forget_refusals();
@@ -419,14 +468,16 @@ impl Bound {
         Ok(token)
     }
 
-    fn store(&self, token: &Arc<Token>, answer: &auth::Answer, epoch: u64) {
+    fn store(&self, token: &Arc<Token>, answer: &auth::Answer, spent: Option<&Secret>, epoch: u64) {
         if !self.sign_in().grant.is_cached() {
             return;
         }
         let now = self.client().clock().unix();
+        // The assertion is what is sent again, so nobody would ever look for one.
+        let refresh_token = answer.refresh_token.as_ref().filter(|_| self.sign_in().grant != Grant::OnBehalfOf);
         // What answers a challenge serves the request that was challenged, too: the next call needs no challenge any more.
         for key in [Some(self.key()), self.challenged_key()].into_iter().flatten() {
-            self.client().cache.store(key, token, answer.refresh_token.as_ref(), epoch, now);
+            self.client().cache.store(key, token, (refresh_token, spent), epoch, now);
         }
     }
 
@@ -490,6 +541,15 @@ enum Silent {
     Nothing,
     /// The service wants a person.
     Refused(Error),
+}
+
+/// Waits until nobody else spends the same account's refresh token.
+async fn renewal_turn(call: &Call, turn: Turn) -> Result<tokio::sync::OwnedMutexGuard<()>> {
+    tokio::time::timeout_at(call.deadline, turn.lock_owned()).await.map_err(|_| {
+        Error::new(Code::Timeout, "another renewal of the same account did not end in time")
+            .with_retry(None)
+            .with_hint("check the network, or allow more time")
+    })
 }
 
 fn code_used() -> Error {

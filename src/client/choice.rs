@@ -6,7 +6,8 @@
 //!
 //! A way that is not there is passed over. A way that is set up and fails (a wrong secret, a token file that is not there) ends the search with its own
 //! error: another way would be another identity, and hide the fault. Tools are passed over whatever they say: who is signed in to them is no decision
-//! about this program. The way that worked is tried first the next time.
+//! about this program. The way that worked is tried first the next time, and from then on it alone: what fails there ends the search, since one answer
+//! that does not come must not make the program another identity. Only where that way is no longer there at all is the search made anew.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -103,6 +104,11 @@ impl Way {
             _ => matches!(self, Way::AzureCli | Way::AzureDeveloperCli),
         }
     }
+
+    /// True if this error says of a way that worked before that it is no longer there.
+    fn is_gone(error: &Error) -> bool {
+        matches!(error.code(), Code::EnvironmentIncomplete | Code::Unsupported | Code::ToolMissing)
+    }
 }
 
 impl Bound {
@@ -127,26 +133,34 @@ impl Bound {
         let others = Way::ALL.into_iter().filter(|way| Some(*way) != remembered);
         let mut reasons = Vec::new();
         for way in remembered.into_iter().chain(others) {
-            let error = match self.try_way(way, call, host).await {
+            let worked_before = remembered == Some(way);
+            let error = match self.try_way(way, worked_before, call, host).await {
                 Ok(acquired) => {
                     call.verbose(format!("automatic choice: {} is taken", way.name()));
                     let mut chosen = self.client().chosen.lock().unwrap_or_else(PoisonError::into_inner);
-                    chosen.insert(self.key().access().to_owned(), way);
+                    // The first choice stays: who comes in its place is no better known.
+                    chosen.entry(self.key().access().to_owned()).or_insert(way);
                     return Ok(acquired);
                 }
                 Err(error) => error,
             };
-            if Instant::now() >= call.deadline || !way.is_passed_over(&error) {
+            let goes_on = if worked_before {
+                Way::is_gone(&error)
+            } else {
+                way.is_passed_over(&error)
+            };
+            if Instant::now() >= call.deadline || !goes_on {
                 if way == Way::Browser {
                     return Err(error);
                 }
+                let why = if worked_before { "worked before" } else { "is set up here" };
                 call.verbose(format!(
-                    "automatic choice: {} is set up here but failed, so no other way is tried: {}",
+                    "automatic choice: {} {why} but failed, so no other way is tried: {}",
                     way.name(),
                     error.message()
                 ));
                 let hint = format!(
-                    "{} (the automatic choice stopped at {}, which is set up here)",
+                    "{} (the automatic choice stopped at {}, which {why})",
                     error.hint().unwrap_or_default(),
                     way.name()
                 );
@@ -163,7 +177,7 @@ impl Bound {
         .with_hint("set one of these ways up, name the grant that is meant, or run this where a person can sign in (the request then needs client_id)"))
     }
 
-    async fn try_way(&self, way: Way, call: &Call, host: &Arc<dyn Host>) -> Result<Acquired> {
+    async fn try_way(&self, way: Way, worked_before: bool, call: &Call, host: &Arc<dyn Host>) -> Result<Acquired> {
         let child = self.child(way, call).await?;
         let limited = Call {
             deadline: way.limit().map_or(call.deadline, |limit| call.deadline.min(Instant::now() + limit)),
@@ -174,7 +188,7 @@ impl Bound {
             self.keep_chosen(&child);
             return Ok((token, true));
         }
-        if way == Way::Imds {
+        if way == Way::Imds && !worked_before {
             auth::managed_identity::probe(&self.env(), &limited).await?;
         }
         self.attempt(&child, &limited, host).await

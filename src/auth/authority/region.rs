@@ -48,8 +48,12 @@ impl Region {
                 None => match env.metadata.region(env.transport.emulator_origin()) {
                     Some(known) => known,
                     None => {
+                        // A question that the caller's own limit cut short says nothing about the place.
+                        let is_whole = call.deadline >= Instant::now() + LIMIT;
                         let found = from_instance_metadata(env, call).await;
-                        env.metadata.keep_region(env.transport.emulator_origin(), found.clone());
+                        if found.is_ok() || is_whole {
+                            env.metadata.keep_region(env.transport.emulator_origin(), found.clone());
+                        }
                         found
                     }
                 },

@@ -24,6 +24,10 @@ pub struct Key {
     refresh: Arc<str>,
     /// Where a refresh token is kept too, for requests that bring nothing.
     shared: Option<Arc<str>>,
+    /// True if `refresh` is the place of those who bring the same secret.
+    own: bool,
+    /// The name that a person is to sign in with, which stands for them where the answer does not say who they are.
+    login: Option<Arc<str>>,
 }
 
 impl Key {
@@ -31,7 +35,12 @@ impl Key {
     pub fn new(sign_in: &SignIn, emulator: Option<&str>, credential: &str, brings: bool) -> Key {
         // A line break can be in none of the parts, so no two sets of parts make one key.
         let cloud = format!("{}\n{}", emulator.unwrap_or_default(), sign_in.authority.cloud());
-        let client = sign_in.client_id.to_ascii_lowercase();
+        // Elsewhere an app may have any name, and its case may count.
+        let client = if super::authority::is_guid(&sign_in.client_id) {
+            sign_in.client_id.to_ascii_lowercase()
+        } else {
+            sign_in.client_id.escape_default().to_string()
+        };
         let access = format!(
             "{cloud}\n{}\n{client}\n{}\n{}\n{}\n{}\n{}\n{}\n{}",
             sign_in.authority.tenant().to_ascii_lowercase(),
@@ -49,6 +58,12 @@ impl Key {
                 access: access.into(),
                 refresh: anyones.into(),
                 shared: None,
+                own: false,
+                login: sign_in
+                    .login_hint
+                    .as_deref()
+                    .filter(|_| sign_in.grant.asks_person())
+                    .map(|login| login.to_lowercase().into()),
             };
         }
         // What was got for one person's assertion, password, code or refresh token is found by those who bring the same.
@@ -63,7 +78,20 @@ impl Key {
             refresh: own.into(),
             // A password or an assertion is another's word for a person; a code or refresh token is a sign-in of their own.
             shared: matches!(sign_in.grant, Grant::AuthorizationCode | Grant::RefreshToken).then(|| anyones.into()),
+            own: true,
+            // Who is meant is in the key already.
+            login: None,
         }
+    }
+
+    /// Where the refresh tokens lie that nobody may spend at the same time.
+    pub fn renewals(&self) -> &str {
+        self.shared.as_ref().unwrap_or(&self.refresh)
+    }
+
+    /// Where those are that brought the same secret.
+    pub fn brought(&self) -> &str {
+        &self.refresh
     }
 
     /// The access token's part, which also names the flight that fetches it.
@@ -76,11 +104,18 @@ struct Renewal {
     user: User,
     tenant_id: Option<String>,
     token: Secret,
+    /// When it came, if it is kept for those only who bring the same secret.
+    own_since: Option<i64>,
+}
+
+struct Kept {
+    token: Arc<Token>,
+    login: Option<Arc<str>>,
 }
 
 #[derive(Default)]
 struct Inner {
-    tokens: HashMap<Arc<str>, Vec<Arc<Token>>>,
+    tokens: HashMap<Arc<str>, Vec<Kept>>,
     renewals: HashMap<Arc<str>, Vec<Renewal>>,
     stored: u64,
 }
@@ -105,6 +140,8 @@ struct Refusals {
 
 /// For how many seconds.
 const REPLAY: i64 = 120;
+/// For how many seconds a refresh token is kept that only those find who bring the same code, password or refresh token again.
+const OWN_MEMORY: i64 = 86_400;
 /// For how many seconds a code that was sent is remembered: longer than any code lives.
 const CODE_MEMORY: i64 = 86_400;
 
@@ -121,9 +158,12 @@ pub struct Cache {
     codes: Mutex<HashMap<String, i64>>,
     /// Calls under way.
     pub flights: Arc<Flights>,
-    /// One person is asked one thing at a time, per account.
-    pub turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// One person is asked one thing at a time, and one refresh token sent at a time: per account.
+    turns: Mutex<HashMap<String, Turn>>,
 }
+
+/// What is held by whoever's turn it is.
+pub type Turn = Arc<tokio::sync::Mutex<()>>;
 
 static NAMED: Lazy<Mutex<HashMap<String, Arc<Cache>>>> = Lazy::new(Mutex::default);
 
@@ -161,6 +201,13 @@ impl Cache {
         base64::engine::general_purpose::STANDARD_NO_PAD.encode(hmac::sign(&self.credential_key, secret.expose().as_bytes()))
     }
 
+    /// The turn of that name.
+    pub fn turn(&self, name: String) -> Turn {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(name).or_default())
+    }
+
     /// Moves with every change.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
@@ -177,9 +224,11 @@ impl Cache {
         let Some(tokens) = inner.tokens.get(&key.access) else {
             return Ok(None);
         };
-        let mut fitting = tokens
-            .iter()
-            .filter(|token| token.is_fresh(now, sign_in.expiry_margin) && fits(sign_in, token.user()));
+        let fits_here = |kept: &&Kept| {
+            let may_be_meant = kept.token.user().is_some() || key.login.is_none() || key.login == kept.login;
+            kept.token.is_fresh(now, sign_in.expiry_margin) && may_be_meant && fits(sign_in, kept.token.user())
+        };
+        let mut fitting = tokens.iter().filter(fits_here).map(|kept| &kept.token);
         match (fitting.next(), fitting.next()) {
             (Some(_), Some(_)) => Err(several()),
             (first, _) => Ok(first.map(Arc::clone)),
@@ -263,18 +312,32 @@ impl Cache {
         refusals.entries.clear();
     }
 
-    /// Stores what an answer brought, unless the cache was cleared since `epoch`.
-    pub fn store(&self, key: &Key, token: &Arc<Token>, refresh_token: Option<&Secret>, epoch: u64, now: i64) {
+    /// Stores what an answer brought, unless the cache was cleared since `epoch`. `refreshed` is the refresh token, and the one that it replaces.
+    pub fn store(&self, key: &Key, token: &Arc<Token>, refreshed: (Option<&Secret>, Option<&Secret>), epoch: u64, now: i64) {
+        let (refresh_token, spent) = refreshed;
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         if self.epoch() != epoch {
             return;
         }
         let account = token.user().map(account_of);
         let entry = inner.tokens.entry(Arc::clone(&key.access)).or_default();
-        entry.retain(|old| old.expires_on() > now && old.user().map(account_of) != account);
-        entry.push(Arc::clone(token));
+        entry.retain(|old| {
+            let same_account = old.token.user().map(account_of) == account;
+            old.token.expires_on() > now && !(same_account && (account.is_some() || old.login == key.login))
+        });
+        entry.push(Kept {
+            token: Arc::clone(token),
+            login: key.login.clone(),
+        });
         if let (Some(user), Some(refresh_token)) = (token.user(), refresh_token) {
             let (account, tenant) = (account_of(user), token.tenant_id());
+            // Where else the spent one lies: it may be worth nothing now.
+            if let Some(spent) = spent {
+                let all = inner.renewals.values_mut().flatten();
+                for renewal in all.filter(|renewal| renewal.token.expose() == spent.expose()) {
+                    renewal.token = refresh_token.clone();
+                }
+            }
             for place in [Some(&key.refresh), key.shared.as_ref()].into_iter().flatten() {
                 let renewals = inner.renewals.entry(Arc::clone(place)).or_default();
                 renewals.retain(|old| account_of(&old.user) != account || old.tenant_id.as_deref() != tenant);
@@ -282,6 +345,7 @@ impl Cache {
                     user: user.clone(),
                     tenant_id: token.tenant_id().map(str::to_owned),
                     token: refresh_token.clone(),
+                    own_since: (key.own && *place == key.refresh).then_some(now),
                 });
             }
         }
@@ -289,8 +353,12 @@ impl Cache {
         // What has expired under keys that nobody asks for any more would otherwise stay for ever.
         if inner.stored.is_multiple_of(1024) {
             inner.tokens.retain(|_, tokens| {
-                tokens.retain(|token| token.expires_on() > now);
+                tokens.retain(|kept| kept.token.expires_on() > now);
                 !tokens.is_empty()
+            });
+            inner.renewals.retain(|_, renewals| {
+                renewals.retain(|renewal| renewal.own_since.is_none_or(|since| now.saturating_sub(since) < OWN_MEMORY));
+                !renewals.is_empty()
             });
         }
         self.generation.fetch_add(1, Ordering::AcqRel);
@@ -311,7 +379,7 @@ impl Cache {
     pub fn drop_token(&self, key: &Key, refused: &str) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(tokens) = inner.tokens.get_mut(&key.access) {
-            tokens.retain(|token| token.value() != refused);
+            tokens.retain(|kept| kept.token.value() != refused);
         }
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
