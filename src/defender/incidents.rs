@@ -343,7 +343,7 @@ pub fn known(value: &str, all: &[&str]) -> String {
 
 fn id_of(params: &mut Params) -> Result<i64> {
     let id = params.number("id", i64::MIN, i64::MAX, "")?;
-    let id = id.ok_or_else(|| Error::argument("the query names no id", "set id to the incident's number"))?;
+    let id = id.ok_or_else(|| params.missing("id", "the query names no id", "set id to the incident's number"))?;
     if id < 1 {
         return Err(Error::argument(
             format!("the incident id is {id}, less than 1"),

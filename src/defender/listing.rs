@@ -341,8 +341,9 @@ impl Walk<'_> {
             let taken = page.records.iter().filter(|record| self.knows(record)).count();
             // One that is there on purpose says nothing, nor do those that came when the page was cut short.
             self.moved |= taken > usize::from(overlapping) + std::mem::take(&mut self.early);
-            let next = self.next(&point, count, &page, &mut visited)?;
-            let nothing_new = self.hand_over(&point, next.as_ref(), Some(&response), page.records).await?;
+            let next = self.next(&point, count, &page, &mut visited);
+            let known = next.as_ref().ok().and_then(Option::as_ref);
+            let nothing_new = self.hand_over(&point, known, Some(&response), page.records).await?;
             if listing.single_page || listing.first.is_some_and(|first| self.handed >= first) {
                 return Ok(true);
             }
@@ -362,7 +363,8 @@ impl Walk<'_> {
             } else {
                 empty = 0;
             }
-            match next {
+            // A link that leads astray is told after the page it came with was handed over.
+            match next? {
                 Some(next) => point = next,
                 None => return Ok(false),
             }

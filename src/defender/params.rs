@@ -71,7 +71,15 @@ impl Params {
     /// A text that has to be there.
     pub fn need(&mut self, name: &str, hint: &str) -> Result<String> {
         self.text(name)?
-            .ok_or_else(|| Error::argument(format!("the call names no {name}"), hint))
+            .ok_or_else(|| self.missing(name, &format!("the call names no {name}"), hint))
+    }
+
+    /// The error for a key that has to be there. One that differs in case only is the likelier cause.
+    pub fn missing(&self, name: &str, message: &str, hint: &str) -> Error {
+        match self.members.iter().find(|(have, _, used)| !used && have.eq_ignore_ascii_case(name)) {
+            Some((have, _, _)) => unknown(have),
+            None => Error::argument(message, hint),
+        }
     }
 
     /// A text, or a list of them.
@@ -151,12 +159,16 @@ impl Params {
     pub fn done(&self) -> Result<()> {
         match self.members.iter().find(|(_, _, used)| !used) {
             None => Ok(()),
-            Some((name, _, _)) => Err(Error::argument(
-                format!("the call is not right: unknown field `{name}`"),
-                "the header describes the keys of each call; unknown keys are errors, so that a typo is not silent",
-            )),
+            Some((name, _, _)) => Err(unknown(name)),
         }
     }
+}
+
+fn unknown(name: &str) -> Error {
+    Error::argument(
+        format!("the call is not right: unknown field `{name}`"),
+        "the header describes the keys of each call; unknown keys are errors, so that a typo is not silent",
+    )
 }
 
 /// A JSON string.
