@@ -1175,3 +1175,25 @@ fn entra_takes_federated_assertions_from_every_source() {
     assert_eq!(asked.len(), 2);
     assert!(asked[1]["problem"].as_str().unwrap().contains("AADSTS700212"), "{asked:?}");
 }
+
+/// Neither a code nor a challenge changes the app's certificate: its file is not read again for them.
+#[test]
+fn another_secret_does_not_read_the_certificates_file() {
+    let Some(made) = made("another_secret_does_not_read_the_certificates_file") else {
+        return;
+    };
+    made.join("gone-later.pem", &["a.crt", "a.key"]);
+    let path = made.path("gone-later.pem");
+    let client = scripted::client(r#"{"cache":"private"}"#);
+    let document = json!({"grant": "authorization_code", "tenant_id": TENANT, "client_id": CLIENT, "resource": XDR, "redirect_uri": "http://localhost",
+        "credential": {"type": "certificate", "path": path}});
+    let request = PreparedRequest::new(&client, document.to_string().as_bytes()).unwrap();
+    let before = request.describe()["credential"].clone();
+    std::fs::remove_file(&path).unwrap();
+    request.set_secret("code", &Secret::new("a-code".into())).unwrap();
+    assert_eq!(request.describe()["credential"], before);
+    assert!(before.is_object());
+    // The file's own password does.
+    request.set_secret("certificate_password", &Secret::new(PASSWORD.into())).unwrap();
+    assert!(request.describe()["credential"].is_null());
+}
