@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use defender_xdr::auth::environment::Environment;
 use defender_xdr::client::{Client, PreparedRequest};
 use defender_xdr::error::{Code, Error};
 use defender_xdr::secret::Secret;
@@ -287,4 +288,39 @@ fn child_refuses_the_variable() {
     assert_eq!(error.code(), Code::BadArgument);
     assert!(error.message().contains("HTTPS_PROXY") && error.hint().is_some(), "{error}");
     assert!(Client::new(br#"{"cache":"private","proxy":"none"}"#).is_ok());
+}
+
+/// What asks for a token of the machine's identity must not pass through another machine, whatever the variable names.
+#[test]
+fn no_managed_identity_endpoint_is_reached_through_the_proxy() {
+    for variables in [
+        &[
+            ("IDENTITY_ENDPOINT", "https://identity.invalid/msi"),
+            ("IDENTITY_HEADER", "canary-header-0123456789"),
+        ][..],
+        &[
+            ("MSI_ENDPOINT", "https://identity.invalid/msi"),
+            ("MSI_SECRET", "canary-header-0123456789"),
+        ],
+        &[("MSI_ENDPOINT", "https://identity.invalid/msi")],
+        &[("AZURE_POD_IDENTITY_AUTHORITY_HOST", "https://identity.invalid")],
+    ] {
+        for grant in ["managed_identity", "automatic"] {
+            let proxy = Scripted::answering(|_| Step::Drop);
+            let config = json!({"cache": "private", "emulator": "", "proxy": proxy.origin});
+            let client = Client::at(
+                config.to_string().as_bytes(),
+                VirtualClock::new(),
+                Arc::new(defender_xdr::clock::SystemRandom),
+                Some(Environment::only(variables.iter().copied())),
+            )
+            .unwrap();
+            let request = json!({"grant": grant, "resource": "https://graph.microsoft.com", "interactive": false});
+            let request = PreparedRequest::new(&client, request.to_string().as_bytes()).unwrap();
+            // The name does not exist, so the way there ends at its lookup.
+            let error = request.acquire_now(None, None).map(|_| ()).unwrap_err();
+            assert!(!error.message().contains(&proxy.origin), "{error}");
+            assert_eq!(proxy.seen(), Vec::<String>::new(), "{variables:?}");
+        }
+    }
 }

@@ -217,6 +217,7 @@ async fn post<T>(
         body: Some(("application/x-www-form-urlencoded", Zeroizing::new(body.into_bytes()))),
         retry,
         body_limit: TOKEN_BODY_LIMIT,
+        direct: false,
     };
     let response = env.transport.send(call, request).await?;
     let now = env.transport.clock().unix();

@@ -242,6 +242,7 @@ impl Channel<'_> {
                     .map(|body| ("application/json; charset=utf-8", Zeroizing::new(body.clone()))),
                 retry: ask.retry,
                 body_limit: ask.limit,
+                direct: false,
             };
             let terms = Terms {
                 timeout: ask.timeout,

@@ -58,12 +58,13 @@ pub fn get(request: *const dxdr_request) -> Result<Arc<PreparedRequest>> {
 ///   "region"           where the app signs in by itself: "westeurope" or such asks that region's own token endpoint; "auto" takes the region from REGION_NAME or
 ///                      the instance metadata service, and the global endpoint if neither knows it
 ///   "tenant_id"        in place of an authority, of the cloud named: a GUID, a domain, "common" (default) or "organizations"
-///   "client_id"        the application (client) ID, a GUID
+///   "client_id"        the application (client) ID: a GUID, or whatever an AD FS or OpenID provider knows the app by; no control characters
 ///   "resource"         v1 endpoints, as ADAL used them: the resource exactly as registered, a trailing slash counts. AD FS is asked in the same way;
 ///                      B2C and External ID for the scope RESOURCE/.default; other providers with a resource indicator (RFC 8707)
 ///   "scopes"           v2 endpoints: a list of scopes of one resource. Exactly one of resource and scopes is needed
-///   "redirect_uri"     exactly as registered; default "http://localhost" (any free port). Others than http loopback need a person to paste
-///                      the address they landed on: an event of the operation calls
+///   "redirect_uri"     exactly as registered; default "http://localhost" (any free port). Any other is caught by an app window
+///                      of an installed Edge, Chrome or Chromium; where there is none, a person pastes the address they landed on: the event
+///                      paste_redirect of the operation calls
 ///   "prompt"           "login", "select_account", "consent", "none", "refresh_session", "attempt_none", "create" or "admin_consent"; absent: none is sent
 ///   "cache"            "read" (default), "skip" (ask anew, still store), "only" (cache and refresh token, never a person)
 ///   "user"             {"id", "type": "optional_displayable_id" (default), "required_displayable_id" or "unique_id"}: whose token

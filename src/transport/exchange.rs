@@ -43,7 +43,7 @@ pub struct HttpTransport {
     random: Arc<dyn Random>,
     // Reading the trust store costs some milliseconds, so it waits for the first request.
     outward: RwLock<Option<Outward>>,
-    /// For loopback and link-local addresses, which are never proxied.
+    /// For what is never proxied: loopback and link-local addresses, and requests that say so.
     direct: OnceCell<reqwest::Client>,
     proxy_password: RwLock<Option<Secret>>,
     /// For servers that are known by their certificate's thumbprint, by that thumbprint.
@@ -102,8 +102,8 @@ impl HttpTransport {
     }
 
     /// The HTTP client for an address, and the proxy it goes through.
-    fn client(&self, wire: &Url) -> Result<(reqwest::Client, Option<String>)> {
-        if proxy::is_local(wire) {
+    fn client(&self, wire: &Url, direct: bool) -> Result<(reqwest::Client, Option<String>)> {
+        if direct || proxy::is_local(wire) {
             let direct = self.direct.get_or_try_init(|| self.build(|builder| Ok(builder.no_proxy())))?;
             return Ok((direct.clone(), None));
         }
@@ -216,6 +216,7 @@ impl HttpTransport {
                             body: None,
                             retry: super::Retry::Never,
                             body_limit: 64 << 10,
+                            direct: false,
                         };
                         let limit = call.deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(10));
                         let host = host_of(&hello);
@@ -255,7 +256,7 @@ impl HttpTransport {
             reqwest::Method::from_bytes(request.method.as_bytes()).map_err(|_| Error::new(Code::BadArgument, "no such HTTP method"))?;
         let (client, through) = match thumbprint {
             Some(thumbprint) => (self.pinned_client(thumbprint)?, None),
-            None => self.client(&wire)?,
+            None => self.client(&wire, request.direct)?,
         };
         let classify = |error| self.classify(error, host, through.as_deref());
         let mut builder = client

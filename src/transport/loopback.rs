@@ -301,6 +301,13 @@ enum Incoming {
     Redirect(Vec<(String, Zeroizing<String>)>),
 }
 
+/// True if a `Host` header names this listener. Browsers leave the scheme's own port out (RFC 9110 section 7.2).
+fn is_of_site(host: &str, own: &str, port: u16) -> bool {
+    ["localhost", "127.0.0.1", "[::1]", own]
+        .iter()
+        .any(|name| host.eq_ignore_ascii_case(&format!("{name}:{port}")) || port == 80 && host.eq_ignore_ascii_case(name))
+}
+
 async fn read_request(stream: &mut TcpStream, site: &Site) -> Incoming {
     let mut buffer = Zeroizing::new(Vec::with_capacity(HEAD_LIMIT));
     let head_len = loop {
@@ -340,11 +347,7 @@ async fn read_request(stream: &mut TcpStream, site: &Site) -> Incoming {
             .map(str::trim)
     };
     // A page of another site that got this address to resolve here shows itself by its Host.
-    let host_fits = header("host").is_some_and(|host| {
-        ["localhost", "127.0.0.1", "[::1]", &site.host]
-            .iter()
-            .any(|name| host.eq_ignore_ascii_case(&format!("{name}:{}", site.port)))
-    });
+    let host_fits = header("host").is_some_and(|host| is_of_site(host, &site.host, site.port));
     if !host_fits {
         return Incoming::Other("400 Bad Request");
     }
@@ -401,6 +404,22 @@ mod tests {
         assert_eq!(put("http://localhost:8080/a"), "http://localhost:8080/a");
         assert_eq!(put("http://[::1]/a"), "http://[::1]:4711/a");
         assert_eq!(put("http://localhost:80/"), "http://localhost:80/");
+    }
+
+    #[test]
+    fn a_host_header_names_the_port_unless_it_is_the_schemes_own() {
+        for yes in ["localhost:4711", "127.0.0.1:4711", "[::1]:4711", "LOCALHOST:4711"] {
+            assert!(is_of_site(yes, "localhost", 4711), "{yes}");
+        }
+        for no in ["localhost", "localhost:80", "evil.example", "evil.example:4711"] {
+            assert!(!is_of_site(no, "localhost", 4711), "{no}");
+        }
+        for yes in ["localhost", "127.0.0.1", "[::1]", "localhost:80", "127.0.0.9"] {
+            assert!(is_of_site(yes, "127.0.0.9", 80), "{yes}");
+        }
+        for no in ["evil.example", "localhost.evil.example", "localhost:4711"] {
+            assert!(!is_of_site(no, "127.0.0.9", 80), "{no}");
+        }
     }
 
     #[test]

@@ -128,6 +128,8 @@ pub struct Request {
     pub retry: Retry,
     /// The largest answer that is read, in bytes after decompression.
     pub body_limit: usize,
+    /// True if it may only go there straight, never through a proxy.
+    pub direct: bool,
 }
 
 /// What an exchange asks for beyond its [`Request`].

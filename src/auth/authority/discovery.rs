@@ -179,6 +179,7 @@ async fn fetch(env: &Env, call: &Call, url: Url) -> Result<Response> {
         body: None,
         retry: Retry::Safe,
         body_limit: TOKEN_BODY_LIMIT,
+        direct: false,
     };
     let response = env.transport.send(&call, request).await?;
     if response.status == 200 && response.is_html() {

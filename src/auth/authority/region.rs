@@ -93,6 +93,7 @@ async fn from_instance_metadata(env: &Env, call: &Call) -> std::result::Result<S
         body: None,
         retry: Retry::Never,
         body_limit: 4096,
+        direct: true,
     };
     let answer = env
         .transport

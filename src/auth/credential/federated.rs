@@ -171,6 +171,7 @@ async fn github(env: &Env, call: &Call, audience: &str) -> Result<Zeroizing<Stri
         body: None,
         retry: Retry::Safe,
         body_limit: TOKEN_BODY_LIMIT,
+        direct: false,
     };
     #[derive(Deserialize)]
     struct Issued {
@@ -220,6 +221,7 @@ async fn pipelines(env: &Env, call: &Call, service_connection: Option<&str>) -> 
         body: Some(("application/json", Zeroizing::new(Vec::new()))),
         retry: Retry::Safe,
         body_limit: TOKEN_BODY_LIMIT,
+        direct: false,
     };
     #[derive(Deserialize)]
     struct Issued {

@@ -24,6 +24,7 @@ pub async fn token(ask: &Ask<'_>) -> Result<Answer> {
             body: Some(("application/x-www-form-urlencoded", Zeroizing::new(form.clone().into_bytes()))),
             retry: Retry::Never,
             body_limit: TOKEN_BODY_LIMIT,
+            direct: true,
         })
         .await?;
     ask.read(&response)

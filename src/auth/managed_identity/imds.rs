@@ -67,6 +67,7 @@ pub async fn probe(env: &Env, call: &Call) -> Result<()> {
         body: None,
         retry: Retry::Never,
         body_limit: 64 << 10,
+        direct: true,
     };
     env.transport.send(&call, request).await.map(drop).map_err(unreachable)
 }

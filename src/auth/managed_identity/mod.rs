@@ -259,6 +259,7 @@ impl Ask<'_> {
             body: None,
             retry: Retry::Never,
             body_limit: TOKEN_BODY_LIMIT,
+            direct: true,
         }
     }
 

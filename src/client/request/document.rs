@@ -108,6 +108,12 @@ fn check(document: Document, place: &Environment) -> Result<SignIn> {
             "pass the application (client) ID from the app registration's Overview page; in a script, look for a misspelt variable: the published walk-through says $cleintId where it means $clientId",
         ));
     }
+    if client_id.chars().any(char::is_control) {
+        return Err(Error::argument(
+            "the client ID holds control characters",
+            "copy the application (client) ID again, from the app's page",
+        ));
+    }
     if !client_id.is_empty() && is_microsofts && !is_guid(&client_id) {
         return Err(Error::argument(
             format!("the client ID \"{client_id}\" is not a GUID"),
