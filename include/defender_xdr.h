@@ -492,19 +492,20 @@ DXDR_API int32_t dxdr_client_free(dxdr_client *client);
    "region"           where the app signs in by itself: "westeurope" or such asks that region's own token endpoint; "auto" takes the region from REGION_NAME or
                       the instance metadata service, and the global endpoint if neither knows it
    "tenant_id"        in place of an authority, of the cloud named: a GUID, a domain, "common" (default) or "organizations"
-   "client_id"        the application (client) ID, a GUID
+   "client_id"        the application (client) ID: a GUID, or whatever an AD FS or OpenID provider knows the app by; no control characters
    "resource"         v1 endpoints, as ADAL used them: the resource exactly as registered, a trailing slash counts. AD FS is asked in the same way;
                       B2C and External ID for the scope RESOURCE/.default; other providers with a resource indicator (RFC 8707)
    "scopes"           v2 endpoints: a list of scopes of one resource. Exactly one of resource and scopes is needed
-   "redirect_uri"     exactly as registered; default "http://localhost" (any free port). Others than http loopback need a person to paste
-                      the address they landed on: an event of the operation calls
+   "redirect_uri"     exactly as registered; default "http://localhost" (any free port). Any other is caught by an app window
+                      of an installed Edge, Chrome or Chromium; where there is none, a person pastes the address they landed on: the event
+                      paste_redirect of the operation calls
    "prompt"           "login", "select_account", "consent", "none", "refresh_session", "attempt_none", "create" or "admin_consent"; absent: none is sent
    "cache"            "read" (default), "skip" (ask anew, still store), "only" (cache and refresh token, never a person)
    "user"             {"id", "type": "optional_displayable_id" (default), "required_displayable_id" or "unique_id"}: whose token
    "login_hint", "domain_hint"   offered to the sign-in page
    "extra_query"      "name=value&name=value" for the authorize request
    "claims"           a claims request, as a JSON text, for instance that of a CLAIMS_CHALLENGE; a challenge of the incidents API is answered by itself
-   "expiry_margin_s"  a cached token with less than this left is not used; 0 to 86400, default 300
+   "expiry_margin_s"  a cached token with less than this left is not used; 0 to 31536000 (a year: no cached token is, but the refresh token), default 300
    "username"         the person of the grant password
    "credential"       how the app proves itself, where it is no public client: an object with "type":
                         "client_secret"   (default) the secret of that name
@@ -530,7 +531,8 @@ DXDR_API int32_t dxdr_client_free(dxdr_client *client);
    "interactive"      false: fail with INTERACTION_REQUIRED where a person would be asked; default true
  Variables that hold secrets (AZURE_CLIENT_SECRET, AZURE_CLIENT_CERTIFICATE_PASSWORD, AZURE_PASSWORD, IDENTITY_HEADER, MSI_SECRET,
  ACTIONS_ID_TOKEN_REQUEST_TOKEN, SYSTEM_ACCESSTOKEN) can be set as secrets of the same names, which then win. While an emulator stands in, tools and the
- Arc agent's folder are not asked, and endpoints that the environment names have to be the emulator's own.
+ Arc agent's folder are not asked, and endpoints that the environment names have to be the emulator's own; other credentials that variables hold or name
+ are used, and the emulator gets them: its warning says so.
  Unknown keys are errors, so that a typo is not silent. Secrets never stand in the document: see dxdr_request_set_secret().
 
  @param client   the client

@@ -6,6 +6,7 @@ mod scripted;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
 use defender_emulator::{BlockingEmulator, Emulator, person};
 use defender_xdr::client::{Client, Operation, PreparedRequest, State};
 use defender_xdr::clock::{BoxFuture, Clock, SystemRandom};
@@ -505,4 +506,44 @@ fn a_refresh_token_that_is_none_is_refused_and_not_shown() {
         .unwrap_err();
     assert_eq!(error.code(), Code::InvalidGrant);
     assert!(!format!("{error:?}").contains("canary"));
+}
+
+/// What -ForceRefresh asks for: continuous access evaluation brings tokens that live for more than a day.
+#[test]
+fn a_margin_of_a_year_passes_over_every_access_token_and_uses_the_refresh_token() {
+    let answer = |token: &str| {
+        let encoded = |value: Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string());
+        let claims = json!({"oid": "oid-adele", "sub": "adele", "tid": TENANT, "upn": "adele@fabrikam.example"});
+        let id = format!("{}.{}.", encoded(json!({"alg": "none"})), encoded(claims));
+        let info = encoded(json!({"uid": "adele", "utid": TENANT}));
+        let body = json!({"access_token": token, "token_type": "Bearer", "expires_in": 100_800, "refresh_token": "rt-of-a-day", "id_token": id, "client_info": info});
+        Step::json(200, &body.to_string())
+    };
+    let server = Scripted::start([answer("first"), answer("second"), answer("third")]);
+    let client = scripted::virtual_client(&scripted::VirtualClock::new());
+    let prepared = |extra: Value| {
+        let mut document = json!({"grant": "authorization_code", "authority": format!("{}/{TENANT}", server.origin), "client_id": scripted::CLIENT, "resource": "https://api.security.microsoft.com", "redirect_uri": "http://localhost", "interactive": false});
+        document.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        PreparedRequest::new(&client, document.to_string().as_bytes()).unwrap()
+    };
+    let first = prepared(json!({}));
+    first.set_secret("code", &Secret::new("the-code".into())).unwrap();
+    assert_eq!(first.acquire_now(None, None).unwrap().0.value(), "first");
+    // What a code brought is its own request's; the others begin with its refresh token.
+    assert!(!prepared(json!({})).acquire_now(None, None).unwrap().1);
+    assert!(prepared(json!({})).acquire_now(None, None).unwrap().1, "it is in the cache");
+    let (token, cached) = prepared(json!({"expiry_margin_s": 31_536_000})).acquire_now(None, None).unwrap();
+    assert_eq!((token.value(), cached), ("third", false));
+    assert!(server.seen()[2].contains("refresh_token=rt-of-a-day"));
+}
+
+#[test]
+fn a_client_id_with_control_characters_is_refused() {
+    let client = scripted::client(r#"{"cache":"private"}"#);
+    let document = json!({"grant": "client_credentials", "authority": "https://adfs.fabrikam.example/adfs", "client_id": "app\r\nX: y", "resource": "https://x.example"});
+    let error = PreparedRequest::new(&client, document.to_string().as_bytes())
+        .map(drop)
+        .unwrap_err();
+    assert_eq!(error.code(), Code::BadArgument);
+    assert!(error.message().contains("control characters"), "{error}");
 }

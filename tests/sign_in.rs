@@ -415,6 +415,7 @@ fn requests_that_cannot_work_are_refused_before_anything_is_sent() {
         (json!({"clientid": "x"}), "clientid"),
         (json!({"user": {"id": "x", "type": "y"}}), "unique_id"),
         (json!({"expiry_margin_s": -1}), "expiry_margin_s"),
+        (json!({"expiry_margin_s": 31_536_001}), "expiry_margin_s"),
         (json!({"grant": "magic"}), "client_credentials"),
         (json!({"grant": "password"}), "username"),
         (json!({"username": "adele@fabrikam.example"}), "username"),
@@ -588,6 +589,23 @@ fn the_emulator_is_announced_by_a_warning() {
     let bench = bench();
     let token = run(&bench.request(user(json!({}))), &signs_in).unwrap();
     assert!(token["events"].as_array().unwrap().iter().any(|kind| kind == "warning"));
+}
+
+#[test]
+fn the_warning_says_that_credentials_of_the_environment_go_to_the_emulator() {
+    let bench = bench();
+    let operation = bench.request(user(json!({}))).acquire(true, None).unwrap();
+    let warning = loop {
+        assert!(matches!(operation.wait(Duration::from_secs(30)), State::Event));
+        let event = operation.take_event().unwrap();
+        let event = event.to_json();
+        if event["kind"] == "warning" {
+            break event["message"].as_str().unwrap().to_owned();
+        }
+    };
+    for words in ["127.0.0.1", "not to Microsoft", "credentials", "of the environment"] {
+        assert!(warning.contains(words), "{warning}");
+    }
 }
 
 #[test]

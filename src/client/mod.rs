@@ -126,7 +126,7 @@ impl Client {
     fn announcement(&self) -> Option<String> {
         let origin = self.http.emulator_origin()?;
         let first = !self.announced.swap(true, std::sync::atomic::Ordering::AcqRel);
-        first.then(|| format!("an emulator is set (DEFENDER_XDR_EMULATOR): requests go to {origin}, not to Microsoft"))
+        first.then(|| format!("an emulator is set (DEFENDER_XDR_EMULATOR): requests go to {origin}, not to Microsoft, and so do credentials of requests and of the environment"))
     }
 }
 

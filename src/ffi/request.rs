@@ -71,7 +71,7 @@ pub fn get(request: *const dxdr_request) -> Result<Arc<PreparedRequest>> {
 ///   "login_hint", "domain_hint"   offered to the sign-in page
 ///   "extra_query"      "name=value&name=value" for the authorize request
 ///   "claims"           a claims request, as a JSON text, for instance that of a CLAIMS_CHALLENGE; a challenge of the incidents API is answered by itself
-///   "expiry_margin_s"  a cached token with less than this left is not used; 0 to 86400, default 300
+///   "expiry_margin_s"  a cached token with less than this left is not used; 0 to 31536000 (a year: no cached token is, but the refresh token), default 300
 ///   "username"         the person of the grant password
 ///   "credential"       how the app proves itself, where it is no public client: an object with "type":
 ///                        "client_secret"   (default) the secret of that name
@@ -97,7 +97,8 @@ pub fn get(request: *const dxdr_request) -> Result<Arc<PreparedRequest>> {
 ///   "interactive"      false: fail with INTERACTION_REQUIRED where a person would be asked; default true
 /// Variables that hold secrets (AZURE_CLIENT_SECRET, AZURE_CLIENT_CERTIFICATE_PASSWORD, AZURE_PASSWORD, IDENTITY_HEADER, MSI_SECRET,
 /// ACTIONS_ID_TOKEN_REQUEST_TOKEN, SYSTEM_ACCESSTOKEN) can be set as secrets of the same names, which then win. While an emulator stands in, tools and the
-/// Arc agent's folder are not asked, and endpoints that the environment names have to be the emulator's own.
+/// Arc agent's folder are not asked, and endpoints that the environment names have to be the emulator's own; other credentials that variables hold or name
+/// are used, and the emulator gets them: its warning says so.
 /// Unknown keys are errors, so that a typo is not silent. Secrets never stand in the document: see dxdr_request_set_secret().
 ///
 /// @param client   the client

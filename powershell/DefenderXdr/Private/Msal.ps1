@@ -254,7 +254,7 @@ function script:New-MsalPlan {
         if ($null -ne $Failure.Record) { return }
         if (-not $document.prompt) { $document.Remove('prompt') }
         # An older access token is passed over by asking for one that lives longer than any does.
-        if ($Given['ForceRefresh']) { $document.expiry_margin_s = 86400 }
+        if ($Given['ForceRefresh']) { $document.expiry_margin_s = 31536000 }
         if ($Given['Silent']) { $document.cache = 'only' }
         elseif ($Given['Interactive']) { $plan.Anew = $true }
         if ($Given['LoginHint']) {

@@ -32,13 +32,13 @@ pub async fn start(mut command: Command, _random: &dyn Random) -> io::Result<(Ch
         .process_group(0)
         .fd_mappings(ends.into())
         .map_err(io::Error::other)?;
-    let child = command.spawn()?;
-    // The command holds their ends: while they are open here, the end of the browser would not be seen.
-    drop(command);
+    // Our ends first: once the browser runs, nothing may fail any more.
     let pipe = Pipe {
         from: Box::new(Receiver::from_owned_fd(our_read.into())?),
         to: Box::new(Sender::from_owned_fd(our_write.into())?),
     };
+    // The command holds their ends: while they are open here, the end of the browser would not be seen. It ends here.
+    let child = command.spawn()?;
     Ok((child, pipe))
 }
 
@@ -76,7 +76,7 @@ pub async fn start(mut command: Command, random: &dyn Random) -> io::Result<(Chi
         .map_err(|error| io::Error::from_raw_os_error(error.raw().cast_signed()))?;
         Ok::<_, io::Error>((ours, theirs))
     };
-    let (child, to, from) = {
+    let (mut child, to, from) = {
         let (to, their_read) = open(true)?;
         let (from, their_write) = open(false)?;
         command.arg("--remote-debugging-pipe").arg(format!(
@@ -87,8 +87,15 @@ pub async fn start(mut command: Command, random: &dyn Random) -> io::Result<(Chi
         // Their ends are closed here as soon as the browser has them, so that its end is seen.
         (command.spawn()?, to, from)
     };
-    to.connect().await?;
-    from.connect().await?;
+    let connected = match to.connect().await {
+        Ok(()) => from.connect().await,
+        failed => failed,
+    };
+    if let Err(error) = connected {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(error);
+    }
     Ok((
         child,
         Pipe {

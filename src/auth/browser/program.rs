@@ -18,6 +18,8 @@ pub const START_PAGE: &str = "data:text/html,%3Ctitle%3ESign%20in%3C/title%3E";
 const PREFERENCES: &str = r#"{"net":{"network_prediction_options":2},"credentials_enable_service":false,"profile":{"password_manager_enabled":false},"translate":{"enabled":false}}"#;
 /// How long the files of a browser that was ended may stay in use, in tenths of a second.
 const TRIES: u32 = 50;
+/// How long a profile without a lock may be one that is being made.
+const BEGINNING: Duration = Duration::from_secs(3600);
 
 /// A running browser. Dropping it ends its processes and removes its profile, in a thread of its own.
 pub struct Program(Option<(Child, Profile)>);
@@ -25,12 +27,15 @@ pub struct Program(Option<(Child, Profile)>);
 impl Program {
     /// Starts a browser with an empty window and a fresh profile.
     pub async fn start(browser: &Browser, random: &dyn Random) -> io::Result<(Program, Pipe)> {
-        sweep(&std::env::temp_dir());
-        let profile = Profile::new(&std::env::temp_dir(), random)?;
-        let folder = profile.folder.join("profile");
-        // Looking ahead would connect to the redirect URI's host before the navigation to it is caught.
-        fs::create_dir_all(folder.join("Default"))?;
-        fs::write(folder.join("Default").join("Preferences"), PREFERENCES)?;
+        let name = random_name(random)?;
+        // Files are for a thread that may wait for them.
+        let profile = tokio::task::spawn_blocking(move || {
+            sweep(&std::env::temp_dir());
+            Profile::new(&std::env::temp_dir(), &name)
+        })
+        .await
+        .map_err(io::Error::other)??;
+        let folder = profile.browsers_own();
         let mut command = Command::new(&browser.path);
         // The address to open is told over the pipe: a command line can be read by others, and the page must not run ahead of us.
         command
@@ -55,7 +60,8 @@ impl Program {
         match pipe::start(command, random).await {
             Ok((child, pipe)) => Ok((Program(Some((child, profile))), pipe)),
             Err(error) => {
-                profile.remove();
+                // It may have to be tried for seconds.
+                drop(tokio::task::spawn_blocking(move || profile.remove()));
                 Err(error)
             }
         }
@@ -90,6 +96,12 @@ fn end(mut child: Child, profile: Profile) {
     profile.remove();
 }
 
+fn random_name(random: &dyn Random) -> io::Result<String> {
+    let mut bytes = [0u8; 8];
+    random.fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// A folder that only this user can read, locked as long as it is in use.
 struct Profile {
     folder: PathBuf,
@@ -97,23 +109,40 @@ struct Profile {
 }
 
 impl Profile {
-    fn new(parent: &Path, random: &dyn Random) -> io::Result<Profile> {
-        let mut bytes = [0u8; 8];
-        random.fill(&mut bytes).map_err(io::Error::other)?;
-        let name: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    /// With the browser's settings in it. Where that fails, nothing of it stays.
+    fn new(parent: &Path, name: &str) -> io::Result<Profile> {
         let folder = parent.join(format!("{PREFIX}{name}"));
         // Fails where something has that name already. On Windows the folder for temporary files is the user's own.
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700).create(&folder)?;
         #[cfg(not(unix))]
         fs::create_dir(&folder)?;
-        let profile = Profile { folder, lock: None };
-        let lock = File::create_new(profile.folder.join("lock"))?;
+        let mut profile = Profile { folder, lock: None };
+        match profile.fill() {
+            Ok(()) => Ok(profile),
+            Err(error) => {
+                profile.remove();
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        // Under its name it is locked from the beginning: another process's sweep looks for that name only.
+        let before = self.folder.join("lock.new");
+        let lock = File::create_new(&before)?;
         lock.lock()?;
-        Ok(Profile {
-            lock: Some(lock),
-            ..profile
-        })
+        fs::rename(&before, self.folder.join("lock"))?;
+        self.lock = Some(lock);
+        // Looking ahead would connect to the redirect URI's host before the navigation to it is caught.
+        let folder = self.browsers_own().join("Default");
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("Preferences"), PREFERENCES)
+    }
+
+    /// What the browser is given.
+    fn browsers_own(&self) -> PathBuf {
+        self.folder.join("profile")
     }
 
     fn remove(mut self) {
@@ -144,14 +173,26 @@ fn sweep(parent: &Path) {
         if std::os::unix::fs::MetadataExt::uid(&about) != rustix::process::geteuid().as_raw() {
             continue;
         }
-        if about.is_dir()
-            && let Ok(lock) = File::open(folder.join("lock"))
-            && lock.try_lock().is_ok()
-        {
-            drop(lock);
+        if !about.is_dir() {
+            continue;
+        }
+        let abandoned = match File::open(folder.join("lock")) {
+            Ok(lock) => lock.try_lock().is_ok(),
+            // Its process is still making it, or ended while it did.
+            Err(error) => error.kind() == io::ErrorKind::NotFound && is_older_than(&about, BEGINNING),
+        };
+        if abandoned {
             let _ = fs::remove_dir_all(folder);
         }
     }
+}
+
+fn is_older_than(about: &fs::Metadata, age: Duration) -> bool {
+    about
+        .modified()
+        .ok()
+        .and_then(|at| at.elapsed().ok())
+        .is_some_and(|elapsed| elapsed > age)
 }
 
 #[cfg(test)]
@@ -162,18 +203,27 @@ mod tests {
     #[test]
     fn a_profile_is_private_and_only_an_abandoned_one_is_swept() {
         let parent = tempfile::tempdir().unwrap();
-        let used = Profile::new(parent.path(), &SystemRandom).unwrap();
+        let used = Profile::new(parent.path(), &random_name(&SystemRandom).unwrap()).unwrap();
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(fs::metadata(&used.folder).unwrap().permissions().mode() & 0o777, 0o700);
         }
-        let abandoned = Profile::new(parent.path(), &SystemRandom).unwrap();
+        let abandoned = Profile::new(parent.path(), &random_name(&SystemRandom).unwrap()).unwrap();
         let left = abandoned.folder.clone();
         fs::write(left.join("Cookies"), "x").unwrap();
         drop(abandoned);
+        // One that another process is about to lock, and one that was left in that state long ago.
+        let [beginning, old] = ["1", "2"].map(|name| parent.path().join(format!("{PREFIX}{name}")));
+        for folder in [&beginning, &old] {
+            fs::create_dir(folder).unwrap();
+            fs::write(folder.join("lock.new"), "").unwrap();
+        }
+        let long_ago = std::time::SystemTime::now() - 2 * BEGINNING;
+        File::open(&old).unwrap().set_modified(long_ago).unwrap();
         sweep(parent.path());
-        assert!(used.folder.exists() && !left.exists());
+        assert!(used.folder.exists() && beginning.exists() && !left.exists() && !old.exists());
+        assert!(used.browsers_own().join("Default").join("Preferences").exists());
         let folder = used.folder.clone();
         used.remove();
         assert!(!folder.exists());

@@ -14,6 +14,9 @@ use crate::transport::loopback::is_loopback_redirect;
 
 /// The margin that ADAL kept: a token with less than five minutes left is not handed out again.
 const DEFAULT_MARGIN: i64 = 300;
+/// A year: longer than any access token lives, those of continuous access evaluation (28 hours) and of other providers too. So it passes over each of
+/// them, and the refresh token is used.
+const MAX_MARGIN: i64 = 31_536_000;
 
 #[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
@@ -199,8 +202,8 @@ fn check(document: Document, place: &Environment) -> Result<SignIn> {
         ));
     }
     let margin = document.expiry_margin_s.unwrap_or(DEFAULT_MARGIN);
-    if !(0..=86_400).contains(&margin) {
-        return Err(Error::argument("expiry_margin_s is outside 0 to 86400", "give seconds"));
+    if !(0..=MAX_MARGIN).contains(&margin) {
+        return Err(Error::argument("expiry_margin_s is outside 0 to 31536000", "give seconds"));
     }
     let username = document.username.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
     match (grant, &username) {
