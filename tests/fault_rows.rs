@@ -1,4 +1,5 @@
 //! The fault catalogue's rows on signing in, by the C ABI of the library that callers load and in a real PowerShell: the same code, message and hint in both.
+//! `DXDR_TEST_ONLY` runs only the rows whose id holds it.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -44,6 +45,23 @@ struct Outcome {
 struct Needs {
     folder: tempfile::TempDir,
     taken: TcpListener,
+    /// The words before a program's own that start it where the agent of Azure Arc is.
+    arc_agent: Vec<&'static str>,
+}
+
+impl Needs {
+    /// The same for a child process.
+    fn told(&self) -> Value {
+        json!({"folder": self.folder.path(), "taken": self.taken.local_addr().unwrap().port(), "arc_agent": !self.arc_agent.is_empty()})
+    }
+
+    /// Starts a program in the place of the rows.
+    fn start(&self, program: &Path) -> Command {
+        let mut words = self.arc_agent.iter().map(std::ffi::OsStr::new).chain([program.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap());
+        nowhere(command.args(words));
+        command
+    }
 }
 
 fn needs() -> &'static Needs {
@@ -54,15 +72,38 @@ fn needs() -> &'static Needs {
         Needs {
             folder,
             taken: TcpListener::bind("127.0.0.1:0").unwrap(),
+            arc_agent: arc_agent(),
         }
     })
 }
 
-/// All rows: with files in `folder`, and a port that somebody listens on.
-fn rows(folder: &Path, taken: u16) -> Vec<Row> {
+/// Empty, said aloud, where no such mount can be made: it takes Linux, and root or a user namespace.
+fn arc_agent() -> Vec<&'static str> {
+    let kinds = [&["unshare", "-m"][..], &["unshare", "-r", "-m"]];
+    let found = kinds
+        .iter()
+        .map(|kind| [kind, &["sh", "-c", table::ARC_AGENT, "sh"][..]].concat())
+        .find(|words| {
+            let mut probe = Command::new(words[0]);
+            probe.args(&words[1..]);
+            probe.args(["sh", "-c", "cd /var/opt/azcmagent/tokens && cat good.key && ! cat locked.key"]);
+            cfg!(target_os = "linux") && probe.output().is_ok_and(|output| output.status.success())
+        });
+    found.unwrap_or_else(|| {
+        support::skip(
+            "MI-4 and MI-6 in the agent's folder",
+            "unshare, mount and setpriv cannot make one here",
+        );
+        Vec::new()
+    })
+}
+
+/// All rows.
+fn rows(needs: &Value) -> Vec<Row> {
+    let folder = Path::new(needs["folder"].as_str().unwrap());
     let mut rows = table::token_endpoint();
-    rows.extend(table::loopback(taken));
-    rows.extend(table::identities(folder));
+    rows.extend(table::loopback(u16::try_from(needs["taken"].as_u64().unwrap()).unwrap()));
+    rows.extend(table::identities(folder, needs["arc_agent"] == true));
     rows.extend(table::certificates(folder));
     if let Some(only) = std::env::var("DXDR_TEST_ONLY").ok().filter(|only| !only.is_empty()) {
         rows.retain(|row| row.id.contains(&only));
@@ -284,24 +325,17 @@ fn nowhere(command: &mut Command) -> &mut Command {
     command
 }
 
-/// Runs a test of this file, one that is ignored otherwise, as a program.
-fn myself(name: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", name, "--nocapture"]);
-    command
-}
-
 /// Every row by the C ABI, once: by an operation.
 fn by_c() -> &'static Vec<(String, Value)> {
     static RAN: OnceLock<Vec<(String, Value)>> = OnceLock::new();
     RAN.get_or_init(|| {
-        let ran = support::run(
-            nowhere(&mut myself("the_rows_by_the_c_abi"))
-                .env("DXDR_TEST_LIBRARY", support::cdylib())
-                .env("DXDR_TEST_FOLDER", needs().folder.path())
-                .env("DXDR_TEST_TAKEN", needs().taken.local_addr().unwrap().port().to_string()),
-            Duration::from_secs(120),
-        );
+        // This very program, for a test of it that is ignored otherwise.
+        let mut command = needs().start(&std::env::current_exe().unwrap());
+        command
+            .args(["--ignored", "--exact", "the_rows_by_the_c_abi", "--nocapture"])
+            .env("DXDR_TEST_LIBRARY", support::cdylib())
+            .env("DXDR_TEST_NEEDS", needs().told().to_string());
+        let ran = support::run(&mut command, Duration::from_secs(120));
         assert!(ran.status.success(), "{}", ran.stderr);
         ran.stdout
             .lines()
@@ -313,7 +347,7 @@ fn by_c() -> &'static Vec<(String, Value)> {
 
 #[test]
 fn every_row_says_by_the_c_abi_what_the_catalogue_says() {
-    let rows = rows(needs().folder.path(), needs().taken.local_addr().unwrap().port());
+    let rows = rows(&needs().told());
     assert_eq!(by_c().len(), rows.len());
 }
 
@@ -322,12 +356,8 @@ fn every_row_says_by_the_c_abi_what_the_catalogue_says() {
 #[ignore = "run by the tests of this file, in a place of their making"]
 #[expect(clippy::print_stdout, reason = "its output is what is looked at")]
 fn the_rows_by_the_c_abi() {
-    let given = |name: &str| std::env::var_os(name).unwrap();
-    let library = Library::load(Path::new(&given("DXDR_TEST_LIBRARY"))).unwrap();
-    let rows = rows(
-        Path::new(&given("DXDR_TEST_FOLDER")),
-        given("DXDR_TEST_TAKEN").to_str().unwrap().parse().unwrap(),
-    );
+    let library = Library::load(Path::new(&std::env::var_os("DXDR_TEST_LIBRARY").unwrap())).unwrap();
+    let rows = rows(&serde_json::from_str(&std::env::var("DXDR_TEST_NEEDS").unwrap()).unwrap());
     // A proxy for everything, which must hear nothing: all that is asked is on this machine or its link.
     let proxy = Scripted::start([]);
     let mut wrong = Vec::new();
@@ -390,7 +420,7 @@ fn powershell_says_the_same_as_c() {
         return support::skip("tests/fault_rows", "no pwsh: set PWSH to PowerShell 7's path, or put pwsh on PATH");
     };
     let fake = fake_browser(needs().folder.path());
-    let mut rows = rows(needs().folder.path(), needs().taken.local_addr().unwrap().port());
+    let mut rows = rows(&needs().told());
     rows.retain(|row| !row.command.is_empty());
     let proxy = Scripted::start([]);
     let servers: Vec<Scripted> = rows.iter().map(|row| Scripted::start(row.answers.clone())).collect();
@@ -417,8 +447,8 @@ fn powershell_says_the_same_as_c() {
         json!({"secrets": secrets, "client_id": CLIENT, "rows": listed}).to_string(),
     )
     .unwrap();
-    let mut command = Command::new(pwsh);
-    nowhere(&mut command)
+    let mut command = needs().start(&pwsh);
+    command
         .args(["-NoLogo", "-NoProfile", "-File"])
         .arg(support::root().join("tests/fault_rows/rows.ps1"))
         .env("DEFENDER_XDR_LIBRARY", support::cdylib())

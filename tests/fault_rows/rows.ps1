@@ -1,7 +1,6 @@
 # Runs the rows of the fault catalogue, each by its command, and prints what each came to as a line of JSON behind 'ROW '.
 #
 # DXDR_TEST_ROWS  a file: { secrets: { name: value }, client_id, rows: [{ id, command, times, origin, authority, place: { name: value } }] }
-# DXDR_TEST_ONLY  run only the rows whose id holds this
 Set-StrictMode -Version 3.0
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'

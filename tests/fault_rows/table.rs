@@ -15,6 +15,22 @@ const XDR: &str = "https://api.security.microsoft.com";
 const CLAIMS: &str = r#"{"access_token":{"capolids":{"essential":true,"values":["0001"]}}}"#;
 /// A user name that a shell would take apart.
 pub const AWKWARD: &str = "a&b\"c%d$(e)`f@fabrikam.example";
+/// Where the agent of Azure Arc puts its secret files on Linux.
+const TOKENS: &str = "/var/opt/azcmagent/tokens";
+/// Starts a program that finds such files, in a mount that nothing else sees, and is root without the right to read what it may not.
+pub const ARC_AGENT: &str = "set -e
+mount -t tmpfs tmpfs /var/opt
+mkdir -p /var/opt/azcmagent/tokens
+(
+    cd /var/opt/azcmagent/tokens
+    umask 077
+    echo canary-arc-secret >good.key
+    head -c 4097 /dev/zero | tr '\\0' x >large.key
+    echo canary-arc-secret >locked.key
+    chmod 0 locked.key
+)
+exec setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-dac_override,-dac_read_search \"$@\"
+";
 /// Every secret begins like this: no text that is shown may hold it.
 pub const CANARY: &str = "canary";
 pub const SECRETS: [(&str, &str); 13] = [
@@ -501,7 +517,7 @@ pub fn loopback(taken: u16) -> Vec<Row> {
 }
 
 /// The rows of 2.7 that need no certificate.
-pub fn identities(folder: &Path) -> Vec<Row> {
+pub fn identities(folder: &Path, arc_agent: bool) -> Vec<Row> {
     let file = folder.join("federated-token");
     let imds = |id: &str, name, step| {
         identity(id, name)
@@ -586,11 +602,22 @@ pub fn identities(folder: &Path) -> Vec<Row> {
         ),
     ];
     if cfg!(target_os = "linux") {
-        const TOKENS: &str = "/var/opt/azcmagent/tokens";
         rows.extend([
             arc("MI-4 outside", "ARC_SECRET", "/etc/passwd").says(&["outside"]),
             arc("MI-4 above", "ARC_SECRET", &format!("{TOKENS}/../x.key")).says(&["outside"]),
             arc("MI-4 not .key", "ARC_SECRET", &format!("{TOKENS}/x.pem")).says(&[".key"]),
+        ]);
+    }
+    if arc_agent {
+        let mut own = arc("MI-4 the agent's own", "OK", &format!("{TOKENS}/good.key"));
+        own.answers.push(granted(json!({"expires_on": (now() + 1000).to_string()})));
+        own.seen = 2;
+        rows.extend([
+            own.about(json!({"expires_in": 1000})),
+            arc("MI-4 large", "ARC_SECRET", &format!("{TOKENS}/large.key")).says(&["4096"]),
+            arc("MI-6", "ARC_SECRET", &format!("{TOKENS}/locked.key"))
+                .says(&["may not read"])
+                .hints(&["himds"]),
         ]);
     }
     rows
