@@ -1450,7 +1450,7 @@ fn every_place_is_known_by_itself_and_says_why() {
             "{name}: {verbose:?}"
         );
         assert!(
-            verbose.iter().any(|line| line.contains("environment variables is passed over")),
+            verbose.iter().any(|line| line.contains("environment variables are passed over")),
             "{name}: {verbose:?}"
         );
         // The next request of this client goes the same way at once, and finds the token.
@@ -1468,7 +1468,7 @@ fn every_place_is_known_by_itself_and_says_why() {
     let (verbose, end) = automatic(&at(place(&app), Some(&emulator)), json!({}));
     assert_eq!(end.unwrap()["grant"], "client_credentials");
     assert!(
-        verbose.iter().any(|line| line.contains("environment variables is taken")),
+        verbose.iter().any(|line| line.contains("environment variables are taken")),
         "{verbose:?}"
     );
 }
@@ -1489,6 +1489,7 @@ fn nothing_here_fails_at_once_and_lists_each_way() {
         assert!(before.elapsed() < Duration::from_secs(10));
         let error = end.unwrap_err();
         assert_eq!(error.code(), Code::InteractionRequired);
+        assert_eq!(error.message().matches("GitHub Actions: ").count(), 1, "{error}");
         for way in [
             "environment variables:",
             "workload identity:",
@@ -1508,7 +1509,7 @@ fn nothing_here_fails_at_once_and_lists_each_way() {
     let desk = [("DISPLAY", ":0"), ("SESSIONNAME", "Console")];
     for (more, why) in [
         (json!({"client_id": CLIENT, "interactive": false}), "forbids"),
-        (json!({}), "client_id"),
+        (json!({}), "names no client_id and AZURE_CLIENT_ID is not set"),
         (json!({"client_id": CLIENT, "cache": "only"}), "cache"),
     ] {
         let (_, end) = automatic(&at(place(&desk), Some(&emulator)), more);
@@ -1516,6 +1517,27 @@ fn nothing_here_fails_at_once_and_lists_each_way() {
         assert_eq!(error.code(), Code::InteractionRequired);
         assert!(error.message().contains(why), "{why}: {error}");
     }
+}
+
+#[test]
+fn a_person_signs_in_to_the_app_that_variables_name() {
+    let emulator = start();
+    let desk = [
+        ("DISPLAY", ":0"),
+        ("SESSIONNAME", "Console"),
+        ("AZURE_CLIENT_ID", CLIENT),
+        ("AZURE_TENANT_ID", TENANT),
+    ];
+    let (verbose, end) = automatic(&at(place(&desk), Some(&emulator)), json!({}));
+    let about = end.unwrap_or_else(|e| panic!("{e}: {verbose:?}"));
+    assert_eq!(
+        (&about["grant"], &about["client_id"], &about["tenant_id"]),
+        (&json!("authorization_code"), &json!(CLIENT), &json!(TENANT))
+    );
+    assert!(
+        verbose.iter().any(|line| line.contains("environment variables are passed over")),
+        "{verbose:?}"
+    );
 }
 
 #[test]

@@ -42,6 +42,13 @@ impl Row {
             Target::Resource(resource) => (resource.clone(), format!("{resource}/.default")),
             Target::Scopes(scopes) => (scopes.join(" "), default_scope(scopes)),
         };
+        if self.meaning == NO_SUCH_SCOPE
+            && let Some(bare) = of_no_resource(about.target)
+        {
+            return format!(
+                "a scope without a resource is one of Microsoft Graph: for Defender XDR write https://api.security.microsoft.com/{bare}"
+            );
+        }
         self.fix
             .replace("{client}", about.client_id)
             .replace("{tenant}", about.tenant)
@@ -67,6 +74,19 @@ impl Row {
                 "https://login.microsoftonline.com/TENANT/adminconsent?client_id=CLIENT",
             )
     }
+}
+
+/// What AADSTS650053 means: the table's words.
+const NO_SUCH_SCOPE: &str = "the service has no such scope";
+
+/// The first scope that names a permission but no resource. The scopes of OpenID Connect belong to none.
+fn of_no_resource(target: &Target) -> Option<&str> {
+    let Target::Scopes(scopes) = target else { return None };
+    let openid = ["openid", "profile", "offline_access", "email"];
+    scopes
+        .iter()
+        .map(String::as_str)
+        .find(|scope| !scope.contains(['/', ':']) && !openid.contains(scope))
 }
 
 /// The rows of the table, as number, grant and the rest.
@@ -176,6 +196,30 @@ mod tests {
         assert_eq!(number_in("AADSTS7000215: Invalid client secret"), Some(7_000_215));
         assert_eq!(number_in("no number AADSTS"), None);
         assert_eq!(number_in(""), None);
+    }
+
+    #[test]
+    fn a_scope_without_a_resource_is_told_what_it_means() {
+        let said = |scopes: &[&str]| {
+            let target = Target::Scopes(scopes.iter().map(|&scope| scope.to_owned()).collect());
+            let about = About {
+                grant: Grant::DeviceCode,
+                client_id: "app",
+                tenant: "tenant",
+                redirect_uri: None,
+                target: &target,
+                consent_uri: None,
+            };
+            refine(Error::new(Code::OauthOther, "invalid"), Some(650_053), false, &about)
+        };
+        let error = said(&["openid", "Incident.Read"]);
+        assert_eq!(error.code(), Code::InvalidScope);
+        assert!(
+            error.hint().unwrap().ends_with("https://api.security.microsoft.com/Incident.Read"),
+            "{error}"
+        );
+        let error = said(&["https://api.security.microsoft.com/Incident.Raed"]);
+        assert!(error.hint().unwrap().contains("check its spelling"), "{error}");
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub fn open(path: &Path) -> io::Result<(File, Metadata)> {
 pub fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::Other => error.to_string(),
+        io::ErrorKind::NotFound => "no such file".to_owned(),
         kind => kind.to_string(),
     }
 }

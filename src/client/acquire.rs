@@ -110,7 +110,7 @@ impl Bound {
                     return Err(
                         Error::new(Code::InteractionRequired, "a person has to sign in, and none can be asked here")
                             .with_oauth("user_interaction_required", None)
-                            .with_hint("run this where a person can sign in, or use an app that signs in by itself (client secret)"),
+                            .with_hint("run this where a person can sign in, ask for the device code grant, or use an app that signs in by itself (managed identity, certificate, client secret)"),
                     );
                 }
                 // What the service challenged is asked of the person.
@@ -572,5 +572,5 @@ fn nothing_cached() -> Error {
         "no token in the cache fits, and the request forbids asking for one",
     )
     .with_oauth("failed_to_acquire_token_silently", None)
-    .with_hint("sign in once without -PromptBehavior Never (cache: only), then try again")
+    .with_hint("sign in once with a request that may ask (not cache: only), then try again")
 }

@@ -79,6 +79,11 @@ impl Way {
         }
     }
 
+    /// The verb that goes with its name.
+    fn verb(self) -> &'static str {
+        if self == Way::Environment { "are" } else { "is" }
+    }
+
     /// How long it may take, within the call's own limit.
     fn limit(self) -> Option<Duration> {
         match self {
@@ -136,7 +141,7 @@ impl Bound {
             let worked_before = remembered == Some(way);
             let error = match self.try_way(way, worked_before, call, host).await {
                 Ok(acquired) => {
-                    call.verbose(format!("automatic choice: {} is taken", way.name()));
+                    call.verbose(format!("automatic choice: {} {} taken", way.name(), way.verb()));
                     let mut chosen = self.client().chosen.lock().unwrap_or_else(PoisonError::into_inner);
                     // The first choice stays: who comes in its place is no better known.
                     chosen.entry(self.key().access().to_owned()).or_insert(way);
@@ -153,7 +158,10 @@ impl Bound {
                 if way == Way::Browser {
                     return Err(error);
                 }
-                let why = if worked_before { "worked before" } else { "is set up here" };
+                let why = match (worked_before, way.verb()) {
+                    (true, _) => "worked before".to_owned(),
+                    (false, verb) => format!("{verb} set up here"),
+                };
                 call.verbose(format!(
                     "automatic choice: {} {why} but failed, so no other way is tried: {}",
                     way.name(),
@@ -166,15 +174,18 @@ impl Bound {
                 );
                 return Err(error.with_hint(hint.trim_start()));
             }
-            call.verbose(format!("automatic choice: {} is passed over: {}", way.name(), error.message()));
-            reasons.push(format!("{}: {}", way.name(), shortened(error.message())));
+            // Some errors begin with the way's name themselves.
+            let why = error.message();
+            let why = why.strip_prefix(way.name()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(why);
+            call.verbose(format!("automatic choice: {} {} passed over: {why}", way.name(), way.verb()));
+            reasons.push(format!("{}: {}", way.name(), shortened(why)));
         }
         Err(Error::new(
             Code::InteractionRequired,
             format!("no way to sign in was found here. {}", reasons.join(" | ")),
         )
         .with_oauth("user_interaction_required", None)
-        .with_hint("set one of these ways up, name the grant that is meant, or run this where a person can sign in (the request then needs client_id)"))
+        .with_hint("set one of these ways up, name the grant that is meant, or run this where a person can sign in, with client_id in the request or AZURE_CLIENT_ID"))
     }
 
     async fn try_way(&self, way: Way, worked_before: bool, call: &Call, host: &Arc<dyn Host>) -> Result<Acquired> {
@@ -183,7 +194,7 @@ impl Bound {
             deadline: way.limit().map_or(call.deadline, |limit| call.deadline.min(Instant::now() + limit)),
             ..call.clone()
         };
-        call.verbose(format!("automatic choice: {} is tried", way.name()));
+        call.verbose(format!("automatic choice: {} {} tried", way.name(), way.verb()));
         if let Some(token) = child.cached()? {
             self.keep_chosen(&child);
             return Ok((token, true));
@@ -410,15 +421,15 @@ impl Bound {
         if let Some(why) = unattended(place, std::env::consts::OS) {
             return not_here(&format!("no person can be asked here: {why}"));
         }
-        if sign_in.client_id.is_empty() {
-            return not_here("the request names no client_id, the app that a person would sign in to");
+        let app = place.app();
+        if sign_in.client_id.is_empty() && app.client_id.is_none() {
+            return not_here(
+                "the request names no client_id and AZURE_CLIENT_ID is not set: the app that a person signs in to is not known",
+            );
         }
-        let sign_in = SignIn {
-            grant: Grant::AuthorizationCode,
-            redirect_uri: sign_in.redirect_uri.clone().or_else(|| Some("http://localhost".to_owned())),
-            ..sign_in.clone()
-        };
-        Ok((sign_in, Secrets::default()))
+        let sign_in = self.of_place(Grant::AuthorizationCode, &app, "the app is not known")?;
+        let redirect_uri = sign_in.redirect_uri.clone().or_else(|| Some("http://localhost".to_owned()));
+        Ok((SignIn { redirect_uri, ..sign_in }, Secrets::default()))
     }
 
     /// Refuses what an app cannot ask for by itself, so that the automatic choice passes on to a person.

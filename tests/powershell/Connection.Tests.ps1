@@ -68,6 +68,8 @@ Describe 'Connect-Defender' {
     It 'connects with a credential' {
         $credential = [pscredential]::new($app.ClientId, $app.ClientSecret)
         Assert-Equal (Connect-Defender -TenantId $Emulator.tenant_id -Credential $credential -PassThru).Grant 'client_credentials'
+        $record = Assert-Fails { Connect-Defender -ClientId $Emulator.confidential_client_id -Credential $credential } BAD_ARGUMENT InvalidArgument
+        Assert-Match $record.ErrorDetails.RecommendedAction 'Leave out -ClientId'
     }
     It 'signs in a user, by v2' {
         Reset-Emulator

@@ -34,9 +34,10 @@ Describe 'incident objects' {
             }
         }
         $table = ($incident | Out-String -Width 200) -split "`n" | Where-Object { $_.Trim() }
-        Assert-Match $table[0] '^\s*Id\s+Severity\s+Status\s+Name\s+AssignedTo\s+LastUpdate'
-        Assert-Match $table[2] '^\s*7\s+High\s+Active\s+a \[31mb c d\s+x y\s+2026-09-14 07:31:02Z'
+        Assert-Match $table[0] '^\s*Id\s+Severity\s+Status\s+LastUpdate \(UTC\)\s+Name\s+AssignedTo'
+        Assert-Match $table[2] '^\s*7\s+High\s+Active\s+2026-09-14 07:31\s+a \[31mb c d\s+x y'
         Assert-Equal @($table).Count 3
+        Assert-Match ($incident | Out-String -Width 80) 'Active\s+2026-09-14 07:31\s+a \[31mb'
     }
 }
 

@@ -95,12 +95,16 @@ Describe 'without a way to sign in' {
             $said = @(Get-DefenderToken -Verbose 4>&1)
             Assert-Equal @($said | Where-Object { $_ -isnot [Management.Automation.VerboseRecord] }).Count 1
             $text = @($said | Where-Object { $_ -is [Management.Automation.VerboseRecord] }) -join "`n"
-            Assert-Match $text 'automatic choice: environment variables is passed over'
+            Assert-Match $text 'automatic choice: environment variables are passed over'
             Assert-Match $text 'automatic choice: managed identity is taken'
         }
         $app = @{ AZURE_TENANT_ID = $Emulator.tenant_id; AZURE_CLIENT_ID = $Emulator.confidential_client_id; AZURE_CLIENT_SECRET = $RunbookSecretText }
         Use-Place 'app-service' -Change $app {
             Assert-Equal (Connect-Defender -PassThru).ClientId $Emulator.confidential_client_id
+            Disconnect-Defender
+        }
+        Use-Place 'app-service' {
+            Assert-Equal (Connect-Defender -PassThru).Grant 'automatic (managed identity)'
             Disconnect-Defender
         }
     }
@@ -110,7 +114,12 @@ Describe 'without a way to sign in' {
         Use-Place '' {
             Set-EmulatorFault @{ match = @{ path_contains = '/metadata/' }; times = 0; do = @{ status = 404 } }
             $record = Assert-Fails { Get-DefenderToken } '' AuthenticationError
-            Assert-Match "$record" 'no way to sign in'
+            $lines = "$record" -split "`n"
+            Assert-Equal $lines.Count 10
+            Assert-Match $lines[0] '^no way to sign in was found here\.$'
+            Assert-Match $lines[-1] '^  browser: '
+            Assert-True (-not $record.Exception.Message.Contains("`n")) 'the exception has one line'
+            Assert-Match $record.ErrorDetails.RecommendedAction '^give -ClientId .* -ManagedIdentity'
             $null = Invoke-Emulator DELETE faults
         }
         Assert-True ($watch.Elapsed.TotalSeconds -lt 20) "it took $($watch.Elapsed)"

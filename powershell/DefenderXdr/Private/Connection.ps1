@@ -40,6 +40,9 @@ function script:Get-DefenderContextObject {
         if ($reading) { $summary = (ConvertFrom-DefenderDocument $reading)['summary'] }
     }
     $request = Get-DefenderRequestDescription $connection.Entry.Handle
+    $grant = $request['grant']
+    # Which way was found.
+    if ($grant -in 'automatic', 'environment' -and $about['Grant'] -and $about['Grant'] -ne $grant) { $grant = "$grant ($($about['Grant'].Replace('_', ' ')))" }
     $permissions = Get-DefenderList $summary 'permissions'
     if ($permissions.Length -eq 0) { $permissions = $about.Scopes }
     $audience = Get-DefenderFirst ((Get-DefenderList $summary 'audience') -join ', ') $request['resource'] ((Get-DefenderList $request 'scopes') -join ' ')
@@ -51,7 +54,7 @@ function script:Get-DefenderContextObject {
         Audience        = $audience
         Permissions     = $permissions
         ExpiresOn       = $about.ExpiresOn
-        Grant           = $request['grant']
+        Grant           = $grant
         Authority       = Get-DefenderFirst $about.Authority $request['authority']
         RedirectUri     = $request['redirect_uri']
         AdminConsentUri = $request['admin_consent_uri']

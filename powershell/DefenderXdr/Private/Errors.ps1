@@ -21,6 +21,7 @@ function script:ConvertTo-DefenderErrorRecord {
     $message = Format-DefenderText $Detail['message']
     if (-not $message) { $message = "the library reported $name without a message" }
     $hint = Format-DefenderText $Detail['hint']
+    $hint = ConvertTo-DefenderHint $hint
     if (-not $hint) { $hint = 'Run the command again with -Verbose to see more; Get-Help about_DefenderXdr explains the errors.' }
     $aadsts = $Detail['aadsts']
     $status = $Detail['http_status']
@@ -50,11 +51,50 @@ function script:ConvertTo-DefenderErrorRecord {
 
     $record = [System.Management.Automation.ErrorRecord]::new($outer, "DefenderXdr.$name", $category, $null)
     $shown = $message
+    if ($name -ceq 'INTERACTION_REQUIRED' -and $message.StartsWith('no way to sign in was found here. ')) {
+        # One line for each way. The exception keeps the single line, for logs.
+        $shown = $message.Replace('found here. ', "found here.`n  ").Replace(' | ', "`n  ").Replace('the request names no client_id', '-ClientId is not given')
+    }
     # Windows PowerShell has no place for the recommended action in its error view.
-    if ($PSVersionTable.PSEdition -eq 'Desktop') { $shown = "$message ($hint)" }
+    if ($PSVersionTable.PSEdition -eq 'Desktop') { $shown = "$shown ($hint)" }
     $record.ErrorDetails = [System.Management.Automation.ErrorDetails]::new($shown)
     $record.ErrorDetails.RecommendedAction = $hint
     $record
+}
+
+# The library's advice names what its C callers know; these are the words for the same in PowerShell.
+$script:HintWords = [ordered]@{
+    ' (grant authorization_code)'                                   = ''
+    'ask for the device code grant'                                 = 'use -DeviceCode'
+    'with a request that may ask (not cache: only)'                 = 'without -Silent and -PromptBehavior Never'
+    'the secret certificate_password'                               = '-CertificatePassword'
+    'give the request the secret client_secret'                     = 'give -ClientSecret'
+    'give the request the secret refresh_token'                     = 'give -RefreshToken'
+    'give the request the secret access_token'                      = 'give -AccessToken'
+    'give the request the secret client_assertion'                  = 'give -ClientAssertion'
+    'give the request the secret user_assertion'                    = 'give -UserAssertion'
+    'give the request the secret password'                          = 'give the password'
+    'set one of these ways up, name the grant that is meant, or run this where a person can sign in, with client_id in the request or AZURE_CLIENT_ID' = 'give -ClientId (or set AZURE_CLIENT_ID) to sign in with a browser, -ClientId and -DeviceCode where there is none, -ManagedIdentity on an Azure resource, -ClientId with -CertificatePath or -ClientSecret for an app, or -AzureCli after az login'
+}
+
+function script:ConvertTo-DefenderHint {
+    # A hint in the words of the module.
+    param([string] $Hint)
+    foreach ($words in $script:HintWords.Keys) { $Hint = $Hint.Replace($words, $script:HintWords[$words]) }
+    $Hint
+}
+
+function script:Add-DefenderHint {
+    # Says more of what to do, where a command knows more than the library.
+    param([System.Management.Automation.ErrorRecord] $Record, [string] $Text)
+    $hint = "$($Record.ErrorDetails.RecommendedAction); $Text"
+    $Record.ErrorDetails.RecommendedAction = $hint
+    foreach ($exception in $Record.Exception, $Record.Exception.InnerException) { $exception.Hint = $hint }
+    if ($PSVersionTable.PSEdition -eq 'Desktop') {
+        $action = $Record.ErrorDetails.RecommendedAction
+        $Record.ErrorDetails = [System.Management.Automation.ErrorDetails]::new("$($Record.ErrorDetails.Message) ($Text)")
+        $Record.ErrorDetails.RecommendedAction = $action
+    }
 }
 
 function script:New-DefenderException {

@@ -17,7 +17,7 @@ function script:Invoke-DefenderEvent {
             break
         }
         'progress' {
-            Show-DefenderProgress $Progress ('{0} records in {1} pages' -f $notice['items'], $notice['pages']) -1
+            Show-DefenderProgress $Progress ('{0} {1} in {2} {3}' -f $notice['items'], $(if ($notice['items'] -eq 1) { 'record' } else { 'records' }), $notice['pages'], $(if ($notice['pages'] -eq 1) { 'page' } else { 'pages' })) -1
             break
         }
         'open_browser' {
@@ -60,7 +60,11 @@ function script:Show-DefenderDeviceCode {
         Message                 = Format-DefenderText $Notice['message']
     }
     $until = ''
-    if ($null -ne $expires) { $until = ' before ' + $expires.ToLocalTime().ToString('HH:mm', [System.Globalization.CultureInfo]::InvariantCulture) }
+    if ($null -ne $expires) {
+        $local = $expires.ToLocalTime()
+        $zone = if ($local.Offset -eq [timespan]::Zero) { 'HH:mm "UTC"' } else { 'HH:mm "UTC"zzz' }
+        $until = ' before ' + $local.ToString($zone, [System.Globalization.CultureInfo]::InvariantCulture)
+    }
     Write-Warning "To sign in, open $($code.VerificationUri) on any device and enter the code $($code.UserCode)$until."
     $caller = if ($null -ne $Progress.Entry) { $Progress.Entry['Caller'] }
     if ($null -ne $caller) { $caller.WriteObject($code) }

@@ -135,13 +135,17 @@ function script:New-DefenderPlan {
         'DeviceCode' { $document.grant = 'device_code'; break }
         'Credential' {
             $credential = $Given.Credential
+            $id = [guid]::Empty
             if ($Given.Contains('ClientId')) {
+                if ([guid]::TryParse($credential.UserName, [ref] $id)) {
+                    & $refuse 'the user name of -Credential is an application (client) ID, not a person''s name' 'Leave out -ClientId: this credential holds an app''s ID and secret.'
+                    return
+                }
                 $document.grant = 'password'
                 $document.username = $credential.UserName
                 $secrets.password = $credential.Password
                 break
             }
-            $id = [guid]::Empty
             if (-not [guid]::TryParse($credential.UserName, [ref] $id)) {
                 & $refuse 'the user name of -Credential is not an application (client) ID' 'For a person''s name and password give -ClientId too; for an app, give its client ID as the user name and its secret as the password.'
                 return

@@ -121,7 +121,8 @@ function Connect-Defender {
     The API the token is for, in place of -Service: its .default scope is asked for.
 
     .PARAMETER Scopes
-    The scopes to ask for, in place of -Service or -Resource.
+    The scopes to ask for, in place of -Service or -Resource. A scope without a resource is one of Microsoft Graph: write
+    https://api.security.microsoft.com/Incident.Read, not Incident.Read.
 
     .PARAMETER Region
     The region whose own token endpoint an app asks, such as westeurope, or auto.
@@ -286,7 +287,12 @@ function Connect-Defender {
     $plan = New-DefenderPlan $PSCmdlet.ParameterSetName $PSBoundParameters $PSCmdlet $failure
     if (-not $Timeout) { $Timeout = if ($DeviceCode) { 900 } else { 300 } }
     if ($null -eq $failure.Record) { Open-DefenderConnection -Plan $plan -Renew:$plan.Anew -Timeout $Timeout -Failure $failure }
-    if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
+    if ($null -ne $failure.Record) {
+        if ($ManagedIdentity -and $ClientId -and $failure.Record.FullyQualifiedErrorId -cne 'DefenderXdr.BAD_ARGUMENT') {
+            Add-DefenderHint $failure.Record 'with -ManagedIdentity, -ClientId names an app that trusts the identity by a federated credential: a user-assigned identity is -IdentityClientId'
+        }
+        $PSCmdlet.ThrowTerminatingError($failure.Record)
+    }
     if ($PassThru) { Get-DefenderContextObject }
 }
 
@@ -474,7 +480,8 @@ function Get-DefenderToken {
     The API the token is for, in place of -Service: its .default scope is asked for.
 
     .PARAMETER Scopes
-    The scopes to ask for, in place of -Service or -Resource.
+    The scopes to ask for, in place of -Service or -Resource. A scope without a resource is one of Microsoft Graph: write
+    https://api.security.microsoft.com/Incident.Read, not Incident.Read.
 
     .PARAMETER Region
     The region whose own token endpoint an app asks, such as westeurope, or auto.
@@ -630,6 +637,11 @@ function Get-DefenderToken {
         $plan = New-DefenderPlan $PSCmdlet.ParameterSetName $PSBoundParameters $PSCmdlet $failure
         if ($null -eq $failure.Record) { $token = Get-DefenderPlanToken $plan $(if ($DeviceCode -and $PassThru) { $PSCmdlet }) $Timeout $failure }
     }
-    if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
+    if ($null -ne $failure.Record) {
+        if ($ManagedIdentity -and $ClientId -and $failure.Record.FullyQualifiedErrorId -cne 'DefenderXdr.BAD_ARGUMENT') {
+            Add-DefenderHint $failure.Record 'with -ManagedIdentity, -ClientId names an app that trusts the identity by a federated credential: a user-assigned identity is -IdentityClientId'
+        }
+        $PSCmdlet.ThrowTerminatingError($failure.Record)
+    }
     New-DefenderTokenObject $token $AsSecureString -Extended
 }

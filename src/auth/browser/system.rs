@@ -12,8 +12,7 @@ use url::Url;
 use super::place;
 use crate::error::{Code, Error, Result};
 
-const WITHOUT: &str =
-    "set BROWSER to a browser's path, sign in on a machine with a desktop, or use an app that signs in by itself (client secret)";
+const WITHOUT: &str = "set BROWSER to a browser's path, sign in on a machine with a desktop, ask for the device code grant, or use an app that signs in by itself (managed identity, certificate, client secret)";
 
 /// Opens an address in the person's own browser; `$BROWSER` is honoured. No shell is involved.
 ///

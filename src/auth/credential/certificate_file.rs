@@ -197,7 +197,7 @@ fn wrong_password(password: Option<&Secret>, what: &str) -> Error {
         Some(_) => Error::new(Code::PrivateKey, format!("the password of {what} is wrong"))
             .with_hint("give the password it was exported with; if that is the one, the file is damaged"),
         None => Error::new(Code::PrivateKey, format!("{what} is protected by a password, and none was given"))
-            .with_hint("set certificate_password with dxdr_request_set_secret (in PowerShell, -CertificatePassword)"),
+            .with_hint("set the secret certificate_password, or AZURE_CLIENT_CERTIFICATE_PASSWORD if the variable AZURE_CLIENT_CERTIFICATE_PATH names the file"),
     }
 }
 

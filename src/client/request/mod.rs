@@ -408,7 +408,7 @@ impl Bound {
     fn lacks(&self, name: &str) -> Error {
         Error::argument(
             format!("the grant {} needs a {name}", self.sign_in().grant.name()),
-            format!("set {name} with dxdr_request_set_secret (in PowerShell, its parameter)"),
+            format!("give the request the secret {name}"),
         )
     }
 }
