@@ -109,7 +109,7 @@ fn memory_stays_flat_over_a_hundred_thousand() {
 }
 
 #[test]
-fn two_jobs_share_a_budget_and_an_hour_is_kept_too() {
+fn two_jobs_share_a_budget() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let bench = bench_with(json!({"pacing": "on"}), |config| config.quotas.documented = true);
     let ask = json!({"operation": "alerts.batch_update", "ids": ["da638000000000000001_1001"], "status": "New"});
