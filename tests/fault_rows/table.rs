@@ -501,12 +501,13 @@ pub fn loopback(taken: u16) -> Vec<Row> {
             row
         },
         {
-            let mut row = browser("LB-17", "BROWSER_TIMEOUT", "http://localhost/silent")
+            let mut row = browser("LB-17 and LB-18", "BROWSER_TIMEOUT", "http://localhost/silent")
                 .hints(&["http://localhost:", "/silent", CLIENT, "AADSTS50011", "Ctrl+C"])
                 .limit(1000);
             row.command.push_str(" -Timeout 1");
             row
         },
+        browser("LB-21", "OK", "http://localhost/early").answers([Step::token()]),
         browser("LB-22", "OK", "http://localhost/posted").answers([Step::token()]),
         browser("the port is taken", "PORT_IN_USE", &format!("http://127.0.0.1:{taken}")).says(&[&taken.to_string()]),
         browser("no browser", "NO_BROWSER", "http://localhost/nobody")

@@ -65,9 +65,7 @@ function script:ConvertTo-DefenderErrorRecord {
 # The library's advice names what its C callers know; these are the words for the same in PowerShell.
 $script:HintWords = [ordered]@{
     ' (grant authorization_code)'                                   = ''
-    'ask for the device code grant'                                 = 'use -DeviceCode'
     'with a request that may ask (not cache: only)'                 = 'without -Silent and -PromptBehavior Never'
-    'the secret certificate_password'                               = '-CertificatePassword'
     'give the request the secret client_secret'                     = 'give -ClientSecret'
     'give the request the secret refresh_token'                     = 'give -RefreshToken'
     'give the request the secret access_token'                      = 'give -AccessToken'
