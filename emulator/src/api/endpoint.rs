@@ -43,7 +43,9 @@ fn routed(app: &App, asked: &Asked) -> Result<Response, Refusal> {
     let read_alert = &["Alert.Read", "Alert.ReadWrite", "Alert.Read.All", "Alert.ReadWrite.All"][..];
     let write_alert = &["Alert.ReadWrite", "Alert.ReadWrite.All"][..];
     let indicator = &["Ti.ReadWrite", "Ti.ReadWrite.All"][..];
-    let may = |name: &str, any: &[&str], per_minute: u32, per_hour: u32| allowed(app, asked, name, any, per_minute, per_hour);
+    let may = |name: &str, any: &[&str], per_minute: u32, per_hour: u32| {
+        api::allowed(app, asked, RESOURCE, &format!("endpoint {name}"), any, 0, (per_minute, per_hour))
+    };
     let lower: Vec<String> = parts.iter().map(|part| part.to_lowercase()).collect();
     let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
     match (asked.method.as_str(), lower.as_slice()) {
@@ -144,18 +146,6 @@ fn unknown(asked: &Asked) -> Refusal {
 
 fn missing(collection: &str, id: &str) -> Refusal {
     Refusal::new(404, "ResourceNotFound", format!("Resource '{id}' of '{collection}' was not found."))
-}
-
-fn allowed(app: &App, asked: &Asked, endpoint: &str, any: &[&str], per_minute: u32, per_hour: u32) -> Result<Caller, Refusal> {
-    let resource = app
-        .config
-        .resource(RESOURCE)
-        .ok_or_else(|| Refusal::new(500, "InternalServerError", "The configuration has no resource for this API."))?;
-    let caller = api::caller(app, asked, resource)?;
-    api::require(&caller, any)?;
-    let (per_minute, per_hour) = api::documented(app, per_minute, per_hour);
-    api::quota(app, &caller, &format!("endpoint {endpoint}"), per_minute, per_hour)?;
-    Ok(caller)
 }
 
 const MACHINE: &[(&str, Type)] = &[

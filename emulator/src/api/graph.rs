@@ -7,7 +7,7 @@ use axum::extract::State as Shared;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use crate::api::{self, Caller, Refusal, incidents};
+use crate::api::{self, Refusal, incidents};
 use crate::http::{self, Asked};
 use crate::odata::{self, Type};
 use crate::state::App;
@@ -37,36 +37,43 @@ pub async fn answer(Shared(app): Shared<App>, Extension(asked): Extension<Asked>
         .unwrap_or_default();
     let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
     let done = match (asked.method.as_str(), parts.as_slice()) {
-        ("GET", ["security", "incidents"]) => allowed(&app, &asked, "graph incidents", READ, (0, 0)).and_then(|_| list(&app, &asked)),
-        ("GET", ["security", "incidents", id]) => allowed(&app, &asked, "graph incident", READ, (0, 0)).and_then(|_| one(&app, &asked, id)),
-        ("PATCH", ["security", "incidents", id]) => allowed(&app, &asked, "graph update", WRITE, (0, 0)).and_then(|caller| {
-            let mut said = Map::new();
-            for (name, value) in api::body(&asked)? {
-                let (name, value) = match name.as_str() {
-                    "customTags" => ("tags", value),
-                    "assignedTo" => ("assignedTo", value),
-                    "status" | "classification" | "determination" => (name.as_str(), capital(&value)),
-                    other => {
-                        return Err(Refusal::new(
-                            400,
-                            "BadRequest",
-                            format!("The property '{other}' cannot be changed."),
-                        ));
-                    }
-                };
-                said.insert(name.to_owned(), value);
-            }
-            incidents::change(&app, &caller, id, &said)?;
-            one(&app, &asked, id)
-        }),
-        ("POST", ["security", "incidents", id, "comments"]) => allowed(&app, &asked, "graph comment", WRITE, (0, 0)).and_then(|caller| {
-            let body = api::body(&asked)?;
-            let comment = body.get("comment").cloned().unwrap_or_default();
-            incidents::change(&app, &caller, id, &Map::from_iter([("comment".to_owned(), comment)]))?;
-            one(&app, &asked, id)
-        }),
+        ("GET", ["security", "incidents"]) => {
+            api::allowed(&app, &asked, RESOURCE, "graph incidents", READ, 0, (0, 0)).and_then(|_| list(&app, &asked))
+        }
+        ("GET", ["security", "incidents", id]) => {
+            api::allowed(&app, &asked, RESOURCE, "graph incident", READ, 0, (0, 0)).and_then(|_| one(&app, &asked, id))
+        }
+        ("PATCH", ["security", "incidents", id]) => {
+            api::allowed(&app, &asked, RESOURCE, "graph update", WRITE, 0, (0, 0)).and_then(|caller| {
+                let mut said = Map::new();
+                for (name, value) in api::body(&asked)? {
+                    let (name, value) = match name.as_str() {
+                        "customTags" => ("tags", value),
+                        "assignedTo" => ("assignedTo", value),
+                        "status" | "classification" | "determination" => (name.as_str(), capital(&value)),
+                        other => {
+                            return Err(Refusal::new(
+                                400,
+                                "BadRequest",
+                                format!("The property '{other}' cannot be changed."),
+                            ));
+                        }
+                    };
+                    said.insert(name.to_owned(), value);
+                }
+                incidents::change(&app, &caller, id, &said)?;
+                one(&app, &asked, id)
+            })
+        }
+        ("POST", ["security", "incidents", id, "comments"]) => api::allowed(&app, &asked, RESOURCE, "graph comment", WRITE, 0, (0, 0))
+            .and_then(|caller| {
+                let body = api::body(&asked)?;
+                let comment = body.get("comment").cloned().unwrap_or_default();
+                incidents::change(&app, &caller, id, &Map::from_iter([("comment".to_owned(), comment)]))?;
+                one(&app, &asked, id)
+            }),
         ("POST", ["security", "runHuntingQuery" | "microsoft.graph.security.runHuntingQuery"]) => {
-            allowed(&app, &asked, "graph hunting", &["ThreatHunting.Read.All"], (45, 0))
+            api::allowed(&app, &asked, RESOURCE, "graph hunting", &["ThreatHunting.Read.All"], 0, (45, 0))
                 .and_then(|_| api::hunting::run(&asked, api::hunting::Form::Graph))
         }
         _ => return api::graph_not_found(Extension(asked)).await,
@@ -75,18 +82,6 @@ pub async fn answer(Shared(app): Shared<App>, Extension(asked): Extension<Asked>
         Ok(response) => response,
         Err(refusal) => refusal.graph_response(&asked),
     }
-}
-
-fn allowed(app: &App, asked: &Asked, endpoint: &str, any: &[&str], usual: (u32, u32)) -> Result<Caller, Refusal> {
-    let resource = app
-        .config
-        .resource(RESOURCE)
-        .ok_or_else(|| Refusal::new(500, "InternalServerError", "The configuration has no resource for this API."))?;
-    let caller = api::caller(app, asked, resource)?;
-    api::require(&caller, any)?;
-    let (per_minute, per_hour) = api::documented(app, usual.0, usual.1);
-    api::quota(app, &caller, endpoint, per_minute, per_hour)?;
-    Ok(caller)
 }
 
 fn list(app: &App, asked: &Asked) -> Result<Response, Refusal> {

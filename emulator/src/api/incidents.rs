@@ -32,7 +32,7 @@ const FIELDS: &[(&str, Type)] = &[
 /// `GET /api/incidents`.
 pub async fn list(Shared(app): Shared<App>, Extension(asked): Extension<Asked>) -> Response {
     let given = app.config.quotas.incidents_list_per_minute;
-    match allowed(&app, &asked, "incidents", READ, given, (50, 1500)).and_then(|_| page(&app, &asked)) {
+    match api::allowed(&app, &asked, RESOURCE, "incidents", READ, given, (50, 1500)).and_then(|_| page(&app, &asked)) {
         Ok(response) => response,
         Err(refusal) => refusal.response(&asked),
     }
@@ -41,7 +41,7 @@ pub async fn list(Shared(app): Shared<App>, Extension(asked): Extension<Asked>) 
 /// `GET /api/incidents/{id}`.
 pub async fn get(Shared(app): Shared<App>, Path(id): Path<String>, Extension(asked): Extension<Asked>) -> Response {
     let given = app.config.quotas.incident_get_per_minute;
-    match allowed(&app, &asked, "incident", READ, given, (100, 1500)).and_then(|_| one(&app, &asked, &id)) {
+    match api::allowed(&app, &asked, RESOURCE, "incident", READ, given, (100, 1500)).and_then(|_| one(&app, &asked, &id)) {
         Ok(response) => response,
         Err(refusal) => refusal.response(&asked),
     }
@@ -49,7 +49,7 @@ pub async fn get(Shared(app): Shared<App>, Path(id): Path<String>, Extension(ask
 
 /// `PATCH /api/incidents/{id}`.
 pub async fn update(Shared(app): Shared<App>, Path(id): Path<String>, Extension(asked): Extension<Asked>) -> Response {
-    let done = allowed(&app, &asked, "incident update", WRITE, 0, (50, 1500)).and_then(|caller| {
+    let done = api::allowed(&app, &asked, RESOURCE, "incident update", WRITE, 0, (50, 1500)).and_then(|caller| {
         let body = api::body(&asked)?;
         change(&app, &caller, &id, &body)?;
         one(&app, &asked, &id)
@@ -62,23 +62,12 @@ pub async fn update(Shared(app): Shared<App>, Path(id): Path<String>, Extension(
 
 /// `POST /api/advancedhunting/run`.
 pub async fn hunt(Shared(app): Shared<App>, Extension(asked): Extension<Asked>) -> Response {
-    let done = allowed(&app, &asked, "hunting", HUNT, 0, (45, 0)).and_then(|_| api::hunting::run(&asked, api::hunting::Form::Xdr));
+    let done =
+        api::allowed(&app, &asked, RESOURCE, "hunting", HUNT, 0, (45, 0)).and_then(|_| api::hunting::run(&asked, api::hunting::Form::Xdr));
     match done {
         Ok(response) => response,
         Err(refusal) => refusal.response(&asked),
     }
-}
-
-fn allowed(app: &App, asked: &Asked, endpoint: &str, any: &[&str], given: u32, usual: (u32, u32)) -> Result<Caller, Refusal> {
-    let resource = app
-        .config
-        .resource(RESOURCE)
-        .ok_or_else(|| Refusal::new(500, "InternalServerError", "The configuration has no resource for this API."))?;
-    let caller = api::caller(app, asked, resource)?;
-    api::require(&caller, any)?;
-    let (per_minute, per_hour) = api::documented(app, usual.0, usual.1);
-    api::quota(app, &caller, endpoint, if given > 0 { given } else { per_minute }, per_hour)?;
-    Ok(caller)
 }
 
 const STATUS: &[&str] = &["Active", "InProgress", "Resolved", "Redirected"];

@@ -145,7 +145,7 @@ pub fn caller(app: &App, asked: &Asked, resource: &Resource) -> Result<Caller, R
 }
 
 /// Turns away a caller who has none of these permissions.
-pub fn require(caller: &Caller, any: &[&str]) -> Result<(), Refusal> {
+fn require(caller: &Caller, any: &[&str]) -> Result<(), Refusal> {
     if any.iter().any(|p| caller.permissions.iter().any(|h| h == p)) {
         return Ok(());
     }
@@ -165,7 +165,7 @@ pub fn require(caller: &Caller, any: &[&str]) -> Result<(), Refusal> {
 }
 
 /// Counts a call; over the limit it is a 429 whose text says when to come back. A limit of 0 is none.
-pub fn quota(app: &App, caller: &Caller, endpoint: &str, per_minute: u32, per_hour: u32) -> Result<(), Refusal> {
+fn quota(app: &App, caller: &Caller, endpoint: &str, per_minute: u32, per_hour: u32) -> Result<(), Refusal> {
     if per_minute == 0 && per_hour == 0 {
         return Ok(());
     }
@@ -209,8 +209,30 @@ pub fn body(asked: &Asked) -> Result<serde_json::Map<String, Value>, Refusal> {
     serde_json::from_slice(&asked.body).map_err(|e| Refusal::new(400, "InvalidRequestBody", format!("Request body is incorrect: {e}")))
 }
 
+/// Who calls, if the token is for this API, holds one of the permissions and is within the limits: the configured calls a minute where one is given,
+/// else the documented `(per minute, per hour)`.
+pub fn allowed(
+    app: &App,
+    asked: &Asked,
+    resource: &str,
+    endpoint: &str,
+    any: &[&str],
+    given: u32,
+    usual: (u32, u32),
+) -> Result<Caller, Refusal> {
+    let resource = app
+        .config
+        .resource(resource)
+        .ok_or_else(|| Refusal::new(500, "InternalServerError", "The configuration has no resource for this API."))?;
+    let caller = caller(app, asked, resource)?;
+    require(&caller, any)?;
+    let (per_minute, per_hour) = documented(app, usual.0, usual.1);
+    quota(app, &caller, endpoint, if given > 0 { given } else { per_minute }, per_hour)?;
+    Ok(caller)
+}
+
 /// The documented limit where the configuration asks for it, else none.
-pub fn documented(app: &App, per_minute: u32, per_hour: u32) -> (u32, u32) {
+fn documented(app: &App, per_minute: u32, per_hour: u32) -> (u32, u32) {
     if app.config.quotas.documented {
         (per_minute, per_hour)
     } else {
