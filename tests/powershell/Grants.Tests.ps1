@@ -3,25 +3,6 @@
 $id = '22869222-3c51-4d11-ad15-99b70e71c548'
 $inModule = Get-Module -Name DefenderXdr
 
-function Get-TestPlan {
-    # The document that parameters lead to.
-    param([hashtable] $Arguments)
-    & $inModule {
-        param($arguments)
-        $script:TestPlan = $null
-        $kept = ${function:script:Get-DefenderPlanToken}
-        function script:Get-DefenderPlanToken {
-            param($Plan, $Caller, $Timeout, $Failure)
-            $script:TestPlan = $Plan
-            $Failure.Record = New-DefenderErrorRecord -Name 'CANCELLED' -Code 2000 -Message 'seen' -Hint 'seen'
-        }
-        try { $null = Get-DefenderToken @arguments }
-        catch { if ($_.FullyQualifiedErrorId -ne 'DefenderXdr.CANCELLED,Get-DefenderToken') { throw } }
-        finally { Set-Item -LiteralPath function:script:Get-DefenderPlanToken -Value $kept }
-        $script:TestPlan
-    } $Arguments
-}
-
 Describe 'the parameters of a sign-in' {
     It 'are the same for Connect-Defender and Get-DefenderToken' {
         $sets = foreach ($name in 'Connect-Defender', 'Get-DefenderToken') { , @((Get-Command $name).ParameterSets.Name | Where-Object { $_ -ne 'AccessToken' } | Sort-Object) }
@@ -169,8 +150,8 @@ Describe 'a certificate whose key stays in .NET' {
     }
     It 'is found in the store by thumbprint and by subject' {
         Reset-Emulator
-        # A certificate the store of this user keeps only while the test runs; Windows' own store is used by its own test.
-        if ($PSVersionTable.PSEdition -eq 'Desktop' -or $IsWindows) { return }
+        # A certificate the store of this user keeps only while the test runs. Windows' own store, which the library reads by itself, has no test yet.
+        if ($PSVersionTable.PSEdition -eq 'Desktop' -or $IsWindows) { Write-Host 'SKIPPED: a certificate of the Windows store'; return }
         $subject = "CN=DefenderXdr test $([guid]::NewGuid().ToString('N'))"
         $made = New-TestCertificate -Subject $subject
         $certificate = [Security.Cryptography.X509Certificates.X509Certificate2]::new($made.Export('Pfx'), '', 'Exportable, PersistKeySet')
@@ -342,5 +323,35 @@ Describe 'what is known of a connection' {
         Assert-Equal @($context.Permissions).Count 0
         Assert-Equal $context.User 'adele@fabrikam.example'
         Disconnect-Defender
+    }
+}
+
+Describe 'a developer tool' {
+    # Tools are off while an emulator stands in: a process without one, and small programs in their place.
+    It 'gives the token of the person who is signed in to it' {
+        if ($PSVersionTable.PSEdition -eq 'Desktop' -or $IsWindows) { Write-Host 'SKIPPED: developer tools, whose stand-ins are shell scripts'; return }
+        $folder = [IO.Path]::Combine([IO.Path]::GetTempPath(), 'dxdr-tools-' + [guid]::NewGuid().ToString('N'))
+        $null = [IO.Directory]::CreateDirectory($folder)
+        try {
+            $answers = @{
+                az  = '{"accessToken":"aaa.bbb.az","expiresOn":"2099-01-01 00:00:00.000000","expires_on":4070908800,"tenant":"t","tokenType":"Bearer"}'
+                azd = '{"token":"aaa.bbb.azd","expiresOn":"2099-01-01T00:00:00Z"}'
+            }
+            foreach ($tool in $answers.Keys) {
+                $path = [IO.Path]::Combine($folder, $tool)
+                [IO.File]::WriteAllText($path, "#!/bin/sh`necho `"`$@`" >> '$folder/asked'`necho '$($answers[$tool])'`n")
+                & chmod 755 $path
+            }
+            $place = @{ DEFENDER_XDR_EMULATOR = ''; PATH = "${folder}:$env:PATH" }
+            $result = Invoke-PowerShell '(Get-DefenderToken -AzureCli).AccessToken; (Get-DefenderToken -AzureDeveloperCli).AccessToken' -Environment $place
+            Assert-Equal ($result.Out.Trim() -split '\s+') 'aaa.bbb.az', 'aaa.bbb.azd'
+            $asked = [IO.File]::ReadAllLines("$folder/asked")
+            Assert-Match $asked[0] '^account get-access-token --output json --scope https://api\.security\.microsoft\.com/\.default$'
+            Assert-Match $asked[1] '^auth token --output json --no-prompt --scope https://api\.security\.microsoft\.com/\.default'
+            $place.PATH = '/nowhere'
+            $result = Invoke-PowerShell 'try { Get-DefenderToken -AzureCli } catch { $_.FullyQualifiedErrorId; $_.ErrorDetails.RecommendedAction }' -Environment $place
+            Assert-Match $result.Out '^DefenderXdr\.TOOL_MISSING,Get-DefenderToken\s+\S'
+        }
+        finally { [IO.Directory]::Delete($folder, $true) }
     }
 }

@@ -5,22 +5,8 @@ $id = '22869222-3c51-4d11-ad15-99b70e71c548'
 $inModule = Get-Module -Name DefenderXdr
 
 function Get-MsalPlan {
-    # What the library would be asked for.
     param([hashtable] $Arguments)
-    & $inModule {
-        param($arguments)
-        $script:TestPlan = $null
-        $kept = ${function:script:Get-DefenderPlanToken}
-        function script:Get-DefenderPlanToken {
-            param($Plan, $Caller, $Timeout, $Failure)
-            $script:TestPlan = $Plan
-            $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message 'seen' -Hint 'seen'
-        }
-        try { $null = Get-MsalToken @arguments }
-        catch { if ("$_" -notmatch 'seen') { throw } }
-        finally { Set-Item -LiteralPath function:script:Get-DefenderPlanToken -Value $kept }
-        $script:TestPlan
-    } $Arguments
+    Get-TestPlan $Arguments 'Get-MsalToken'
 }
 
 Describe 'Get-MsalToken surface' {
