@@ -43,6 +43,7 @@
         'DefenderXdr.Types.ps1xml'
         'DefenderXdr.Format.ps1xml'
         'Private/Adal.ps1'
+        'Private/Call.ps1'
         'Private/Certificate.ps1'
         'Private/Connection.ps1'
         'Private/Errors.ps1'

@@ -39,11 +39,11 @@ Describe 'the parameters of a sign-in' {
         Assert-Equal $plan.Secrets.refresh_token 'canary-refresh-0123456789'
     }
     It 'choose the cloud''s own addresses' {
-        foreach ($case in @(@('GCC', $null, 'https://api-gcc.security.microsoft.us'), @('GCCHigh', 'usgov', 'https://api-gov.security.microsoft.us'), @('DoD', 'usgov', 'https://api-gov.security.microsoft.us'))) {
+        foreach ($case in @(@('GCC', $null, 'https://api-gcc.security.microsoft.us', 'gcc'), @('GCCHigh', 'usgov', 'https://api-gov.security.microsoft.us', 'gcc_high'), @('DoD', 'usgov', 'https://api-gov.security.microsoft.us', 'dod'))) {
             $plan = Get-TestPlan @{ ClientId = $id; Cloud = $case[0] }
             Assert-Equal $plan.Document['cloud'] $case[1]
             Assert-Equal $plan.Document.scopes "$($case[2])/.default"
-            Assert-Equal $plan.Host $case[2]
+            Assert-Equal $plan.CallCloud $case[3]
         }
         Assert-Equal (Get-TestPlan @{ ClientId = $id; Cloud = 'DoD'; Service = 'Graph' }).Document.scopes 'https://dod-graph.microsoft.us/.default'
         $null = Assert-Fails { Get-DefenderToken -ClientId $id -Cloud China } BAD_ARGUMENT

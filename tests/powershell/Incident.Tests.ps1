@@ -141,22 +141,32 @@ Describe 'Get-DefenderIncident' {
     }
     It 'gets incidents by id, also from the pipeline, goes on after one that is not there' {
         Connect-Test
-        Assert-Equal (Get-DefenderIncident -Id 811203).incidentName 'Mail with script attachment delivered'
-        Assert-Equal @(811203, 3000000417 | Get-DefenderIncident).incidentId 811203, 3000000417
+        Assert-Equal (Get-DefenderIncident -Id 811188).incidentName 'Credential tool blocked on a build server'
+        Assert-Equal @(811188, 3000000417 | Get-DefenderIncident).incidentId 811188, 3000000417
         Assert-Equal @(Get-DefenderIncident -First 2 | Get-DefenderIncident).Count 2
-        Assert-Equal ([pscustomobject]@{ incidentId = 811203 } | Get-DefenderIncident).incidentId 811203
-        $got = @(1, 811203 | Get-DefenderIncident -ErrorAction SilentlyContinue -ErrorVariable missing)
-        Assert-Equal $got.incidentId 811203
+        Assert-Equal ([pscustomobject]@{ incidentId = 811188 } | Get-DefenderIncident).incidentId 811188
+        $got = @(1, 811188 | Get-DefenderIncident -ErrorAction SilentlyContinue -ErrorVariable missing)
+        Assert-Equal $got.incidentId 811188
         Assert-Equal $missing.Count 1
         Assert-Equal $missing[0].FullyQualifiedErrorId 'DefenderXdr.NOT_FOUND,Get-DefenderIncident'
         Assert-Equal "$($missing[0].CategoryInfo.Category)" 'ObjectNotFound'
+    }
+    It 'follows an incident that was merged into another, and says so; -NoFollow gets it as it is' {
+        Connect-Test
+        $out = @(Get-DefenderIncident -Id 811203 3>&1)
+        Assert-Equal $out.Count 2
+        Assert-Match "$($out[0])" 'incident 811203 was merged into incident 3000000417'
+        Assert-Equal $out[1].incidentId 3000000417
+        $kept = Get-DefenderIncident -Id 811203 -NoFollow
+        Assert-Equal $kept.incidentName 'Mail with script attachment delivered'
+        Assert-Equal $kept.redirectIncidentId 3000000417
     }
     It '-Raw gives the JSON the service sent' {
         Connect-Test
         $raw = @(Get-DefenderIncident -First 2 -Raw)
         Assert-True ($raw[0] -is [string] -and $raw[0].TrimStart().StartsWith('{'))
         Assert-Equal (ConvertTo-Incident $raw[0]).incidentId 3000000417
-        Assert-Match (Get-DefenderIncident -Id 811203 -Raw) '"incidentId"\s*:\s*811203'
+        Assert-Match (Get-DefenderIncident -Id 811188 -Raw) '"incidentId"\s*:\s*811188'
     }
     It 'works with a token in place of a connection' {
         Reset-Emulator
@@ -164,7 +174,7 @@ Describe 'Get-DefenderIncident' {
         $token = Get-ADALToken @AppArguments
         foreach ($given in $token, $token.AccessToken, (Get-ADALToken @AppArguments -AsSecureString)) {
             Assert-Equal @(Get-DefenderIncident -AccessToken $given -First 1).Count 1
-            Assert-Equal (811203 | Get-DefenderIncident -AccessToken $given).incidentId 811203
+            Assert-Equal (811188 | Get-DefenderIncident -AccessToken $given).incidentId 811188
         }
     }
     It 'streams: what follows sees the first record before the second page is read' {
@@ -178,8 +188,8 @@ Describe 'Get-DefenderIncident' {
             $script:TestHandles = [Collections.ArrayList]::new()
             function script:ConvertTo-TestItem { param($Text) if ($script:TestHandles -notcontains $op) { $null = $script:TestHandles.Add($op) }; $Text }
             $failure = @{ Record = $null }
-            $query = [Text.Encoding]::UTF8.GetBytes('{"top":10}')
-            $null = Invoke-DefenderOperation -Kind list_incidents -Request $script:Connection.Entry.Handle -Query $query -ItemConverter ConvertTo-TestItem -Failure $failure | Select-Object -First 2
+            $query = [Text.Encoding]::UTF8.GetBytes('{"operation":"incidents.list","top":10}')
+            $null = Invoke-DefenderOperation -Kind call -Request $script:Connection.Entry.Handle -Query $query -ItemConverter ConvertTo-TestItem -Failure $failure | Select-Object -First 2
             $script:TestHandles[0]
         }
         Assert-True ($handle -ne [IntPtr]::Zero)

@@ -79,25 +79,3 @@ function script:Get-DefenderTokenSecret {
     }
     if ($Token -is [securestring] -and $Token.Length -gt 0) { $Token }
 }
-
-function script:Invoke-DefenderQuery {
-    # One incident call, with the connection or with a token of the caller's.
-    param([string] $Kind, [System.Collections.IDictionary] $Query, [object] $Secret, [bool] $UseSecret, [int] $Timeout, [string] $ItemConverter, [hashtable] $Failure)
-    $request = [System.IntPtr]::Zero
-    $entry = $null
-    if ($UseSecret) {
-        $json = [System.Text.Encoding]::UTF8.GetBytes('{"grant":"access_token"}')
-        $request = New-DefenderRequest -Json $json -Secrets @{ access_token = $Secret } -Failure $Failure
-    }
-    else {
-        $connection = Get-DefenderConnection $Failure
-        if ($null -eq $Failure.Record) {
-            $entry = $connection.Entry
-            $request = $entry.Handle
-            if ($connection.Host) { $Query.base_url = $connection.Host }
-        }
-    }
-    if ($null -ne $Failure.Record) { return }
-    $bytes = [System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $Query))
-    Invoke-DefenderOperation -Kind $Kind -Request $request -Query $bytes -Timeout $Timeout -ItemConverter $ItemConverter -TokenEntry $entry -OwnsRequest:$UseSecret -Failure $Failure
-}

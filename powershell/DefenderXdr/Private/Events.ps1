@@ -20,6 +20,26 @@ function script:Invoke-DefenderEvent {
             Show-DefenderProgress $Progress ('{0} {1} in {2} {3}' -f $notice['items'], $(if ($notice['items'] -eq 1) { 'record' } else { 'records' }), $notice['pages'], $(if ($notice['pages'] -eq 1) { 'page' } else { 'pages' })) -1
             break
         }
+        'pacing' {
+            # A wait of the library's own, so that the service never has to refuse.
+            $wait = [math]::Ceiling([double] $notice['wait_ms'] / 1000)
+            $what = 'waiting {0} s to stay within {1} of {2}' -f $wait, (Format-DefenderText $notice['limit']), (Format-DefenderText $notice['endpoint'])
+            Write-Verbose $what
+            if ($wait -gt 2) { Show-DefenderProgress $Progress $what $wait }
+            break
+        }
+        'schema' { $Progress.Result.Schema = $notice; break }
+        'response' {
+            $Progress.Result.Response = $notice
+            Write-Verbose (Format-DefenderText "HTTP $($notice['status']) $($notice['content_type']) request-id $($notice['request_id'])")
+            break
+        }
+        'action' {
+            $what = 'machine action {0} is {1}' -f (Format-DefenderText $notice['action_id']), (Format-DefenderText $notice['status'])
+            Write-Verbose $what
+            Show-DefenderProgress $Progress $what ([math]::Ceiling([double] $notice['wait_ms'] / 1000))
+            break
+        }
         'open_browser' {
             # Without a reply the library opens the system's browser, or a window of its own.
             $closing = if ($notice['opens'] -eq 'app_window') { 'Ctrl+C or closing it cancels' } else { 'Ctrl+C cancels' }

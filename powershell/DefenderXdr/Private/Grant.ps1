@@ -28,9 +28,9 @@ $script:GrantOptionNames = [string[]]@($script:GrantOptions.Values | ForEach-Obj
 # "Microsoft Graph national cloud deployments".
 $script:Clouds = @{
     Public  = @{ Cloud = 'public'; XDR = 'https://api.security.microsoft.com'; Endpoint = 'https://api.securitycenter.microsoft.com'; Graph = 'https://graph.microsoft.com' }
-    GCC     = @{ Cloud = 'public'; XDR = 'https://api-gcc.security.microsoft.us'; Endpoint = 'https://api-gcc.securitycenter.microsoft.us'; Graph = 'https://graph.microsoft.com' }
-    GCCHigh = @{ Cloud = 'usgov'; XDR = 'https://api-gov.security.microsoft.us'; Endpoint = 'https://api-gov.securitycenter.microsoft.us'; Graph = 'https://graph.microsoft.us' }
-    DoD     = @{ Cloud = 'usgov'; XDR = 'https://api-gov.security.microsoft.us'; Endpoint = 'https://api-gov.securitycenter.microsoft.us'; Graph = 'https://dod-graph.microsoft.us' }
+    GCC     = @{ Cloud = 'public'; Call = 'gcc'; XDR = 'https://api-gcc.security.microsoft.us'; Endpoint = 'https://api-gcc.securitycenter.microsoft.us'; Graph = 'https://graph.microsoft.com' }
+    GCCHigh = @{ Cloud = 'usgov'; Call = 'gcc_high'; XDR = 'https://api-gov.security.microsoft.us'; Endpoint = 'https://api-gov.securitycenter.microsoft.us'; Graph = 'https://graph.microsoft.us' }
+    DoD     = @{ Cloud = 'usgov'; Call = 'dod'; XDR = 'https://api-gov.security.microsoft.us'; Endpoint = 'https://api-gov.securitycenter.microsoft.us'; Graph = 'https://dod-graph.microsoft.us' }
     China   = @{ Cloud = 'china'; Graph = 'https://microsoftgraph.chinacloudapi.cn' }
 }
 
@@ -44,14 +44,14 @@ function script:Get-DefenderScope {
 }
 
 function script:New-DefenderPlan {
-    # What the parameters of Connect-Defender or Get-DefenderToken ask for: @{ Document; Secrets; Certificate; Host; Anew }, or a failure.
+    # What the parameters of Connect-Defender or Get-DefenderToken ask for: @{ Document; Secrets; Certificate; CallCloud; Anew }, or a failure.
     param([string] $Method, [System.Collections.IDictionary] $Given, [System.Management.Automation.PSCmdlet] $Caller, [hashtable] $Failure)
     $bound = $Given
     $Given = @{}
     foreach ($name in $bound.Keys) { $Given[$name] = $bound[$name] }
     $document = [ordered]@{}
     $secrets = @{}
-    $plan = @{ Document = $document; Secrets = $secrets; Certificate = $null; Host = $null; Anew = [bool] $Given['Force'] }
+    $plan = @{ Document = $document; Secrets = $secrets; Certificate = $null; CallCloud = $null; Anew = [bool] $Given['Force'] }
     $refuse = {
         param($message, $hint)
         $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message $message -Hint $hint
@@ -106,7 +106,7 @@ function script:New-DefenderPlan {
         & $refuse "the service $service is not known in the cloud $cloud" 'Give -Resource or -Scopes with what its token is for.'
         return
     }
-    if ($cloud -ne 'Public' -and $script:Clouds[$cloud].Contains('XDR')) { $plan.Host = $script:Clouds[$cloud].XDR }
+    $plan.CallCloud = $script:Clouds[$cloud]['Call']
     foreach ($pair in @('Claims', 'claims'), @('Region', 'region'), @('LoginHint', 'login_hint'), @('DomainHint', 'domain_hint')) {
         if ($Given[$pair[0]]) { $document[$pair[1]] = [string] $Given[$pair[0]] }
     }

@@ -226,18 +226,29 @@ function script:Complete-DefenderObject {
 }
 
 function script:ConvertTo-DefenderJson {
-    # Writes dictionaries, arrays, strings, booleans, whole numbers and null. Nothing depends on the culture.
+    # Writes dictionaries, objects, lists, text, numbers, times (in UTC), booleans and null. Nothing depends on the culture.
     param([object] $Value)
     if ($null -eq $Value) { return 'null' }
-    if ($Value -is [bool]) { if ($Value) { return 'true' } else { return 'false' } }
-    if ($Value -is [int] -or $Value -is [long] -or $Value -is [uint32]) { return $Value.ToString([System.Globalization.CultureInfo]::InvariantCulture) }
-    if ($Value -is [System.Collections.IDictionary]) {
-        $members = foreach ($key in $Value.Keys) { (ConvertTo-DefenderJson ([string] $key)) + ':' + (ConvertTo-DefenderJson $Value[$key]) }
-        return '{' + ($members -join ',') + '}'
-    }
-    if ($Value -is [System.Collections.IEnumerable] -and $Value -isnot [string]) {
-        $elements = foreach ($element in $Value) { ConvertTo-DefenderJson $element }
-        return '[' + ($elements -join ',') + ']'
+    $invariant = [System.Globalization.CultureInfo]::InvariantCulture
+    if ($Value -isnot [string]) {
+        if ($Value -is [bool] -or $Value -is [switch]) { if ($Value) { return 'true' } else { return 'false' } }
+        if ($Value -is [enum]) { return '"' + $Value.ToString() + '"' }
+        if ($Value -is [int] -or $Value -is [long] -or $Value -is [uint32] -or $Value -is [uint64] -or $Value -is [byte] -or $Value -is [sbyte] -or
+            $Value -is [int16] -or $Value -is [uint16] -or $Value -is [decimal] -or $Value -is [bigint]) { return $Value.ToString($invariant) }
+        if ($Value -is [double] -or $Value -is [single]) { return $Value.ToString('R', $invariant) }
+        if ($Value -is [DateTime] -or $Value -is [DateTimeOffset]) { return '"' + $Value.ToUniversalTime().ToString("yyyy-MM-dd'T'HH:mm:ss.FFFFFFF'Z'", $invariant) + '"' }
+        if ($Value -is [System.Collections.IDictionary]) {
+            $members = foreach ($pair in $Value.GetEnumerator()) { (ConvertTo-DefenderJson ([string] $pair.Key)) + ':' + (ConvertTo-DefenderJson $pair.Value) }
+            return '{' + ($members -join ',') + '}'
+        }
+        if ($Value -is [System.Management.Automation.PSCustomObject]) {
+            $members = foreach ($property in $Value.PSObject.Properties) { (ConvertTo-DefenderJson $property.Name) + ':' + (ConvertTo-DefenderJson $property.Value) }
+            return '{' + ($members -join ',') + '}'
+        }
+        if ($Value -is [System.Collections.IEnumerable]) {
+            $elements = foreach ($element in $Value) { ConvertTo-DefenderJson $element }
+            return '[' + ($elements -join ',') + ']'
+        }
     }
     $text = ([string] $Value).Replace('\', '\\').Replace('"', '\"')
     if ($text -match '[\x00-\x1f]') {

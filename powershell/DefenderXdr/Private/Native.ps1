@@ -595,7 +595,7 @@ function script:Open-DefenderConnection {
     $renewal = New-DefenderEntry ([System.IntPtr]::Zero) $null
     $entry.Certificate = $Plan.Certificate
     $renewal.Certificate = $Plan.Certificate
-    $opened = @{ Entry = $entry; Renewal = $renewal; Host = $Plan.Host; Who = $null }
+    $opened = @{ Entry = $entry; Renewal = $renewal; Cloud = $Plan.CallCloud; Who = $null }
     try {
         Set-DefenderEntryRequest $entry $document $Plan.Secrets $Failure
         if ($null -eq $Failure.Record -and $document.grant -ne 'access_token') {
@@ -651,10 +651,11 @@ function script:Close-DefenderConnection {
 # ---- operations ----------------------------------------------------------------------------------------------------------------------
 
 function script:Invoke-DefenderOperation {
-    # Runs one operation to its end. Items go to the pipeline as they come (as text, or through -ItemConverter), a token into $Result.Token, an
-    # error into $Failure.Record. Ctrl+C and Select-Object -First end it through the finally block.
+    # Runs one operation to its end. Items go to the pipeline as they come (as text, or through -ItemConverter, which also gets $Result), a token,
+    # the columns of a hunting result and the head of an answer into $Result, an error into $Failure.Record. Ctrl+C and Select-Object -First end it
+    # through the finally block. -Track keeps the place to go on from: see New-DefenderTrack.
     param(
-        [ValidateSet('acquire_token', 'list_incidents', 'get_incident')] [string] $Kind,
+        [ValidateSet('acquire_token', 'call')] [string] $Kind,
         [System.IntPtr] $Request,
         [byte[]] $Query,
         [int] $Timeout,
@@ -662,6 +663,7 @@ function script:Invoke-DefenderOperation {
         [hashtable] $TokenEntry,
         [switch] $OwnsRequest,
         [hashtable] $Result,
+        [hashtable] $Track,
         [hashtable] $Failure
     )
     Sync-DefenderEnvironment
@@ -671,12 +673,12 @@ function script:Invoke-DefenderOperation {
     $detail = [System.IntPtr]::Zero
     $taken = [System.IntPtr]::Zero
     $state = 0
-    $progress = @{ Shown = $false; Deadline = $(if ($Timeout -gt 0) { [DateTime]::Now.AddSeconds($Timeout) }); Entry = $TokenEntry }
+    if ($null -eq $Result) { $Result = @{ Token = $null } }
+    $progress = @{ Shown = $false; Deadline = $(if ($Timeout -gt 0) { [DateTime]::Now.AddSeconds($Timeout) }); Entry = $TokenEntry; Result = $Result }
     try {
         $status = switch ($Kind) {
             'acquire_token' { $native::dxdr_acquire_token_start($Request, $limit, [ref] $op, [ref] $detail); break }
-            'list_incidents' { $native::dxdr_list_incidents_start($Request, $Query, [System.UIntPtr]::new([uint64] $Query.Length), $limit, [ref] $op, [ref] $detail); break }
-            'get_incident' { $native::dxdr_get_incident_start($Request, $Query, [System.UIntPtr]::new([uint64] $Query.Length), $limit, [ref] $op, [ref] $detail); break }
+            'call' { $native::dxdr_call_start($Request, $Query, [System.UIntPtr]::new([uint64] $Query.Length), $limit, [ref] $op, [ref] $detail); break }
         }
         if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail }
         while ($null -eq $Failure.Record -and $state -lt 3) {
@@ -685,7 +687,10 @@ function script:Invoke-DefenderOperation {
                 $Failure.Record = Read-DefenderFailure $status ([System.IntPtr]::Zero)
                 break
             }
-            if ($state -eq 0) { continue }
+            if ($state -eq 0) {
+                if ($null -ne $Track) { Save-DefenderPlace $op $Track -Keep }
+                continue
+            }
             if ($state -eq 1) {
                 $status = $native::dxdr_op_take_event($op, [ref] $taken, [ref] $detail)
                 if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail; break }
@@ -697,11 +702,15 @@ function script:Invoke-DefenderOperation {
                 if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail; break }
                 $text = Read-DefenderBuffer $taken
                 if (-not $text) { continue }
-                if ($ItemConverter) { & $ItemConverter $text }
+                if ($ItemConverter) { & $ItemConverter $text $Result }
                 else { $text }
+                # Only now has the pipeline done its work on the record.
+                if ($null -ne $Track) { Save-DefenderPlace $op $Track }
             }
         }
         if ($progress.Shown) { Write-Progress -Id 27 -Activity 'Defender XDR' -Completed }
+        if ($Kind -eq 'call' -and $op -ne [System.IntPtr]::Zero) { $Result.Resume = Get-DefenderPlaceText $op }
+        if ($null -ne $Track) { Save-DefenderPlace $op $Track -Keep }
         if ($null -ne $Failure.Record) { return }
         if ($state -ne 3) {
             $status = $native::dxdr_op_take_error($op, [ref] $taken, [ref] $detail)
@@ -728,6 +737,31 @@ function script:Invoke-DefenderOperation {
         if ($taken -ne [System.IntPtr]::Zero) { $null = $native::dxdr_buf_free($taken) }
         if ($detail -ne [System.IntPtr]::Zero) { $null = $native::dxdr_buf_free($detail) }
         if ($OwnsRequest) { $null = $native::dxdr_request_free($Request) }
+        if ($null -ne $Track) {
+            if ($Track.Variable) { $Track.Caller.SessionState.PSVariable.Set($Track.Variable, $Track.Text) }
+            if ($Track.Path -and $Track.Text -cne $Track.Kept) { [System.IO.File]::WriteAllText($Track.Path, $Track.Text) }
+        }
+    }
+}
+
+function script:Get-DefenderPlaceText {
+    # Where a list can be gone on from, as a text; nothing where there is no such place.
+    param([System.IntPtr] $Operation)
+    $buffer = [System.IntPtr]::Zero
+    $detail = [System.IntPtr]::Zero
+    $status = $script:Native::dxdr_op_resume($Operation, [ref] $buffer, [ref] $detail)
+    if ($status -ne 0) { $null = Read-DefenderBuffer $detail; return }
+    Read-DefenderBuffer $buffer
+}
+
+function script:Save-DefenderPlace {
+    # Takes note of the place behind what the pipeline has handled; -Keep also writes it to the track's file.
+    param([System.IntPtr] $Operation, [hashtable] $Track, [switch] $Keep)
+    $text = Get-DefenderPlaceText $Operation
+    if ($text) { $Track.Text = $text }
+    if ($Keep -and $Track.Path -and $Track.Text -cne $Track.Kept) {
+        [System.IO.File]::WriteAllText($Track.Path, $Track.Text)
+        $Track.Kept = $Track.Text
     }
 }
 

@@ -23,8 +23,18 @@ function Get-DefenderIncident {
     .PARAMETER Skip
     Incidents to pass over at the start.
 
+    .PARAMETER Resume
+    Goes on where an earlier listing with the same parameters ended: the text from -ResumeVariable, or from the error's Exception.Resume.
+
+    .PARAMETER ResumeVariable
+    The name of a variable that receives the place the pipeline has reached, as text for -Resume, however the command ends. A record whose
+    handling was broken off comes again.
+
     .PARAMETER Id
     The incident's number. An incident that does not exist is an error, and the next one is tried.
+
+    .PARAMETER NoFollow
+    Gets an incident that was merged into another as it is. Without it the other one comes, and a warning says so.
 
     .PARAMETER Raw
     Returns each incident as the JSON text the service sent.
@@ -79,10 +89,21 @@ function Get-DefenderIncident {
         [ValidateRange(0, [int]::MaxValue)]
         [int] $Skip,
 
+        [Parameter(ParameterSetName = 'List')]
+        [ValidateNotNullOrEmpty()]
+        [string] $Resume,
+
+        [Parameter(ParameterSetName = 'List')]
+        [ValidateNotNullOrEmpty()]
+        [string] $ResumeVariable,
+
         [Parameter(Mandatory, ParameterSetName = 'Id', Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('incidentId')]
         [ValidateRange(0, [long]::MaxValue)]
         [long[]] $Id,
+
+        [Parameter(ParameterSetName = 'Id')]
+        [switch] $NoFollow,
 
         [Parameter()]
         [switch] $Raw,
@@ -98,40 +119,15 @@ function Get-DefenderIncident {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
-        $failure = @{ Record = $null }
+        $session = Open-DefenderSession $PSCmdlet
         $converter = if ($Raw) { '' } else { 'ConvertTo-DefenderIncident' }
-        $secret = $null
-        $useToken = $PSBoundParameters.ContainsKey('AccessToken')
-        if ($useToken) {
-            $secret = Get-DefenderTokenSecret $AccessToken
-            if ($null -eq $secret) {
-                $failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message '-AccessToken holds no token' -Hint 'Give the token as text, as a SecureString, or the object of Get-ADALToken.'
-            }
-            else { Initialize-DefenderClient $failure }
-        }
-        else { $null = Get-DefenderConnection $failure }
-        if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
     }
 
     process {
-        $queries = if ($PSCmdlet.ParameterSetName -eq 'Id') { foreach ($number in $Id) { [ordered]@{ id = $number } } }
-        else {
-            $query = [ordered]@{}
-            if ($PSBoundParameters.ContainsKey('Filter')) { $query.filter = $Filter }
-            if ($PSBoundParameters.ContainsKey('First')) { $query.first = $First }
-            if ($PSBoundParameters.ContainsKey('PageSize')) { $query.top = $PageSize }
-            if ($PSBoundParameters.ContainsKey('Skip')) { $query.skip = $Skip }
-            $query
+        if ($PSCmdlet.ParameterSetName -ne 'Id') {
+            Invoke-DefenderCall $session (New-DefenderCall 'incidents.list' $PSBoundParameters) -ItemConverter $converter
+            return
         }
-        $kind = if ($PSCmdlet.ParameterSetName -eq 'Id') { 'get_incident' } else { 'list_incidents' }
-        foreach ($query in $queries) {
-            $failure.Record = $null
-            Invoke-DefenderQuery -Kind $kind -Query $query -Secret $secret -UseSecret $useToken -Timeout $Timeout -ItemConverter $converter -Failure $failure
-            if ($null -eq $failure.Record) { continue }
-            if ($kind -eq 'get_incident' -and $failure.Record.FullyQualifiedErrorId -in 'DefenderXdr.NOT_FOUND', 'DefenderXdr.FORBIDDEN') {
-                $PSCmdlet.WriteError($failure.Record)
-            }
-            else { $PSCmdlet.ThrowTerminatingError($failure.Record) }
-        }
+        foreach ($number in $Id) { Invoke-DefenderCall $session ([ordered]@{ operation = 'incidents.get'; id = $number; follow = -not $NoFollow }) -ItemConverter $converter -PerRecord }
     }
 }
