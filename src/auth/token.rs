@@ -1,15 +1,16 @@
 //! A token as it is handed out: the value, until when, for whom. Immutable.
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::answer::{Answer, id_claims, missing_scopes};
+use super::authority::Dialect;
 use super::{Grant, SignIn, Target};
 use crate::claims::Members;
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
 
 /// Where a token came from, this time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// The cache held it.
@@ -23,7 +24,8 @@ pub enum Source {
 }
 
 /// Who the token is about, from the ID token (ADAL's `UserInfo`, and MSAL's account).
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct User {
     /// `oid`, else `sub`.
     pub unique_id: Option<String>,
@@ -54,8 +56,9 @@ pub struct Token {
 }
 
 /// All about a token but the token.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Description {
+    #[serde(deserialize_with = "bearer")]
     token_type: &'static str,
     /// Unix seconds.
     pub expires_on: i64,
@@ -69,13 +72,34 @@ pub struct Description {
     resource: Option<String>,
     scopes: Vec<String>,
     missing_scopes: Vec<String>,
+    #[serde(deserialize_with = "dialect")]
     dialect: &'static str,
+    #[serde(deserialize_with = "grant")]
     grant: &'static str,
     source: Source,
     correlation_id: String,
     has_id_token: bool,
     /// The person, if there is one.
     pub user: Option<User>,
+}
+
+fn bearer<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<&'static str, D::Error> {
+    String::deserialize(from).map(|_| "Bearer")
+}
+
+fn dialect<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<&'static str, D::Error> {
+    let name = String::deserialize(from)?;
+    let known = [Dialect::V1, Dialect::V2]
+        .into_iter()
+        .map(Dialect::name)
+        .find(|known| *known == name);
+    known.ok_or_else(|| serde::de::Error::custom("the dialect is not known"))
+}
+
+fn grant<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<&'static str, D::Error> {
+    Grant::parse(&String::deserialize(from)?)
+        .map(Grant::name)
+        .map_err(serde::de::Error::custom)
 }
 
 /// Keeps a NUL behind the text, so that C can print what an accessor lends.
@@ -192,6 +216,18 @@ impl Token {
         })
     }
 
+    /// From what was kept of a token elsewhere: its texts, and what [`Token::describe`] said of it.
+    pub fn from_kept(value: &Secret, id_token: Option<&Secret>, description: Description) -> Token {
+        Token {
+            value: with_nul(value),
+            id_token: id_token.map(with_nul),
+            description: Description {
+                has_id_token: id_token.is_some(),
+                ..description
+            },
+        }
+    }
+
     /// The access token.
     pub fn value(&self) -> &str {
         without_nul(&self.value)
@@ -205,6 +241,11 @@ impl Token {
     /// When it expires, in Unix seconds.
     pub fn expires_on(&self) -> i64 {
         self.description.expires_on
+    }
+
+    /// When it came, in Unix seconds.
+    pub fn acquired_on(&self) -> i64 {
+        self.description.acquired_on
     }
 
     /// The person it is about.

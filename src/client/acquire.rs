@@ -336,7 +336,7 @@ impl Bound {
                 || error.claims().is_none() && error.aadsts().is_some_and(auth::aadsts::ends_refresh_token))
         {
             for key in [Some(self.key()), self.challenged_key()].into_iter().flatten() {
-                cache.drop_renewal(key, &found.token);
+                cache.drop_renewal(key, &found.token, self.client().clock().unix());
             }
         }
         let answer = result?;
@@ -485,7 +485,7 @@ impl Bound {
     async fn answered(&self, call: &Call, host: &Arc<dyn Host>, refused: &str, claims: &str) -> Result<Acquired> {
         let bound = self.answering(claims)?;
         for key in [self.key(), bound.key()] {
-            self.client().cache.drop_token(key, refused);
+            self.client().cache.drop_token(key, refused, self.client().clock().unix());
         }
         call.verbose("the API asks for a token with more claims; getting one");
         bound.token(call, host).await.map_err(|error| {
@@ -529,7 +529,7 @@ impl Bound {
         if let Some(claims) = claims {
             return self.answered(call, host, refused, claims).await;
         }
-        self.client().cache.drop_token(self.key(), refused);
+        self.client().cache.drop_token(self.key(), refused, self.client().clock().unix());
         self.token(call, host).await
     }
 }

@@ -133,7 +133,7 @@ impl Bound {
     async fn automatic(&self, call: &Call, host: &Arc<dyn Host>) -> Result<Acquired> {
         let remembered = {
             let chosen = self.client().chosen.lock().unwrap_or_else(PoisonError::into_inner);
-            chosen.get(self.key().access()).copied()
+            chosen.get(&self.key().access()).copied()
         };
         let others = Way::ALL.into_iter().filter(|way| Some(*way) != remembered);
         let mut reasons = Vec::new();
@@ -144,7 +144,7 @@ impl Bound {
                     call.verbose(format!("automatic choice: {} {} taken", way.name(), way.verb()));
                     let mut chosen = self.client().chosen.lock().unwrap_or_else(PoisonError::into_inner);
                     // The first choice stays: who comes in its place is no better known.
-                    chosen.entry(self.key().access().to_owned()).or_insert(way);
+                    chosen.entry(self.key().access()).or_insert(way);
                     return Ok(acquired);
                 }
                 Err(error) => error,

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::auth::Env;
 use crate::auth::authority::Metadata;
-use crate::auth::cache::Cache;
+use crate::auth::cache::{Cache, Id};
 use crate::auth::environment::Environment;
 use crate::claims;
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
@@ -41,7 +41,7 @@ pub struct Client {
     pacing: Pacing,
     announced: std::sync::atomic::AtomicBool,
     /// The way that the automatic choice took, by cache key.
-    chosen: Mutex<HashMap<String, choice::Way>>,
+    chosen: Mutex<HashMap<Id, choice::Way>>,
 }
 
 impl Client {
@@ -111,7 +111,7 @@ impl Client {
 
     /// Forgets every token in the client's cache, for all who share it.
     pub fn clear_cache(&self) {
-        self.cache.clear();
+        self.cache.clear(self.clock().unix());
     }
 
     pub(crate) fn pacing(&self) -> Pacing {

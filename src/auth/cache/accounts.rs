@@ -1,0 +1,62 @@
+//! Which person is meant, and who is the same person as whom.
+
+use crate::auth::token::User;
+use crate::auth::{SignIn, UserHint, UserIdType};
+use crate::error::{Code, Error, Result};
+
+/// The request fits more than one account (ADAL's `multiple_matching_tokens_detected`).
+pub(super) fn several() -> Error {
+    Error::new(
+        Code::InteractionRequired,
+        "tokens of several accounts are in the cache and the request fits more than one",
+    )
+    .with_oauth("multiple_matching_tokens_detected", None)
+    .with_hint("say whose token is wanted: name the user in the request (-UserId of Get-ADALToken, -LoginHint of Connect-Defender)")
+}
+
+/// True if a cached account is the one asked for. A token without a person fits a request that names none.
+pub(super) fn fits(sign_in: &SignIn, user: Option<&User>) -> bool {
+    let same = |a: &Option<String>, b: &str| a.as_deref().is_some_and(|a| a.eq_ignore_ascii_case(b));
+    match (&sign_in.user, user) {
+        (None, _) => match (&sign_in.login_hint, user) {
+            (Some(hint), Some(user)) => same(&user.displayable_id, hint) || same(&user.username, hint),
+            _ => true,
+        },
+        (Some(_), None) => false,
+        (
+            Some(UserHint {
+                id,
+                kind: UserIdType::UniqueId,
+            }),
+            Some(user),
+        ) => user.unique_id.as_deref() == Some(id),
+        (Some(UserHint { id, .. }), Some(user)) => same(&user.displayable_id, id) || same(&user.username, id),
+    }
+}
+
+/// False if two accounts are known to be two people's: nothing that both of them say of themselves is the same.
+pub fn may_be_same(a: &User, b: &User) -> bool {
+    let pairs = [
+        (&a.home_account_id, &b.home_account_id),
+        (&a.unique_id, &b.unique_id),
+        (&a.displayable_id, &b.displayable_id),
+        (&a.username, &b.username),
+    ];
+    let mut known = pairs.iter().filter_map(|(a, b)| Some((a.as_deref()?, b.as_deref()?))).peekable();
+    known.peek().is_none() || known.any(|(a, b)| a.eq_ignore_ascii_case(b))
+}
+
+/// Refuses a person other than the one the request insists on (ADAL's `user_mismatch`).
+pub fn check_user(sign_in: &SignIn, user: Option<&User>) -> Result<()> {
+    let Some(hint) = &sign_in.user else { return Ok(()) };
+    if hint.kind == UserIdType::OptionalDisplayableId || fits(sign_in, user) {
+        return Ok(());
+    }
+    let who = user.and_then(|user| user.displayable_id.as_deref()).unwrap_or("another account");
+    Err(Error::new(
+        Code::OauthOther,
+        format!("signed in as {who}, but the request insists on {}", hint.id),
+    )
+    .with_oauth("user_mismatch", None)
+    .with_hint("sign in with the account asked for, or change the user of the request"))
+}

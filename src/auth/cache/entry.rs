@@ -1,0 +1,63 @@
+//! What a cache keeps: access tokens and refresh tokens, each with what it takes to find it and to say whose it is.
+
+use std::sync::Arc;
+
+use super::key::{Id, Owner};
+use crate::auth::token::{Token, User};
+use crate::secret::Secret;
+
+/// An access token. One entry under the same `id` is of the same account as another if [`AccessEntry::is_same`] says so.
+#[derive(Clone, Debug)]
+pub struct AccessEntry {
+    /// See [`super::Key::access`].
+    pub id: Id,
+    /// Whose.
+    pub owner: Arc<Owner>,
+    /// The name that was to sign in, which stands for a person where the token does not say who it is for.
+    pub login: Option<Arc<str>>,
+    /// The token.
+    pub token: Arc<Token>,
+}
+
+impl AccessEntry {
+    /// True if the other is in this one's place: the newer takes it.
+    pub fn is_same(&self, other: &AccessEntry) -> bool {
+        let account = self.token.user().map(account_of);
+        self.id == other.id && account == other.token.user().map(account_of) && (account.is_some() || self.login == other.login)
+    }
+}
+
+/// A refresh token.
+#[derive(Clone, Debug)]
+pub struct RefreshEntry {
+    /// Where it lies: one for an app's signed-in people, one for each secret that somebody brought. See [`super::Key`].
+    pub place: Id,
+    /// Whose.
+    pub owner: Arc<Owner>,
+    /// Whom it is for.
+    pub user: Arc<User>,
+    /// The tenant that issued it.
+    pub tenant_id: Option<String>,
+    /// The refresh token.
+    pub token: Secret,
+    /// When it came, in Unix seconds.
+    pub since: i64,
+    /// True if it is kept for those only who bring the same secret: for a day.
+    pub own: bool,
+}
+
+impl RefreshEntry {
+    /// True if the other is in this one's place: the newer takes it.
+    pub fn is_same(&self, other: &RefreshEntry) -> bool {
+        self.place == other.place && self.tenant_id == other.tenant_id && account_of(&self.user) == account_of(&other.user)
+    }
+}
+
+/// What an account is told from others by.
+pub fn account_of(user: &User) -> String {
+    user.home_account_id
+        .clone()
+        .or_else(|| user.unique_id.clone())
+        .or_else(|| user.displayable_id.clone())
+        .unwrap_or_default()
+}
