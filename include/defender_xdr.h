@@ -759,7 +759,8 @@ int32_t dxdr_get_incidents(dxdr_request *request,
    machines.list       "name"?, "health"?, "os"?, "risk"?, "exposure"?, "onboarding"?, "tag"?, "seen_since"?
    machines.get        "machine": an id, or a name that fits exactly one
    machines.isolate    "machine", "comment", "type"?: "Full" (default), "Selective", "UnManagedDevice"; "wait"?: true waits for the action's end, looking
-                       every "poll_s"? (10). The machine action comes as the item. One that is under way already is taken for this one, with a warning
+                       every "poll_s"? (10). The machine action comes as the item. The same one under way, or the one that brought the machine into
+                       this state before, is taken for it, with a warning; another one of the kind under way is BUSY
    machines.release, machines.restrict, machines.unrestrict   "machine", "comment", "wait"?, "poll_s"?
    machines.scan       the same, "type"?: "Quick" (default), "Full"
    machines.quarantine the same, "sha1"
@@ -957,7 +958,8 @@ DXDR_API int32_t dxdr_op_take_item(dxdr_op *op, dxdr_buf **item, dxdr_buf **erro
 
 /*
  Tells where to go on after an error, a cancel or an early end: a text for "resume" of the same call later, perhaps by another process. It stands
- behind the last item that was taken; what was fetched and not taken comes again.
+ behind the last item that was taken; what was fetched and not taken comes again. Of a list that moved meanwhile nothing is missed; what was taken
+ from earlier pages may come again.
 
  @param op      the operation
  @param resume  receives the text, or NULL (with DXDR_STATUS_OK) before the first page and for what is no list

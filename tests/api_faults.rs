@@ -280,3 +280,125 @@ fn a_call_to_any_path_sends_what_it_was_given_and_nothing_else() {
     );
     assert_eq!((error.unwrap().code(), seen.len()), (Code::ServerUnavailable, 1));
 }
+
+#[test]
+fn another_action_under_way_is_not_taken_for_the_one_that_is_wished() {
+    let machine = "c".repeat(40);
+    let (one, other) = ("a".repeat(40), "b".repeat(40));
+    for (call, standing, fits) in [
+        (
+            json!({"operation": "machines.quarantine", "sha1": one}),
+            json!({"type": "StopAndQuarantineFile", "relatedFileInfo": {"fileIdentifier": one, "fileIdentifierType": "Sha1"}}),
+            true,
+        ),
+        (
+            json!({"operation": "machines.quarantine", "sha1": one}),
+            json!({"type": "StopAndQuarantineFile", "relatedFileInfo": {"fileIdentifier": other, "fileIdentifierType": "Sha1"}}),
+            false,
+        ),
+        (
+            json!({"operation": "machines.isolate"}),
+            json!({"type": "Isolate", "scope": "Full"}),
+            true,
+        ),
+        (
+            json!({"operation": "machines.isolate"}),
+            json!({"type": "Isolate", "scope": "Selective"}),
+            false,
+        ),
+        (
+            json!({"operation": "machines.scan", "type": "Full"}),
+            json!({"type": "RunAntiVirusScan", "scope": "Quick"}),
+            false,
+        ),
+    ] {
+        let mut action = json!({"id": "the-other", "status": "Pending", "machineId": machine, "requestor": "x@y.example",
+            "requestorComment": "c", "creationDateTimeUtc": "2026-09-21T14:13:00Z"});
+        action.as_object_mut().unwrap().extend(standing.as_object().unwrap().clone());
+        // The same answer whether the service refuses, or its answer is lost.
+        for answer in [
+            Step::json(
+                400,
+                r#"{"error":{"code":"ActiveRequestAlreadyExists","message":"Action is already in progress"}}"#,
+            ),
+            Step::json(500, ""),
+        ] {
+            let listed = json!({"value": [action]}).to_string();
+            let server = Scripted::answering(move |request| {
+                if request.starts_with("GET /api/machineactions?") {
+                    Step::json(200, &listed)
+                } else {
+                    answer.clone()
+                }
+            });
+            let mut call = call.clone();
+            call["machine"] = json!(machine);
+            call["comment"] = json!("c");
+            let operation = start(&request(&scripted::virtual_client(&VirtualClock::new())), &server, call.clone());
+            let (items, events, error) = finish(&operation);
+            assert_eq!(
+                (items.len(), error.is_none()),
+                (usize::from(fits), fits),
+                "{call} {action}: {error:?}"
+            );
+            assert_eq!(events.iter().any(|event| event["kind"] == "warning"), fits, "{events:?}");
+            assert_eq!(server.seen().iter().filter(|request| request.starts_with("POST")).count(), 1);
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_is_no_record_is_not_handed_over_as_one() {
+    let id = "a".repeat(40);
+    for call in [
+        json!({"operation": "alerts.get", "id": "a"}),
+        json!({"operation": "alerts.update", "id": "a", "status": "New"}),
+        json!({"operation": "machines.get", "machine": id}),
+        json!({"operation": "machines.tag", "machine": id, "tag": "x"}),
+        json!({"operation": "machine_actions.get", "id": "a"}),
+        json!({"operation": "machine_actions.wait", "id": "a"}),
+        json!({"operation": "machine_actions.cancel", "id": "a", "comment": "c"}),
+        json!({"operation": "incidents.get", "backend": "xdr", "id": 1}),
+        json!({"operation": "incidents.update", "backend": "xdr", "follow": false, "id": 1, "status": "Active"}),
+        json!({"operation": "indicators.submit", "indicator": {"indicatorValue": "192.0.2.1", "indicatorType": "IpAddress",
+            "action": "Block", "title": "t", "description": "d"}}),
+    ] {
+        for (body, code) in [
+            ("", Code::NotJson),
+            ("hello", Code::NotJson),
+            ("[]", Code::BadPayload),
+            ("{}", Code::BadPayload),
+            (r#"{"error":{"code":"InternalServerError","message":"in vain"}}"#, Code::BadPayload),
+        ] {
+            let (items, _, error, _) = one([Step::json(200, body)], call.clone());
+            let error = error.unwrap_or_else(|| panic!("{call} took {body:?} for a record: {items:?}"));
+            assert_eq!((error.code(), items.len()), (code, 0), "{call} {body:?}: {error}");
+            assert!(error.hint().is_some(), "{error:?}");
+            assert_eq!(error.message().contains("in vain"), body.contains("in vain"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_page_larger_than_the_service_gives_is_refused_on_any_path_too() {
+    // A service that gave a hundred where more were asked for would seem to be at its end.
+    let (_, _, error, seen) = one([], json!({"service": "xdr", "path": "incidents", "query": {"$top": 200}}));
+    let error = error.unwrap();
+    assert_eq!((error.code(), seen.len()), (Code::BadArgument, 0), "{error}");
+    assert!(error.message().contains("100"), "{error}");
+}
+
+#[test]
+fn outcomes_that_are_missing_are_told() {
+    let indicator =
+        |value: &str| json!({"indicatorValue": value, "indicatorType": "Url", "action": "Block", "title": "t", "description": "d"});
+    let answer = r#"{"value":[{"id":"1","indicator":"https://a.example","isFailed":false,"failureReason":null}]}"#;
+    let (items, events, error, _) = one(
+        [Step::json(200, answer)],
+        json!({"operation": "indicators.import", "indicators": [indicator("https://a.example"), indicator("https://b.example")]}),
+    );
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(items.len(), 1);
+    let told = events.iter().find(|event| event["kind"] == "warning").unwrap();
+    assert!(told["message"].as_str().unwrap().contains("https://b.example"), "{told}");
+}

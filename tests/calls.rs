@@ -286,7 +286,22 @@ fn machines_are_named_exactly_and_what_is_done_stays_done() {
         .unwrap();
     assert_eq!(done.items[0]["status"], "Succeeded");
     assert!(!done.kinds("action").is_empty());
-    assert_eq!(bench.call(isolate).unwrap_err().http_status(), Some(400), "isolated it stays");
+    // Isolated it stays, and a script that runs once more is told so.
+    let stays = bench.call(isolate.clone()).unwrap();
+    assert_eq!(stays.items[0]["id"], action["id"]);
+    assert!(
+        stays
+            .kinds("warning")
+            .iter()
+            .any(|event| event["message"].as_str().unwrap().contains("already"))
+    );
+    let mut otherwise = isolate;
+    otherwise["type"] = json!("Selective");
+    assert_eq!(
+        bench.call(otherwise).unwrap_err().http_status(),
+        Some(400),
+        "that is something else"
+    );
     let released = bench
         .call(json!({"operation": "machines.release", "machine": "ws-0002", "comment": "clean", "wait": true}))
         .unwrap();
@@ -550,4 +565,200 @@ fn a_page_cut_in_the_middle_and_a_place_to_go_on_from() {
             .map(|e| e.code()),
         Some(Code::BadArgument)
     );
+}
+
+#[test]
+fn a_name_is_found_among_many_that_begin_alike() {
+    let bench = bench();
+    let machine = |n: usize, name: String| json!({"id": format!("{n:040x}"), "computerDnsName": name, "lastSeen": "2026-09-14T00:00:00Z"});
+    let mut machines: Vec<Value> = (0..150).map(|n| machine(n, format!("web{n:03}.corp.example"))).collect();
+    machines.push(machine(500, "web.corp.example".to_owned()));
+    machines.push(machine(501, "Web2".to_owned()));
+    bench.emulator.set_data(&json!({"machines": machines}).to_string()).unwrap();
+    for (name, id) in [("web", 500), ("WEB.corp.example", 500), ("Web2", 501), ("web007", 7)] {
+        let got = bench.call(json!({"operation": "machines.get", "machine": name})).unwrap();
+        assert_eq!(got.items[0]["id"], format!("{id:040x}"), "{name}");
+    }
+    let error = bench.call(json!({"operation": "machines.get", "machine": "we"})).unwrap_err();
+    assert_eq!(error.code(), Code::NotFound);
+}
+
+#[test]
+fn a_list_that_moved_before_it_is_gone_on_with_misses_nobody() {
+    let bench = bench();
+    let record = |id: usize| json!({"incidentId": id, "createdTime": "2026-01-01T00:00:00Z", "lastUpdateTime": format!("2026-01-02T00:00:00.{id:07}Z"), "status": "Active", "severity": "Low"});
+    let incidents: Vec<Value> = (1..=250).map(record).collect();
+    bench.emulator.set_data(&json!({"incidents": incidents}).to_string()).unwrap();
+    let operation = bench.request.call(br#"{"operation":"incidents.list"}"#, None).unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 100 {
+        match operation.wait(Duration::from_secs(60)) {
+            State::Event => drop(operation.take_event()),
+            State::Item => {
+                let item: Value = serde_json::from_slice(&operation.take_item().unwrap()).unwrap();
+                seen.push(item["incidentId"].to_string());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let place = operation.resume().unwrap();
+    operation.cancel();
+    // Those at the far end go to the front, past the place.
+    bench.emulator.touch_incidents(&[1, 2, 3, 4, 5]);
+    let rest = bench.call(json!({"operation": "incidents.list", "resume": place})).unwrap();
+    seen.extend(ids(&rest, "incidentId"));
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 250);
+}
+
+#[test]
+fn a_claims_challenge_between_two_pages_is_answered_and_the_list_goes_on() {
+    for lost in [false, true] {
+        let bench = bench();
+        let operation = bench.request.call(br#"{"operation":"incidents.list","top":20}"#, None).unwrap();
+        let (mut seen, mut challenged) = (Vec::new(), false);
+        let end = loop {
+            match operation.wait(Duration::from_secs(60)) {
+                State::Event => drop(operation.take_event()),
+                State::Item => {
+                    let item: Value = serde_json::from_slice(&operation.take_item().unwrap()).unwrap();
+                    seen.push(item["incidentId"].as_u64().unwrap());
+                    if seen.len() == 30 {
+                        challenged = true;
+                        if lost {
+                            // No token will ever do.
+                            bench.fault(json!([{"match": {"path_contains": "/api/incidents"}, "times": 0,
+                                "do": {"status": 401, "headers": {"www-authenticate": format!("Bearer error=\"insufficient_claims\", claims=\"{}\"", CLAIMS)}}}]));
+                        } else {
+                            bench
+                                .emulator
+                                .set_claims_challenge(Some(json!({"acrs": {"essential": true, "value": "c1"}})));
+                        }
+                    }
+                }
+                state => break state,
+            }
+        };
+        assert!(challenged);
+        let unique = {
+            let mut ids = seen.clone();
+            ids.sort_unstable();
+            ids.dedup();
+            ids.len()
+        };
+        assert_eq!(unique, seen.len(), "nobody twice");
+        if lost {
+            let error = operation.error().unwrap();
+            assert_eq!((end, error.code()), (State::Failed, Code::ClaimsChallenge), "{error}");
+            assert!(error.claims().unwrap().contains("capolids"), "{error:?}");
+            bench.fault(json!([]));
+            let rest = bench
+                .call(json!({"operation": "incidents.list", "top": 20, "resume": operation.resume().unwrap()}))
+                .unwrap();
+            seen.extend(rest.items.iter().map(|item| item["incidentId"].as_u64().unwrap()));
+            seen.sort_unstable();
+            seen.dedup();
+        } else {
+            assert_eq!(end, State::Done, "{:?}", operation.error());
+            let refused = bench
+                .emulator
+                .requests()
+                .iter()
+                .filter(|request| request.status == Some(401))
+                .count();
+            assert_eq!(refused, 1, "the same page once more, and no other");
+        }
+        assert_eq!(seen.len(), 120);
+    }
+}
+
+/// `{"access_token":{"capolids":{"essential":true,"values":["1"]}}}`
+const CLAIMS: &str = "eyJhY2Nlc3NfdG9rZW4iOnsiY2Fwb2xpZHMiOnsiZXNzZW50aWFsIjp0cnVlLCJ2YWx1ZXMiOlsiMSJdfX19";
+
+#[test]
+fn each_cloud_has_its_own_hosts_and_audiences() {
+    let bench = bench_with(json!({}), |config| {
+        for resource in &mut config.resources {
+            let more: &[&str] = match resource.name.as_str() {
+                "Microsoft Threat Protection" => &["https://api-gcc.security.microsoft.us", "https://api-gov.security.microsoft.us"],
+                "WindowsDefenderATP" => &[
+                    "https://api-gcc.securitycenter.microsoft.us",
+                    "https://api-gov.securitycenter.microsoft.us",
+                ],
+                _ => &["https://graph.microsoft.us", "https://dod-graph.microsoft.us"],
+            };
+            resource.identifiers.extend(more.iter().map(|name| (*name).to_owned()));
+        }
+    });
+    let app = bench
+        .emulator
+        .config()
+        .first_app(defender_emulator::config::Kind::Confidential)
+        .unwrap()
+        .clone();
+    for (cloud, login, hosts) in [
+        (
+            "gcc",
+            "login.microsoftonline.com",
+            [
+                "api-gcc.security.microsoft.us",
+                "api-gcc.securitycenter.microsoft.us",
+                "graph.microsoft.com",
+            ],
+        ),
+        (
+            "gcc_high",
+            "login.microsoftonline.us",
+            [
+                "api-gov.security.microsoft.us",
+                "api-gov.securitycenter.microsoft.us",
+                "graph.microsoft.us",
+            ],
+        ),
+        (
+            "dod",
+            "login.microsoftonline.us",
+            [
+                "api-gov.security.microsoft.us",
+                "api-gov.securitycenter.microsoft.us",
+                "dod-graph.microsoft.us",
+            ],
+        ),
+    ] {
+        // The request's own resource is XDR's host in that cloud, which is how the cloud is known where the call names none.
+        let document = json!({"grant": "client_credentials", "authority": format!("https://{login}/{}", scripted::TENANT), "client_id": app.client_id,
+            "resource": format!("https://{}", hosts[0])});
+        let request = PreparedRequest::new(bench.request.client(), document.to_string().as_bytes()).unwrap();
+        request
+            .set_secret("client_secret", &Secret::new(app.secrets.first().unwrap().value.clone()))
+            .unwrap();
+        for (host, mut call) in hosts.into_iter().zip([
+            json!({"operation": "incidents.list", "backend": "xdr", "first": 1}),
+            json!({"operation": "machines.list", "first": 1}),
+            json!({"operation": "incidents.list", "backend": "graph", "first": 1}),
+        ]) {
+            let known = cloud != "dod";
+            if !known {
+                call["cloud"] = json!(cloud);
+            }
+            let before = bench.emulator.requests().len();
+            let got =
+                finish(&request.call(call.to_string().as_bytes(), None).unwrap()).unwrap_or_else(|error| panic!("{cloud} {call}: {error}"));
+            assert_eq!(got.items.len(), 1, "{cloud} {call}");
+            let asked: Vec<_> = bench.emulator.requests().split_off(before);
+            let api: Vec<&str> = asked
+                .iter()
+                .filter(|request| !request.path.contains("oauth2"))
+                .map(|request| request.host.as_str())
+                .collect();
+            assert_eq!(api, [host], "{cloud} {call}");
+            for token in asked.iter().filter(|request| request.path.contains("oauth2")) {
+                assert_eq!(
+                    (token.host.as_str(), token.form["resource"].as_str()),
+                    (login, format!("https://{host}").as_str())
+                );
+            }
+        }
+    }
 }

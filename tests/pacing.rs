@@ -135,3 +135,45 @@ fn two_jobs_share_a_budget() {
     let seconds = (bench.clock.unix_ms() - begun) / 1000;
     assert!(seconds >= 180, "{seconds}");
 }
+
+#[test]
+fn the_hours_limit_is_kept_too_and_the_token_is_renewed_on_the_way() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let bench = bench_with(json!({"pacing": "on"}), |config| config.quotas.documented = true);
+    // Small pages make the 1500 calls of an hour with few records.
+    let (count, top) = (3_100usize, 2usize);
+    let record = |id: usize| {
+        format!(
+            r#"{{"incidentId":{id},"createdTime":"2026-01-01T00:00:00Z","lastUpdateTime":"2026-01-02T00:00:00.{id:07}Z","status":"Active","severity":"Low"}}"#
+        )
+    };
+    let records: Vec<String> = (1..=count).map(record).collect();
+    bench
+        .emulator
+        .set_data(&format!(r#"{{"incidents":[{}]}}"#, records.join(",")))
+        .unwrap();
+    bench.request.acquire_now(None, None).unwrap();
+    let begun = bench.clock.unix_ms();
+    let got = bench.call(json!({"operation": "incidents.list", "top": top})).unwrap();
+    let mut seen: Vec<u64> = got.items.iter().map(|item| item["incidentId"].as_u64().unwrap()).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!((got.items.len(), seen.len()), (count, count));
+    let requests = bench.emulator.requests();
+    assert_eq!(requests.iter().filter(|request| request.status == Some(429)).count(), 0);
+    assert_eq!(
+        requests.iter().filter(|request| request.status == Some(401)).count(),
+        0,
+        "renewed before it expired"
+    );
+    assert!(bench.asked("/oauth2/token") >= 2, "a token lives for an hour");
+    assert!(
+        got.kinds("pacing").iter().any(|event| event["limit"] == "1500 an hour"),
+        "the wait says for which limit"
+    );
+    // 1500 calls in half an hour, then nothing until the first of them is an hour old; 51 more take another minute.
+    let calls = bench.asked("/api/incidents");
+    let seconds = f64::from(i32::try_from(bench.clock.unix_ms() - begun).unwrap()) / 1000.0;
+    assert_eq!(calls, count / top + 1);
+    assert!((3_600.0..3_660.0 * 1.05).contains(&seconds), "{seconds} s");
+}

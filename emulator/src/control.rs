@@ -122,6 +122,10 @@ struct NewData<'a> {
     incidents: Option<&'a RawValue>,
     #[serde(default)]
     generate_incidents: Option<usize>,
+    machines: Option<Vec<Value>>,
+    alerts: Option<Vec<Value>>,
+    indicators: Option<Vec<Value>>,
+    machineactions: Option<Vec<Value>>,
     #[serde(default)]
     next_link: Option<bool>,
 }
@@ -146,6 +150,20 @@ pub fn set_data(app: &App, body: &[u8]) -> Result<(), String> {
             data::sort(&mut incidents);
         }
         app.state().incidents = std::sync::Arc::new(incidents);
+    }
+    for (name, records) in [
+        ("machines", new.machines),
+        ("alerts", new.alerts),
+        ("indicators", new.indicators),
+        ("machineactions", new.machineactions),
+    ] {
+        let Some(records) = records else { continue };
+        if let Some(at) = records.iter().position(|record| !record["id"].is_string()) {
+            return Err(format!("{name}: record {at} has no id"));
+        }
+        if let Some(all) = app.state().records.of(name) {
+            *all = records;
+        }
     }
     if let Some(next_link) = new.next_link {
         app.state().next_link = next_link;

@@ -302,7 +302,8 @@ impl Handle {
         self.app.state().faults.clear();
     }
 
-    /// Replaces the incidents: `{"incidents": […]}`, `{"generate_incidents": N}`, `{"next_link": true}`, or several.
+    /// Replaces what the APIs serve: `{"incidents": […]}`, `{"generate_incidents": N}`, `{"machines": […]}`, `alerts`, `indicators`, `machineactions`
+    /// alike, `{"next_link": true}`, or several.
     pub fn set_data(&self, json: &str) -> Result<(), Error> {
         control::set_data(&self.app, json.as_bytes()).map_err(Error::Config)
     }

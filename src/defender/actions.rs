@@ -9,12 +9,13 @@ use tokio::time::Instant;
 
 use super::filter;
 use super::incidents::{filtered, object};
-use super::machines::{named, whole};
 use super::paging;
 use super::params::{Params, quoted};
+use super::record::{named, record};
 use super::services::ENDPOINT;
 use super::services::operations as rows;
 use super::session::{Ask, Channel, Place, Session};
+use super::time;
 use crate::claims::Members;
 use crate::error::{Code, Error, Result};
 use crate::transport::Notice;
@@ -42,19 +43,64 @@ pub fn id_of(action: &Bytes) -> Result<String> {
         .ok_or_else(|| Error::new(Code::BadPayload, "the answer is not a machine action"))
 }
 
-/// The newest action of a kind on a machine.
-pub async fn newest(channel: &Channel<'_>, machine: &str, kind: &str) -> Result<Option<Bytes>> {
+/// An action as it is listed, with what tells it from others of its kind.
+pub struct Action {
+    /// As sent.
+    pub bytes: Bytes,
+    /// Its id.
+    pub id: String,
+    /// Its type.
+    pub kind: String,
+    /// Who asked for it.
+    pub requestor: String,
+    /// Why.
+    pub comment: String,
+    /// Full, Selective, Quick: which it is of a type that has several.
+    pub scope: Option<String>,
+    /// The file it is about.
+    pub file: Option<String>,
+    created: Option<time::Ticks>,
+}
+
+impl Action {
+    fn read(bytes: Bytes) -> Option<Action> {
+        let text = std::str::from_utf8(&bytes).ok()?;
+        let members = Members::read(text)?;
+        let text = |name: &str| members.text(name).unwrap_or_default();
+        let file = members
+            .get("relatedFileInfo")
+            .and_then(|raw| Members::read(raw.get()))
+            .and_then(|file| file.text("fileIdentifier"));
+        Some(Action {
+            id: members.text("id")?,
+            kind: text("type"),
+            requestor: text("requestor"),
+            comment: text("requestorComment"),
+            scope: members.text("scope").filter(|scope| !scope.is_empty()),
+            file,
+            created: time::parse(&text("creationDateTimeUtc")),
+            bytes: bytes.clone(),
+        })
+    }
+}
+
+/// The actions of some kinds on a machine that meet a condition, newest first.
+pub async fn newest(channel: &Channel<'_>, machine: &str, kinds: &[&str], condition: &str) -> Result<Vec<Action>> {
     let row = &rows::ACTIONS_LIST;
     let mut url = channel.url(row, None);
-    url.set_query(Some("$top=100"));
-    let wanted = format!("machineId eq {} and type eq {}", filter::literal(machine), filter::literal(kind));
-    let response = channel.ask(&Ask::get(row, filtered(&url, Some(&wanted)))).await?;
+    url.set_query(Some("$top=1000"));
+    let kinds: Vec<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+    let wanted = filter::all_of([
+        Some(format!("machineId eq {}", filter::literal(machine))),
+        filter::any_of("type", &kinds, filter::literal),
+        Some(condition.to_owned()),
+    ]);
+    let response = channel.ask(&Ask::get(row, filtered(&url, wanted.as_deref()))).await?;
     let page = paging::split(&response.body, "the list of machine actions")?;
+    let mut found: Vec<Action> = page.records.into_iter().filter_map(Action::read).collect();
     // The order is not documented.
-    Ok(page.records.into_iter().max_by_key(|record| {
-        let text = std::str::from_utf8(record).unwrap_or_default();
-        Members::read(text).and_then(|members| super::time::parse(&members.text("creationDateTimeUtc")?))
-    }))
+    found.sort_by_key(|action| std::cmp::Reverse(action.created));
+    Ok(found)
 }
 
 /// Waits for the end of an action, looking now and then.
@@ -67,10 +113,10 @@ pub async fn wait(channel: &Channel<'_>, id: &str, every: Duration) -> Result<By
             .ask(&Ask::get(row, channel.url(row, Some(id))))
             .await
             .map_err(|error| named(error, &format!("machine action {id}")))?;
-        let action = whole(&response);
+        let action = record(&response, row.id, &format!("machine action {id}"))?;
         let text = std::str::from_utf8(&action).unwrap_or_default();
         let status = Members::read(text).and_then(|members| members.text("status")).unwrap_or_default();
-        if !matches!(status.as_str(), "Pending" | "InProgress") {
+        if !["Pending", "InProgress"].iter().any(|going| going.eq_ignore_ascii_case(&status)) {
             return Ok(action);
         }
         looks += 1;
@@ -121,25 +167,22 @@ impl One {
     /// Does it; the action comes as the only item.
     pub async fn run(&self, session: &Session<'_>) -> Result<()> {
         let channel = session.channel(&ENDPOINT, &self.place)?;
-        let missing = |error| named(error, &format!("machine action {}", self.id));
-        let action = match &self.wish {
-            Wish::Wait(every) => wait(&channel, &self.id, *every).await?,
-            Wish::Get => {
-                let row = &rows::ACTIONS_GET;
-                whole(
-                    &channel
-                        .ask(&Ask::get(row, channel.url(row, Some(&self.id))))
-                        .await
-                        .map_err(missing)?,
-                )
+        let what = format!("machine action {}", self.id);
+        let ask = match &self.wish {
+            Wish::Wait(every) => {
+                let action = wait(&channel, &self.id, *every).await?;
+                session.sink.take(vec![action], None).await;
+                return Ok(());
             }
+            Wish::Get => Ask::get(&rows::ACTIONS_GET, channel.url(&rows::ACTIONS_GET, Some(&self.id))),
             Wish::Cancel(comment) => {
                 let row = &rows::ACTIONS_CANCEL;
                 let body = object([("Comment", quoted(comment))].into_iter());
-                let ask = Ask::with_body(row, channel.url(row, Some(&self.id)), body);
-                whole(&channel.ask(&ask).await.map_err(missing)?)
+                Ask::with_body(row, channel.url(row, Some(&self.id)), body)
             }
         };
+        let response = channel.ask(&ask).await.map_err(|error| named(error, &what))?;
+        let action = record(&response, ask.row.id, &what)?;
         session.sink.take(vec![action], None).await;
         Ok(())
     }

@@ -13,6 +13,7 @@ use super::machines;
 use super::params::{Params, quoted};
 use super::percent;
 use super::preflight::Preflight;
+use super::record::{named, record};
 use super::services::operations::{self as rows, Operation};
 use super::services::{Cloud, ENDPOINT, Service};
 use super::session::{Ask, Pacing, Place, Session};
@@ -360,8 +361,9 @@ impl Get {
         let response = channel
             .ask(&Ask::get(self.row, channel.url(self.row, Some(&self.id))))
             .await
-            .map_err(|error| machines::named(error, &format!("alert {}", self.id)))?;
-        session.sink.take(vec![machines::whole(&response)], None).await;
+            .map_err(|error| named(error, &format!("alert {}", self.id)))?;
+        let alert = record(&response, self.row.id, &format!("alert {}", self.id))?;
+        session.sink.take(vec![alert], None).await;
         Ok(())
     }
 }
@@ -416,11 +418,9 @@ impl Alerts {
             retry: self.change.retry(),
             ..Ask::with_body(row, channel.url(row, Some(id)), self.change.body(&[]))
         };
-        let response = channel
-            .ask(&ask)
-            .await
-            .map_err(|error| machines::named(error, &format!("alert {id}")))?;
-        session.sink.take(vec![machines::whole(&response)], None).await;
+        let response = channel.ask(&ask).await.map_err(|error| named(error, &format!("alert {id}")))?;
+        let alert = record(&response, row.id, &format!("alert {id}"))?;
+        session.sink.take(vec![alert], None).await;
         Ok(())
     }
 }
@@ -585,6 +585,14 @@ impl Any {
         let top = value("$top")
             .and_then(|top| u32::try_from(top).ok())
             .or_else(|| (row.page > 0).then_some(row.page));
+        if let Some(top) = top.filter(|top| *top == 0 || row.max_page > 0 && *top > row.max_page) {
+            // A service that gives less than it was asked for would seem to be at its end.
+            let most = if row.max_page > 0 { row.max_page } else { u32::MAX };
+            return Err(Error::argument(
+                format!("$top is {top}, outside 1 to {most}"),
+                "$top is the size of a page; to get more records leave it out and set first",
+            ));
+        }
         let skip = value("$skip").unwrap_or(0);
         let mut bare = url.clone();
         let rest: Vec<&str> = url
@@ -607,7 +615,8 @@ impl Any {
             keep: None,
             shape: None,
             since: None,
-            may_shrink: false,
+            // Where records are known by their id, a gap between two pages shows.
+            may_shrink: row.page > 0 && url.query_pairs().any(|(name, _)| name == "$filter"),
             empty_is_404: row.name == "machines.list",
             headers: self.headers.clone(),
             resume: self.resume.as_deref().map(listing::Place::parse).transpose()?,

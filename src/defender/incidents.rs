@@ -10,6 +10,7 @@ use url::Url;
 
 use super::listing::{self, Items, Listing};
 use super::params::{Params, quoted};
+use super::record::{named, record};
 use super::services::operations::{self as rows, Operation};
 use super::services::{GRAPH, Service, XDR};
 use super::session::{Ask, Channel, Place, Session};
@@ -332,6 +333,8 @@ pub fn filtered(bare: &Url, filter: Option<&str>) -> Url {
 
 /// The states of an incident.
 pub const STATUS: &[&str] = &["Active", "InProgress", "Resolved", "Redirected"];
+/// The states of an alert.
+pub const ALERT_STATUS: &[&str] = &["Unknown", "New", "InProgress", "Resolved"];
 /// The severities of an incident.
 pub const SEVERITY: &[&str] = &["UnSpecified", "Informational", "Low", "Medium", "High"];
 
@@ -444,25 +447,17 @@ async fn one(channel: &Channel<'_>, in_graph: bool, raw: bool, id: i64) -> Resul
 }
 
 fn missing(error: Error, id: i64) -> Error {
-    match error.code() {
-        Code::NotFound => {
-            let message = format!("there is no incident {id}: {}", error.message());
-            error.with_message(message)
-        }
-        _ => error,
-    }
+    named(error, &format!("incident {id}"))
 }
 
 /// An answer that is one incident.
 fn read(response: &Response, in_graph: bool, raw: bool, id: i64) -> Result<Found> {
     let odd = || Error::new(Code::BadPayload, format!("the answer for incident {id} is not an incident"));
-    let text = std::str::from_utf8(&response.body).unwrap_or_default();
-    let whole = response.body.slice_ref(text.trim_start_matches('\u{feff}').trim().as_bytes());
+    let whole = record(response, if in_graph { "id" } else { "incidentId" }, &format!("incident {id}"))?;
     let item = if in_graph && !raw { graph::incident(&whole)? } else { whole };
     let text = std::str::from_utf8(&item).unwrap_or_default();
     let members = Members::read(text).ok_or_else(odd)?;
     let name = if in_graph && raw { "id" } else { "incidentId" };
-    members.get(name).ok_or_else(odd)?;
     let merged_into = members
         .get("redirectIncidentId")
         .and_then(|raw| raw.get().trim_matches('"').parse::<i64>().ok())
@@ -489,7 +484,7 @@ impl Change {
     pub fn read(params: &mut Params, tags: bool) -> Result<Change> {
         let mut members = Vec::new();
         for (key, name, values) in [
-            ("status", "status", STATUS),
+            ("status", "status", if tags { STATUS } else { ALERT_STATUS }),
             ("classification", "classification", graph::CLASSIFICATIONS),
             ("determination", "determination", graph::DETERMINATIONS),
         ] {

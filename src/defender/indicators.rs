@@ -2,11 +2,14 @@
 //!
 //! Sources: "Submit or Update Indicator", "Import Indicators" (500 a call, 30 calls a minute; failures inside a 200), "Delete Indicator".
 
+use std::collections::HashSet;
+
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::machines::{named, whole};
 use super::paging;
 use super::params::Params;
+use super::record::{named, record};
 use super::services::ENDPOINT;
 use super::services::operations as rows;
 use super::session::{Ask, Place, Session};
@@ -83,7 +86,8 @@ impl Submit {
             ..Ask::with_body(row, channel.url(row, None), self.indicator.clone().into_bytes())
         };
         let response = channel.ask(&ask).await?;
-        session.sink.take(vec![whole(&response)], None).await;
+        let indicator = record(&response, row.id, "the indicator")?;
+        session.sink.take(vec![indicator], None).await;
         Ok(())
     }
 }
@@ -141,6 +145,15 @@ impl Import {
                 })
                 .fold(0, |count, _| count + 1);
             sent += batch.len();
+            let silent = without_outcome(batch, &outcomes);
+            if !silent.is_empty() {
+                session.warn(format!(
+                    "the service says nothing of {} of the {} indicators of this call: {}",
+                    silent.len(),
+                    batch.len(),
+                    silent.iter().take(10).cloned().collect::<Vec<_>>().join(", ")
+                ));
+            }
             pages += 1;
             session.call.notices.tell(Notice::Progress {
                 pages,
@@ -157,6 +170,20 @@ impl Import {
         }
         Ok(())
     }
+}
+
+/// The values that an import's answer does not speak of.
+fn without_outcome(batch: &[String], outcomes: &[Bytes]) -> Vec<String> {
+    if outcomes.len() >= batch.len() {
+        return Vec::new();
+    }
+    let text = |json: &str, name: &str| Members::read(json).and_then(|members| members.text(name)).unwrap_or_default();
+    let told: HashSet<String> = outcomes
+        .iter()
+        .map(|outcome| text(std::str::from_utf8(outcome).unwrap_or_default(), "indicator").to_lowercase())
+        .collect();
+    let values = batch.iter().map(|indicator| text(indicator, "indicatorValue"));
+    values.filter(|value| !told.contains(&value.to_lowercase())).collect()
 }
 
 /// A checked wish to delete an indicator.

@@ -204,8 +204,8 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
             if place.o != listing.row.name || place.f != listing.fingerprint() || url.path() != listing.url.path() {
                 return Err(wrong_place());
             }
-            // What was taken before the place is not known one by one any more.
-            walk.moved = listing.may_shrink;
+            // What was taken before the place is not known one by one any more, so it cannot show that the list moved.
+            walk.moved = true;
             Point {
                 url,
                 skip: place.k,

@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::actions;
+use super::actions::{self, Action};
 use super::incidents::{filtered, object};
 use super::paging;
 use super::params::{Params, quoted};
+use super::record::{named, record};
 use super::services::ENDPOINT;
 use super::services::operations::{self as rows, Operation};
 use super::session::{Ask, Channel, Place, Session};
 use super::{filter, time};
 use crate::claims::Members;
 use crate::error::{Code, Error, Result};
-use crate::transport::{Response, Retry};
+use crate::transport::Retry;
 
 /// A machine as a person names it: the id, or a name that has to fit exactly one.
 pub struct Name(String);
@@ -49,7 +50,20 @@ impl Name {
         let name = self.0.to_ascii_lowercase();
         let mut url = channel.url(row, None);
         url.set_query(Some("$top=100"));
-        let url = filtered(&url, Some(&format!("startswith(computerDnsName,{})", filter::literal(&name))));
+        // Whole, or without its domain: all that merely begin alike would fill the page. Names are small letters, but for those of old.
+        let mut spellings = vec![name.clone()];
+        spellings.extend((self.0 != name).then(|| self.0.clone()));
+        let wanted: Vec<String> = spellings
+            .iter()
+            .flat_map(|name| {
+                let dot = filter::literal(&format!("{name}."));
+                [
+                    format!("computerDnsName eq {}", filter::literal(name)),
+                    format!("startswith(computerDnsName,{dot})"),
+                ]
+            })
+            .collect();
+        let url = filtered(&url, Some(&wanted.join(" or ")));
         let body = match channel.ask(&Ask::get(row, url)).await {
             Ok(response) => response.body,
             Err(error) if error.code() == Code::NotFound => Bytes::from_static(b"{\"value\":[]}"),
@@ -75,7 +89,7 @@ impl Name {
         }
         let found = if whole.is_empty() { short } else { whole };
         match found.as_slice() {
-            [(id, _, _)] if page.next_link.is_none() || page.records.len() < 100 => Ok(id.clone()),
+            [(id, _, _)] => Ok(id.clone()),
             [] => Err(Error::new(Code::NotFound, format!("there is no machine named {}", self.0))
                 .with_hint("check the name; the machine may also be outside the device groups this account may see")),
             several => {
@@ -117,25 +131,9 @@ impl Get {
             .ask(&Ask::get(row, channel.url(row, Some(&id))))
             .await
             .map_err(|error| named(error, &format!("machine {id}")))?;
-        session.sink.take(vec![whole(&response)], None).await;
+        let machine = record(&response, row.id, &format!("machine {id}"))?;
+        session.sink.take(vec![machine], None).await;
         Ok(())
-    }
-}
-
-/// An answer's body without a byte order mark or blanks around it.
-pub fn whole(response: &Response) -> Bytes {
-    let text = std::str::from_utf8(&response.body).unwrap_or_default();
-    response.body.slice_ref(text.trim_start_matches('\u{feff}').trim().as_bytes())
-}
-
-/// Says of what there is none.
-pub fn named(error: Error, what: &str) -> Error {
-    match error.code() {
-        Code::NotFound => {
-            let message = format!("there is no {what}: {}", error.message());
-            error.with_message(message)
-        }
-        _ => error,
     }
 }
 
@@ -145,6 +143,8 @@ pub struct Act {
     row: &'static Operation,
     /// The type that the service gives such an action.
     kind: &'static str,
+    /// The type of the action that undoes it, where it brings a state that lasts.
+    opposite: Option<&'static str>,
     name: Name,
     comment: String,
     members: Vec<(&'static str, String)>,
@@ -190,10 +190,18 @@ impl Act {
             "machines.restrict" => "RestrictCodeExecution",
             _ => "UnrestrictCodeExecution",
         };
+        let opposite = match kind {
+            "Isolate" => Some("Unisolate"),
+            "Unisolate" => Some("Isolate"),
+            "RestrictCodeExecution" => Some("UnrestrictCodeExecution"),
+            "UnrestrictCodeExecution" => Some("RestrictCodeExecution"),
+            _ => None,
+        };
         Ok(Act {
             place,
             row,
             kind,
+            opposite,
             name,
             comment,
             members,
@@ -214,8 +222,12 @@ impl Act {
         let started = session.transport.clock().unix();
         // Never sent twice: what became of an action whose answer was lost is looked up.
         let ask = Ask::with_body(self.row, channel.url(self.row, Some(&id)), body);
-        let action = match channel.ask(&ask).await {
-            Ok(response) => whole(&response),
+        let answer = channel
+            .ask(&ask)
+            .await
+            .and_then(|response| record(&response, self.row.id, &format!("{} of machine {id}", self.row.name)));
+        let action = match answer {
+            Ok(action) => action,
             Err(error) => self.instead(&channel, &id, started, named(error, &format!("machine {id}"))).await?,
         };
         let action = match self.wait {
@@ -226,52 +238,104 @@ impl Act {
         Ok(())
     }
 
-    /// The action that stands in the place of an error: one of the kind that is under way, or ours whose answer was lost.
+    /// The action that stands in the place of an error: the same one under way or done, or ours whose answer was lost.
     async fn instead(&self, channel: &Channel<'_>, machine: &str, started: i64, error: Error) -> Result<Bytes> {
         let said = error.message().to_ascii_lowercase();
-        let under_way = error.http_status() == Some(400)
-            && (said.contains("already in progress") || said.contains("activerequestalreadyexists") || said.contains("pending"));
-        let lost = matches!(
-            error.code(),
-            Code::Reset | Code::Truncated | Code::Timeout | Code::ServerUnavailable | Code::ServerError | Code::BadHttp
-        );
-        if !under_way && !lost {
-            return Err(error);
+        let refused = error.http_status() == Some(400);
+        let under_way =
+            refused && (said.contains("already in progress") || said.contains("activerequestalreadyexists") || said.contains("pending"));
+        let lost = error.http_status().is_some_and(|status| (200..300).contains(&status))
+            || matches!(
+                error.code(),
+                Code::Reset | Code::Truncated | Code::Timeout | Code::ServerUnavailable | Code::ServerError | Code::BadHttp
+            );
+        if lost {
+            return self.lost(channel, machine, started, error).await;
         }
-        let found = actions::newest(channel, machine, self.kind).await;
-        let found = match found {
-            Ok(found) => found,
-            Err(_) if lost => None,
-            Err(_) => return Err(error),
+        if under_way {
+            return self.under_way(channel, machine, error).await;
+        }
+        match self.opposite {
+            Some(opposite) if refused && said.contains("already") => self.done(channel, machine, opposite, error).await,
+            _ => Err(error),
+        }
+    }
+
+    /// True if the action is what is wished here, not only one of the kind.
+    fn is_this(&self, action: &Action) -> bool {
+        let wished = |name: &str| {
+            let found = self.members.iter().find(|(member, _)| *member == name);
+            found.map(|(_, value)| value.trim_matches('"'))
         };
-        if let Some(action) = found {
-            let text = std::str::from_utf8(&action).unwrap_or_default();
-            let members = Members::read(text);
-            let text = |name: &str| members.as_ref().and_then(|members| members.text(name)).unwrap_or_default();
-            if under_way && matches!(text("status").as_str(), "Pending" | "InProgress") {
-                channel.session.warn(format!(
-                    "the same action is under way already (action {}, by {}): it is taken for this one",
-                    text("id"),
-                    text("requestor")
-                ));
-                return Ok(action);
+        let same = |wished: Option<&str>, have: Option<&str>| match (wished, have) {
+            (Some(wished), Some(have)) => wished.eq_ignore_ascii_case(have),
+            _ => true,
+        };
+        // Without a file's name it is not known which file it is about.
+        let file = wished("Sha1").is_none_or(|sha1| action.file.as_deref().is_some_and(|file| file.eq_ignore_ascii_case(sha1)));
+        action.kind == self.kind && file && same(wished("IsolationType").or_else(|| wished("ScanType")), action.scope.as_deref())
+    }
+
+    async fn under_way(&self, channel: &Channel<'_>, machine: &str, error: Error) -> Result<Bytes> {
+        let Ok(found) = actions::newest(channel, machine, &[self.kind], "(status eq 'Pending' or status eq 'InProgress')").await else {
+            return Err(error);
+        };
+        if let Some(same) = found.iter().find(|action| self.is_this(action)) {
+            channel.session.warn(format!(
+                "the same action is under way already (action {}, by {}): it is taken for this one",
+                same.id, same.requestor
+            ));
+            return Ok(same.bytes.clone());
+        }
+        Err(match found.first() {
+            Some(other) => {
+                let message = format!("{} (action {}, by {}, is another one)", error.message(), other.id, other.requestor);
+                error
+                    .with_code(Code::Busy)
+                    .with_message(message)
+                    .with_retry(None)
+                    .with_hint("wait for its end (machine_actions.wait), or cancel it, and try again")
             }
-            // Two minutes for clocks that disagree.
-            let recent = time::parse(&text("creationDateTimeUtc")).is_some_and(|at| at >= (started - 120).saturating_mul(time::SECOND));
-            if lost && recent && text("requestorComment") == self.comment {
+            None => error,
+        })
+    }
+
+    /// The machine is said to be in the state already that the action is to bring.
+    async fn done(&self, channel: &Channel<'_>, machine: &str, opposite: &str, error: Error) -> Result<Bytes> {
+        match actions::newest(channel, machine, &[self.kind, opposite], "status eq 'Succeeded'").await {
+            Ok(found) => match found.into_iter().next() {
+                Some(last) if self.is_this(&last) => {
+                    channel
+                        .session
+                        .warn(format!("machine {machine} is in this state already, by action {}", last.id));
+                    Ok(last.bytes)
+                }
+                _ => Err(error),
+            },
+            Err(_) => Err(error),
+        }
+    }
+
+    async fn lost(&self, channel: &Channel<'_>, machine: &str, started: i64, error: Error) -> Result<Bytes> {
+        // Two minutes for clocks that disagree.
+        let since = filter::at_or_after("creationDateTimeUtc", (started - 120).saturating_mul(time::SECOND));
+        let found = actions::newest(channel, machine, &[self.kind], &since).await.unwrap_or_default();
+        let ours = found
+            .into_iter()
+            .find(|action| self.is_this(action) && action.comment == self.comment);
+        match ours {
+            Some(action) => {
                 channel.session.warn(format!(
                     "the answer was lost ({}), but the action was started: {}",
                     error.code(),
-                    text("id")
+                    action.id
                 ));
-                return Ok(action);
+                Ok(action.bytes)
             }
+            None => Err(error.with_hint(
+                "it is not known whether the action was started: no such action is listed yet. Look at machine_actions.list before trying again",
+            )),
         }
-        if lost {
-            let hint = "it is not known whether the action was started: no such action is listed yet. Look at machine_actions.list before trying again";
-            return Err(error.with_hint(hint));
-        }
-        Err(error)
     }
 }
 
@@ -307,7 +371,8 @@ impl Tag {
             ..Ask::with_body(row, channel.url(row, Some(&id)), body)
         };
         let response = channel.ask(&ask).await.map_err(|error| named(error, &format!("machine {id}")))?;
-        session.sink.take(vec![whole(&response)], None).await;
+        let machine = record(&response, row.id, &format!("the tags of machine {id}"))?;
+        session.sink.take(vec![machine], None).await;
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ mod pacing;
 mod paging;
 mod params;
 mod preflight;
+mod record;
 mod refusal;
 pub mod services;
 mod session;

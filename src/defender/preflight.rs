@@ -141,7 +141,7 @@ pub fn permission_hint(token: &str, row: &Operation) -> String {
     }
     let (delegated, application) = (row.delegated.join(" or "), row.application.join(" or "));
     let Some(held) = held(token) else {
-        return format!("the token needs {delegated} (a user's) or {application} (an app's)");
+        return format!("the token needs {delegated} (a user's) or {application} (an app's); if it has that, {role}");
     };
     if held.permits(row) {
         return format!("the token holds the permission; {role}");

@@ -219,9 +219,7 @@ impl Channel<'_> {
                 Some(budget) => {
                     let slot = budget.slot(ask.row.limit, transport.clock(), call, ask.row.name).await?;
                     // The wait may have been longer than the token's life.
-                    if !renewed && !answered {
-                        token = self.bearer.bearer(call, None).await?;
-                    }
+                    token = self.bearer.bearer(call, None).await?;
                     Some(slot)
                 }
                 None => None,
@@ -300,7 +298,10 @@ impl Channel<'_> {
                     });
                     match slot {
                         Some(slot) => slot.refused(wait),
-                        None => transport.clock().sleep(wait).await,
+                        None => {
+                            transport.clock().sleep(wait).await;
+                            token = self.bearer.bearer(call, None).await?;
+                        }
                     }
                     continue;
                 }

@@ -37,7 +37,8 @@ use crate::client;
 ///   machines.list       "name"?, "health"?, "os"?, "risk"?, "exposure"?, "onboarding"?, "tag"?, "seen_since"?
 ///   machines.get        "machine": an id, or a name that fits exactly one
 ///   machines.isolate    "machine", "comment", "type"?: "Full" (default), "Selective", "UnManagedDevice"; "wait"?: true waits for the action's end, looking
-///                       every "poll_s"? (10). The machine action comes as the item. One that is under way already is taken for this one, with a warning
+///                       every "poll_s"? (10). The machine action comes as the item. The same one under way, or the one that brought the machine into
+///                       this state before, is taken for it, with a warning; another one of the kind under way is BUSY
 ///   machines.release, machines.restrict, machines.unrestrict   "machine", "comment", "wait"?, "poll_s"?
 ///   machines.scan       the same, "type"?: "Quick" (default), "Full"
 ///   machines.quarantine the same, "sha1"

@@ -309,7 +309,8 @@ pub unsafe extern "C" fn dxdr_op_take_item(op: *mut dxdr_op, item: *mut *mut dxd
 }
 
 /// Tells where to go on after an error, a cancel or an early end: a text for "resume" of the same call later, perhaps by another process. It stands
-/// behind the last item that was taken; what was fetched and not taken comes again.
+/// behind the last item that was taken; what was fetched and not taken comes again. Of a list that moved meanwhile nothing is missed; what was taken
+/// from earlier pages may come again.
 ///
 /// @param op      the operation
 /// @param resume  receives the text, or NULL (with DXDR_STATUS_OK) before the first page and for what is no list

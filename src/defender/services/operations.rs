@@ -49,6 +49,7 @@ const fn per(per_minute: u32, per_hour: u32) -> Limit {
 
 /// What Endpoint pages print unless they say otherwise.
 const USUAL: Limit = per(100, 1500);
+/// Graph's page of throttling limits names some below `/security` (alerts, actions, secure scores), none for incidents; it says when to come back.
 const NONE: Limit = per(0, 0);
 
 const VIEW: &str = "View Data";
