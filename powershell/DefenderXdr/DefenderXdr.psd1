@@ -31,6 +31,8 @@
         'New-MsalClientApplication'
         'Remove-MsalClientApplication'
         'Select-MsalClientApplication'
+        'Set-DefenderIncident'
+        'Watch-DefenderIncident'
     )
     CmdletsToExport        = @()
     VariablesToExport      = @()

@@ -123,7 +123,7 @@ pub fn decode<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
     bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or_else(|| {
         Error::argument(
             "resume is not a place in a list",
-            "pass what dxdr_op_resume gave for an earlier call of the same operation, unchanged",
+            "give the text that an earlier call of the same operation left, unchanged",
         )
     })
 }

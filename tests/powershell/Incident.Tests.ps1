@@ -99,6 +99,28 @@ Describe 'incident objects of PowerShell''s own JSON reader' {
     }
 }
 
+Describe 'incident objects as people type them' {
+    It 'have the table''s labels as names, which nothing that lists members shows' {
+        $incident = ConvertTo-Incident '{"incidentId":7,"incidentName":"n","lastUpdateTime":"2026-09-14T07:31:02Z","alerts":[]}'
+        Assert-Equal $incident.Id 7
+        Assert-Equal $incident.Name 'n'
+        Assert-Equal $incident.LastUpdate $incident.lastUpdateTime
+        Assert-Equal ($incident | Select-Object Id, Name).Name 'n'
+        Assert-Equal @($incident | Where-Object Id -eq 7 | Sort-Object LastUpdate).Count 1
+        $names = @($incident.PSObject.Properties | ForEach-Object Name)
+        foreach ($label in 'Id', 'Name', 'LastUpdate') {
+            Assert-True ($names -cnotcontains $label) "$label is listed"
+            foreach ($written in ($incident | ConvertTo-Json -Compress), (($incident | ConvertTo-Csv) -join ','), ($incident | Format-List * | Out-String)) { Assert-True ($written -cnotmatch "\b$label\b") "$label is written" }
+        }
+    }
+    It 'keep a time that cannot be read as text, and say so' {
+        $out = @(& $inModule { ConvertTo-DefenderIncident '{"incidentId":7,"createdTime":"yester\u001bday","lastUpdateTime":"2026-09-14T07:31:02"}' @{} } 3>&1)
+        Assert-Equal $out.Count 2
+        Assert-Equal "$($out[0])" 'incident 7: createdTime is no time and stays text: yester day'
+        Assert-Equal $out[1].lastUpdateTime.ToString('o') '2026-09-14T07:31:02.0000000Z'
+    }
+}
+
 Describe 'Get-DefenderIncident arguments' {
     It 'are checked when they are bound' {
         foreach ($arguments in @{ First = 0 }, @{ First = -1 }, @{ PageSize = 0 }, @{ PageSize = 101 }, @{ Top = 101 }, @{ Skip = -1 }, @{ Timeout = 0 }, @{ Id = 'x' }, @{ Id = -1 }, @{ Id = $null }, @{ AccessToken = $null }) {
@@ -248,5 +270,149 @@ Describe 'Get-DefenderIncident' {
             Assert-Equal $shell.Streams.Error.Count 0 "$($shell.Streams.Error)"
         }
         finally { $shell.Dispose() }
+    }
+}
+
+Describe 'Get-DefenderIncident, chosen' {
+    It 'filters by time, status and owner at the service, by severity here, and counts -First after it' {
+        Connect-Test
+        $all = @(Get-DefenderIncident)
+        $since = [DateTime]::new(2026, 9, 14, 0, 0, 0, [DateTimeKind]::Utc)
+        foreach ($case in @(
+                @(@{ UpdatedSince = $since }, { $_.lastUpdateTime -ge $since }), @(@{ Since = $since }, { $_.createdTime -ge $since }),
+                @(@{ Since = $since.ToLocalTime() }, { $_.createdTime -ge $since }),
+                @(@{ Status = 'active', 'InProgress' }, { $_.status -in 'Active', 'InProgress' }),
+                @(@{ AssignedTo = '' }, { $null -eq $_.assignedTo }), @(@{ Severity = 'high', 'Medium' }, { $_.severity -in 'High', 'Medium' }),
+                @(@{ Severity = 'High'; Status = 'Active'; Filter = "createdTime ge 2026-01-01T00:00:00Z or status eq 'Active'" }, { $_.severity -eq 'High' -and $_.status -eq 'Active' }))) {
+            $arguments = $case[0]
+            $wanted = @($all | Where-Object $case[1])
+            Assert-True ($wanted.Count -gt 0) "no incident fits $($arguments.Keys)"
+            Assert-Equal @(Get-DefenderIncident @arguments).incidentId $wanted.incidentId "$($arguments.Keys)"
+        }
+        $high = @($all | Where-Object severity -eq 'High')
+        Assert-Equal @(Get-DefenderIncident -Severity High -First 3 -PageSize 2).incidentId $high[0..2].incidentId
+    }
+    It 'comes from Graph in the same shape, and with -Raw in Graph''s own' {
+        Connect-Test
+        $xdr = @(Get-DefenderIncident -Backend Xdr -First 30)
+        $graph = @(Get-DefenderIncident -Backend Graph -First 30)
+        Assert-True (@(Get-EmulatorRequest '/security/incidents').Count -ge 1) 'Graph was not asked'
+        Assert-Equal $graph.incidentId $xdr.incidentId
+        for ($i = 0; $i -lt $xdr.Count; $i++) {
+            foreach ($name in 'incidentName', 'status', 'severity', 'classification', 'assignedTo') { Assert-Equal $graph[$i].$name $xdr[$i].$name "$name of $($xdr[$i].incidentId)" }
+            Assert-Equal $graph[$i].lastUpdateTime $xdr[$i].lastUpdateTime
+            Assert-Equal @($graph[$i].alerts).Count @($xdr[$i].alerts).Count
+        }
+        $raw = Get-DefenderIncident -Backend Graph -First 1 -Raw
+        Assert-Match $raw '"displayName"'
+        Assert-Match (Get-DefenderIncident 811188 -Backend Graph -Raw) '"lastUpdateDateTime"'
+        $null = Invoke-Emulator DELETE requests
+        Assert-Equal @(Get-DefenderIncident -Backend Graph -First 2 -NoAlerts -Severity High).Count 2
+        $query = @(Get-EmulatorRequest '/security/incidents')[0].query
+        Assert-True ($null -eq $query.PSObject.Properties['$expand'])
+        Assert-Match $query.'$filter' 'severity eq'
+    }
+    It 'refuses two ways to say what there is only one of' {
+        Connect-Test
+        $null = Assert-Fails { Get-DefenderIncident -Id 1 -Filter x }
+        $null = Assert-Fails { Get-DefenderIncident -Resume 'not a place' } BAD_ARGUMENT
+    }
+}
+
+Describe 'Set-DefenderIncident' {
+    It 'changes what is given, and leaves the rest' {
+        Connect-Test
+        foreach ($backend in 'Xdr', 'Graph') {
+            Reset-Emulator
+            $before = Get-DefenderIncident 811188
+            $out = @(Set-DefenderIncident 811188 -Backend $backend -Status resolved -Classification TruePositive -Determination Malware -AssignedTo 'adele@fabrikam.example' -Tag 'a', "k$([char] 0xf6)ln" -Comment "it's`n`"done`"")
+            Assert-Equal $out.Count 0
+            $after = Get-DefenderIncident 811188
+            Assert-Equal "$($after.status) $($after.classification) $($after.determination) $($after.assignedTo)" 'Resolved TruePositive Malware adele@fabrikam.example' $backend
+            Assert-Equal $after.tags 'a', "k$([char] 0xf6)ln"
+            Assert-Equal $after.comments[-1].comment "it's`n`"done`""
+            Assert-Equal $after.incidentName $before.incidentName
+            Assert-True ($after.lastUpdateTime -gt $before.lastUpdateTime)
+            $cleared = Set-DefenderIncident 811188 -Backend $backend -AssignedTo $null -Tag @() -PassThru
+            Assert-True ($null -eq $cleared.assignedTo) 'the owner is still there'
+            Assert-Equal $cleared.tags.Count 0
+            Assert-Equal $cleared.status 'Resolved'
+            Assert-Equal $cleared.PSTypeNames[0] 'DefenderXdr.Incident'
+        }
+    }
+    It 'takes the pipeline, and goes on after one that cannot be changed' {
+        Connect-Test
+        $some = @(Get-DefenderIncident -Status Active -First 3)
+        $changed = @($some | Set-DefenderIncident -Status InProgress -PassThru)
+        Assert-Equal $changed.incidentId $some.incidentId
+        Assert-Equal ($changed.status | Select-Object -Unique) 'InProgress'
+        $got = @(1, 811188 | Set-DefenderIncident -Status Resolved -PassThru -ErrorAction SilentlyContinue -ErrorVariable missing)
+        Assert-Equal $got.incidentId 811188
+        Assert-Equal @($missing | ForEach-Object FullyQualifiedErrorId) 'DefenderXdr.NOT_FOUND,Set-DefenderIncident'
+        $got = @(811188, 811150 | Set-DefenderIncident -Status Strange -ErrorAction SilentlyContinue -ErrorVariable refused)
+        Assert-Equal $refused.Count 2
+    }
+    It 'changes the incident that another was merged into, and says so' {
+        Connect-Test
+        $out = @(Set-DefenderIncident 811203 -Comment x -PassThru 3>&1)
+        Assert-Match "$($out[0])" 'was merged into incident 3000000417'
+        Assert-Equal $out[1].incidentId 3000000417
+    }
+    It 'changes nothing under -WhatIf, and says what it would' {
+        Connect-Test
+        $null = Invoke-Emulator DELETE requests
+        $said = Invoke-PowerShell "Connect-Defender -TenantId $($Emulator.tenant_id) -ClientId $($Emulator.confidential_client_id) -ClientSecret (ConvertTo-SecureString '$RunbookSecretText' -AsPlainText -Force) 3>`$null
+            811188, 811150 | Set-DefenderIncident -Status Resolved -AssignedTo '' -Tag x -Comment y -WhatIf"
+        Assert-Match $said.Out 'set status to Resolved; owner to nobody; tags to x; add a comment.+incident 811188'
+        Assert-Match $said.Out 'incident 811150'
+        Assert-Equal @(Get-EmulatorRequest '/api/incidents').Count 0
+    }
+    It 'ends at once where nothing is to change, or the sign-in may not' {
+        Connect-Test
+        $record = Assert-Fails { 811188, 811150 | Set-DefenderIncident } BAD_ARGUMENT InvalidArgument
+        Assert-Match $record.ErrorDetails.RecommendedAction '-Status, -AssignedTo, -Classification, -Determination, -Tag, -Comment'
+        $token = Get-DefenderToken -TenantId $Emulator.tenant_id -ClientId $Emulator.confidential_client_id -ClientSecret (New-Secret $RunbookSecretText) -Service Endpoint
+        $null = Invoke-Emulator DELETE requests
+        $record = Assert-Fails { 811188, 811150 | Set-DefenderIncident -Status Active -AccessToken $token -Backend Xdr } UNAUTHORIZED AuthenticationError
+        Assert-Match "$record $($record.ErrorDetails.RecommendedAction)" 'api\.security\.microsoft\.com'
+        Assert-Equal @(Get-EmulatorRequest '/api/incidents').Count 0
+    }
+}
+
+Describe 'Watch-DefenderIncident' {
+    It 'hands over each new state once, and goes on from the place it left' {
+        Connect-Test
+        $began = [DateTime]::UtcNow.AddMinutes(-1)
+        Assert-Equal @(Watch-DefenderIncident -UpdatedSince $began -Rounds 1 -ResumeVariable place).Count 0
+        Assert-True $place
+        Set-DefenderIncident 811188 -Status InProgress
+        Set-DefenderIncident 811150 -Status Resolved
+        $seen = @(Watch-DefenderIncident -Resume $place -Rounds 1 -ResumeVariable place)
+        Assert-Equal ($seen.incidentId | Sort-Object) 811150, 811188
+        Assert-Equal @(Watch-DefenderIncident -Resume $place -Rounds 1 -ResumeVariable place).Count 0
+        Set-DefenderIncident 811188 -Status Resolved
+        $again = @(Watch-DefenderIncident -Resume $place -Rounds 2 -Interval 1 -ResumeVariable place)
+        Assert-Equal "$($again.incidentId) $($again.status)" '811188 Resolved'
+    }
+    It 'keeps its place in a file, and repeats what was not handled' {
+        Connect-Test
+        $file = [IO.Path]::Combine([IO.Path]::GetTempPath(), 'dxdr-test-' + [guid]::NewGuid().ToString('N'))
+        try {
+            $job = @{ StatePath = $file; UpdatedSince = [DateTime]::UtcNow.AddMinutes(-1); Rounds = 1 }
+            Assert-Equal @(Watch-DefenderIncident @job).Count 0
+            foreach ($id in 811188, 811150, 3000000417) { Set-DefenderIncident $id -Status InProgress }
+            $handled = [Collections.ArrayList]::new()
+            try { Watch-DefenderIncident @job | ForEach-Object { if ($handled.Count -eq 2) { throw 'broken off' }; $null = $handled.Add($_.incidentId) } }
+            catch { Assert-Equal "$_" 'broken off' }
+            $rest = @(Watch-DefenderIncident @job).incidentId
+            Assert-Equal ((@($handled) + $rest) | Sort-Object) 811150, 811188, 3000000417
+            Assert-Equal @(Watch-DefenderIncident @job).Count 0
+            Assert-NotMatch ([IO.File]::ReadAllText($file)) '[\s.]' 'more than a place is in the file'
+            [IO.File]::WriteAllText($file, 'nonsense')
+            $null = Assert-Fails { Watch-DefenderIncident @job } BAD_ARGUMENT
+        }
+        finally { [IO.File]::Delete($file) }
+        $record = Assert-Fails { Watch-DefenderIncident -StatePath ([IO.Path]::Combine($file, 'no', 'such')) -Rounds 1 } BAD_ARGUMENT
+        Assert-Match $record.ErrorDetails.RecommendedAction '-StatePath'
     }
 }

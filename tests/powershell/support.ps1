@@ -7,7 +7,7 @@ $Public = @('Add-MsalClientApplication', 'Clear-AdalTokenCache', 'Clear-MsalToke
     'Disconnect-Defender', 'Enable-MsalTokenCacheOnDisk', 'Get-AdalAuthenticationContext', 'Get-ADALToken', 'Get-DefenderContext',
     'Get-DefenderIncident', 'Get-DefenderToken', 'Get-MsalAccount', 'Get-MsalClientApplication', 'Get-MsalFeatureSupport', 'Get-MsalToken',
     'New-AdalClientCredential', 'New-AdalUserIdentifier', 'New-MsalClientApplication', 'Remove-MsalClientApplication',
-    'Select-MsalClientApplication')
+    'Select-MsalClientApplication', 'Set-DefenderIncident', 'Watch-DefenderIncident')
 
 $Emulator = $null
 if ([Environment]::GetEnvironmentVariable('DXDR_TEST_EMULATOR_JSON')) {

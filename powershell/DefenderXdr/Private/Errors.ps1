@@ -72,7 +72,6 @@ $script:HintWords = [ordered]@{
     'give the request the secret access_token'                      = 'give -AccessToken'
     'give the request the secret client_assertion'                  = 'give -ClientAssertion'
     'give the request the secret user_assertion'                    = 'give -UserAssertion'
-    'pass what dxdr_op_resume gave for an earlier call of the same operation, unchanged' = 'give -Resume the text that -ResumeVariable left or that $_.Exception.Resume holds, unchanged'
     'give the request the secret password'                          = 'give the password'
     'set one of these ways up, name the grant that is meant, or run this where a person can sign in, with client_id in the request or AZURE_CLIENT_ID' = 'give -ClientId (or set AZURE_CLIENT_ID) to sign in with a browser, -ClientId and -DeviceCode where there is none, -ManagedIdentity on an Azure resource, -ClientId with -CertificatePath or -ClientSecret for an app, or -AzureCli after az login'
 }

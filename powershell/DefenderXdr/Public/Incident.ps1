@@ -8,11 +8,28 @@ function Get-DefenderIncident {
     Select-Object -First ends the listing. All pages are read; a listing that cannot be completed ends with an error. With -Id it gets single
     incidents.
 
-    The properties have the names and values the service sends; times are DateTime in UTC. Text in them comes from outside: the table view
-    replaces control characters, the properties hold them as sent.
+    The same command asks the XDR API or Microsoft Graph (-Backend), and the objects have the same names and values either way: those of the
+    XDR API. Times are DateTime in UTC. Text in them comes from outside: the table view replaces control characters, the properties hold them
+    as sent. What the table calls Id, Name and LastUpdate can be typed so, too.
 
     .PARAMETER Filter
-    An OData filter on lastUpdateTime, createdTime, status or assignedTo, such as "status eq 'Active'". The service does not filter by severity.
+    An OData filter on lastUpdateTime, createdTime, status or assignedTo, such as "status eq 'Active'". It is joined with the parameters below.
+
+    .PARAMETER Since
+    Incidents created at this time or later. A time without a zone is local.
+
+    .PARAMETER UpdatedSince
+    Incidents that changed at this time or later.
+
+    .PARAMETER Status
+    Active, InProgress, Resolved or Redirected; one or more.
+
+    .PARAMETER AssignedTo
+    The owner's sign-in name; one or more. '' means incidents of nobody.
+
+    .PARAMETER Severity
+    Informational, Low, Medium, High or UnSpecified; one or more. The XDR API does not filter by it, so that is done on this side, and -First counts
+    what is left.
 
     .PARAMETER First
     Stops after this many incidents.
@@ -23,6 +40,9 @@ function Get-DefenderIncident {
     .PARAMETER Skip
     Incidents to pass over at the start.
 
+    .PARAMETER NoAlerts
+    Leaves the alerts out. The XDR API always sends them; Graph is faster without.
+
     .PARAMETER Resume
     Goes on where an earlier listing with the same parameters ended: the text from -ResumeVariable, or from the error's Exception.Resume.
 
@@ -30,14 +50,17 @@ function Get-DefenderIncident {
     The name of a variable that receives the place the pipeline has reached, as text for -Resume, however the command ends. A record whose
     handling was broken off comes again.
 
-    .PARAMETER Id
+    .PARAMETER IncidentId
     The incident's number. An incident that does not exist is an error, and the next one is tried.
 
     .PARAMETER NoFollow
     Gets an incident that was merged into another as it is. Without it the other one comes, and a warning says so.
 
+    .PARAMETER Backend
+    Auto (the default) asks the XDR API while the permissions of the sign-in allow it, else Graph. Xdr and Graph ask that one.
+
     .PARAMETER Raw
-    Returns each incident as the JSON text the service sent.
+    Returns each incident as the JSON text the service sent, Graph's in Graph's own shape.
 
     .PARAMETER AccessToken
     A token to use in place of the connection: text, a SecureString, or the object of Get-ADALToken.
@@ -46,20 +69,19 @@ function Get-DefenderIncident {
     Seconds to wait for the whole call, the service's waits included. Without it the library's own limits hold.
 
     .EXAMPLE
-    Get-DefenderIncident -Filter "status eq 'Active'" -First 20
+    Get-DefenderIncident -Status Active -First 20
 
     Shows the 20 newest active incidents as a table.
 
     .EXAMPLE
-    Get-DefenderIncident -First 200 | Where-Object severity -eq 'High' | Format-Table incidentId, incidentName, lastUpdateTime
+    Get-DefenderIncident -UpdatedSince (Get-Date).AddDays(-1) -Severity High, Medium | Format-Table Id, Name, LastUpdate
 
-    Filters by severity on this side.
+    What changed in the last day and matters.
 
     .EXAMPLE
-    $since = [DateTime]::UtcNow.AddDays(-1).ToString('o')
-    Get-DefenderIncident -Filter "lastUpdateTime ge $since" -Raw
+    Get-DefenderIncident -Since 2026-11-01 -Raw | Set-Content incidents.jsonl
 
-    Gets what changed in the last day, as JSON text.
+    Keeps the service's own JSON, an incident a line where the service sends it so.
 
     .EXAMPLE
     $response = Get-ADALToken -Resource 'https://api.security.microsoft.com' -ClientId $clientId -RedirectUri 'http://localhost' -TenantId $tenantId
@@ -68,13 +90,36 @@ function Get-DefenderIncident {
     Uses a token of Get-ADALToken.
 
     .LINK
-    Connect-Defender
+    Set-DefenderIncident
+
+    .LINK
+    Watch-DefenderIncident
     #>
     [CmdletBinding(DefaultParameterSetName = 'List')]
     [OutputType('DefenderXdr.Incident')]
     param(
         [Parameter(ParameterSetName = 'List')]
         [string] $Filter,
+
+        [Parameter(ParameterSetName = 'List')]
+        [DateTime] $Since,
+
+        [Parameter(ParameterSetName = 'List')]
+        [DateTime] $UpdatedSince,
+
+        [Parameter(ParameterSetName = 'List')]
+        [ArgumentCompleter({ @('Active', 'InProgress', 'Resolved', 'Redirected') -like "$($args[2])*" })]
+        [ValidateNotNullOrEmpty()]
+        [string[]] $Status,
+
+        [Parameter(ParameterSetName = 'List')]
+        [AllowEmptyString()]
+        [string[]] $AssignedTo,
+
+        [Parameter(ParameterSetName = 'List')]
+        [ArgumentCompleter({ @('Informational', 'Low', 'Medium', 'High', 'UnSpecified') -like "$($args[2])*" })]
+        [ValidateNotNullOrEmpty()]
+        [string[]] $Severity,
 
         [Parameter(ParameterSetName = 'List')]
         [ValidateRange(1, [int]::MaxValue)]
@@ -90,6 +135,9 @@ function Get-DefenderIncident {
         [int] $Skip,
 
         [Parameter(ParameterSetName = 'List')]
+        [switch] $NoAlerts,
+
+        [Parameter(ParameterSetName = 'List')]
         [ValidateNotNullOrEmpty()]
         [string] $Resume,
 
@@ -98,12 +146,16 @@ function Get-DefenderIncident {
         [string] $ResumeVariable,
 
         [Parameter(Mandatory, ParameterSetName = 'Id', Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
-        [Alias('incidentId')]
+        [Alias('Id')]
         [ValidateRange(0, [long]::MaxValue)]
-        [long[]] $Id,
+        [long[]] $IncidentId,
 
         [Parameter(ParameterSetName = 'Id')]
         [switch] $NoFollow,
+
+        [Parameter()]
+        [ValidateSet('Auto', 'Xdr', 'Graph')]
+        [string] $Backend,
 
         [Parameter()]
         [switch] $Raw,
@@ -120,14 +172,288 @@ function Get-DefenderIncident {
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
         $session = Open-DefenderSession $PSCmdlet
-        $converter = if ($Raw) { '' } else { 'ConvertTo-DefenderIncident' }
     }
 
     process {
-        if ($PSCmdlet.ParameterSetName -ne 'Id') {
-            Invoke-DefenderCall $session (New-DefenderCall 'incidents.list' $PSBoundParameters) -ItemConverter $converter
-            return
-        }
-        foreach ($number in $Id) { Invoke-DefenderCall $session ([ordered]@{ operation = 'incidents.get'; id = $number; follow = -not $NoFollow }) -ItemConverter $converter -PerRecord }
+        if ($PSCmdlet.ParameterSetName -eq 'List') { Invoke-DefenderIncidentList $session 'incidents.list' $PSBoundParameters }
+        else { foreach ($number in $IncidentId) { Get-DefenderIncidentById $session $number $PSBoundParameters } }
     }
+}
+
+function Set-DefenderIncident {
+    <#
+    .SYNOPSIS
+    Changes incidents of Microsoft Defender XDR: status, owner, classification, determination, tags, and a comment.
+
+    .DESCRIPTION
+    Changes what is given and leaves the rest. Incidents come by number or down the pipeline. An incident that was merged into another is not
+    changed; the other one is, and a warning says so. The service judges which determination goes with which classification.
+
+    It needs the permission Incident.ReadWrite (an app: Incident.ReadWrite.All), or for Graph SecurityIncident.ReadWrite.All.
+
+    .PARAMETER IncidentId
+    The incident's number. An incident that cannot be changed is an error, and the next one is tried.
+
+    .PARAMETER Status
+    Active, InProgress or Resolved.
+
+    .PARAMETER AssignedTo
+    The new owner's sign-in name. '' or $null takes the owner away.
+
+    .PARAMETER Classification
+    TruePositive, InformationalExpectedActivity, FalsePositive or Unknown.
+
+    .PARAMETER Determination
+    What it was, such as Malware, Phishing, CompromisedAccount, SecurityTesting, NotMalicious or Other. The services know some under two
+    names; either is taken.
+
+    .PARAMETER Tag
+    All the tags the incident is to have, in place of those it has. @() takes them all away.
+
+    .PARAMETER Comment
+    A comment to add.
+
+    .PARAMETER NoFollow
+    Changes an incident that was merged into another, and not the other one.
+
+    .PARAMETER Backend
+    Auto (the default) asks the XDR API while the permissions of the sign-in allow it, else Graph. Xdr and Graph ask that one.
+
+    .PARAMETER PassThru
+    Returns each incident as it is after the change.
+
+    .PARAMETER AccessToken
+    A token to use in place of the connection: text, a SecureString, or the object of Get-ADALToken.
+
+    .PARAMETER Timeout
+    Seconds to wait for each incident.
+
+    .EXAMPLE
+    Set-DefenderIncident 3000000417 -Status InProgress -AssignedTo adele@fabrikam.example -Comment 'Looking at it'
+
+    Takes an incident.
+
+    .EXAMPLE
+    Get-DefenderIncident -Status Active -Severity Informational | Set-DefenderIncident -Status Resolved -Classification InformationalExpectedActivity -Determination SecurityTesting -WhatIf
+
+    Shows which incidents would be resolved.
+
+    .EXAMPLE
+    Set-DefenderIncident 3000000417 -AssignedTo '' -Tag @() -PassThru
+
+    Takes the owner and every tag away, and shows the incident.
+
+    .LINK
+    Get-DefenderIncident
+    #>
+    [CmdletBinding(SupportsShouldProcess)]
+    [OutputType('DefenderXdr.Incident')]
+    param(
+        [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
+        [Alias('Id')]
+        [ValidateRange(0, [long]::MaxValue)]
+        [long[]] $IncidentId,
+
+        [Parameter()]
+        [ArgumentCompleter({ @('Active', 'InProgress', 'Resolved') -like "$($args[2])*" })]
+        [ValidateNotNullOrEmpty()]
+        [string] $Status,
+
+        [Parameter()]
+        [AllowNull()]
+        [AllowEmptyString()]
+        [string] $AssignedTo,
+
+        [Parameter()]
+        [ArgumentCompleter({ @('TruePositive', 'InformationalExpectedActivity', 'FalsePositive', 'Unknown') -like "$($args[2])*" })]
+        [ValidateNotNullOrEmpty()]
+        [string] $Classification,
+
+        [Parameter()]
+        [ArgumentCompleter({
+                @('MultiStagedAttack', 'MaliciousUserActivity', 'CompromisedAccount', 'Malware', 'Phishing', 'UnwantedSoftware', 'SecurityTesting',
+                    'LineOfBusinessApplication', 'ConfirmedActivity', 'NotMalicious', 'InsufficientData', 'Other') -like "$($args[2])*"
+            })]
+        [ValidateNotNullOrEmpty()]
+        [string] $Determination,
+
+        [Parameter()]
+        [Alias('Tags')]
+        [AllowEmptyCollection()]
+        [string[]] $Tag,
+
+        [Parameter()]
+        [ValidateNotNullOrEmpty()]
+        [string] $Comment,
+
+        [Parameter()]
+        [switch] $NoFollow,
+
+        [Parameter()]
+        [ValidateSet('Auto', 'Xdr', 'Graph')]
+        [string] $Backend,
+
+        [Parameter()]
+        [switch] $PassThru,
+
+        [Parameter()]
+        [ValidateNotNull()]
+        [object] $AccessToken,
+
+        [Parameter()]
+        [ValidateRange(1, 86400)]
+        [int] $Timeout
+    )
+
+    begin {
+        if (-not $script:Loaded) { Import-DefenderPrivate }
+        $change = New-DefenderChange 'incidents.update' $PSBoundParameters $PSCmdlet
+        $session = Open-DefenderSession $PSCmdlet
+    }
+
+    process {
+        foreach ($number in $IncidentId) {
+            if ($PSCmdlet.ShouldProcess("incident $number", $change.Words)) { Set-DefenderIncidentById $session $number $change -PassThru:$PassThru -NoFollow:$NoFollow }
+        }
+    }
+}
+
+function Watch-DefenderIncident {
+    <#
+    .SYNOPSIS
+    Follows incidents of Microsoft Defender XDR as they appear and change.
+
+    .DESCRIPTION
+    Looks again and again and returns each incident that is new or has changed, each state once and none left out: every look goes back a little
+    behind the newest change seen, for what the service shows late, and what was handed over before is known by its id and time. It goes on until
+    it is stopped, or for -Rounds looks.
+
+    The place it has reached can be kept, in a file (-StatePath) or a variable (-ResumeVariable), so that the next run goes on there, in another
+    process as well: a scheduled job needs no more than -StatePath and -Rounds 1.
+
+    .PARAMETER UpdatedSince
+    Where to begin: changes at this time or later. Without it, now. A time without a zone is local.
+
+    .PARAMETER StatePath
+    A file that keeps the place. Where there is one, the command goes on from it and -UpdatedSince does not count. A record whose
+    handling was broken off comes again in the next run.
+
+    .PARAMETER Resume
+    The text that an earlier run left in -ResumeVariable.
+
+    .PARAMETER ResumeVariable
+    The name of a variable that receives the place, as text for -Resume, however the command ends.
+
+    .PARAMETER Interval
+    Seconds between two looks, 1 to 86400. The default is 60.
+
+    .PARAMETER Rounds
+    How many looks to take. Without it the command goes on until it is stopped.
+
+    .PARAMETER Overlap
+    Seconds that each look goes back behind the newest change seen, 0 to 86400. The default is 300.
+
+    .PARAMETER Filter
+    An OData filter, as for Get-DefenderIncident.
+
+    .PARAMETER Status
+    Active, InProgress, Resolved or Redirected; one or more. An incident that changes to another status is not told.
+
+    .PARAMETER AssignedTo
+    The owner's sign-in name; one or more. '' means incidents of nobody.
+
+    .PARAMETER Severity
+    Informational, Low, Medium, High or UnSpecified; one or more.
+
+    .PARAMETER Backend
+    Auto (the default) asks the XDR API while the permissions of the sign-in allow it, else Graph. Xdr and Graph ask that one.
+
+    .PARAMETER Raw
+    Returns each incident as the JSON text the service sent, Graph's in Graph's own shape.
+
+    .PARAMETER AccessToken
+    A token to use in place of the connection: text, a SecureString, or the object of Get-ADALToken. It cannot be renewed.
+
+    .PARAMETER Timeout
+    Seconds after which the command ends with an error.
+
+    .EXAMPLE
+    Watch-DefenderIncident -Severity High | ForEach-Object { Write-Host "$($_.Id) $($_.Status) $($_.Name)" }
+
+    Tells of each new or changed incident of high severity until Ctrl+C.
+
+    .EXAMPLE
+    Watch-DefenderIncident -StatePath /var/lib/soc/incidents.place -UpdatedSince (Get-Date).AddDays(-1) -Rounds 1 -Raw | Add-Content incidents.jsonl
+
+    A scheduled job: what changed since its last run, the first time since a day ago.
+
+    .LINK
+    Get-DefenderIncident
+    #>
+    [CmdletBinding()]
+    [OutputType('DefenderXdr.Incident')]
+    param(
+        [Parameter()]
+        [DateTime] $UpdatedSince,
+
+        [Parameter()]
+        [ValidateNotNullOrEmpty()]
+        [string] $StatePath,
+
+        [Parameter()]
+        [ValidateNotNullOrEmpty()]
+        [string] $Resume,
+
+        [Parameter()]
+        [ValidateNotNullOrEmpty()]
+        [string] $ResumeVariable,
+
+        [Parameter()]
+        [ValidateRange(1, 86400)]
+        [int] $Interval,
+
+        [Parameter()]
+        [ValidateRange(1, [int]::MaxValue)]
+        [int] $Rounds,
+
+        [Parameter()]
+        [ValidateRange(0, 86400)]
+        [int] $Overlap,
+
+        [Parameter()]
+        [string] $Filter,
+
+        [Parameter()]
+        [ArgumentCompleter({ @('Active', 'InProgress', 'Resolved', 'Redirected') -like "$($args[2])*" })]
+        [ValidateNotNullOrEmpty()]
+        [string[]] $Status,
+
+        [Parameter()]
+        [AllowEmptyString()]
+        [string[]] $AssignedTo,
+
+        [Parameter()]
+        [ArgumentCompleter({ @('Informational', 'Low', 'Medium', 'High', 'UnSpecified') -like "$($args[2])*" })]
+        [ValidateNotNullOrEmpty()]
+        [string[]] $Severity,
+
+        [Parameter()]
+        [ValidateSet('Auto', 'Xdr', 'Graph')]
+        [string] $Backend,
+
+        [Parameter()]
+        [switch] $Raw,
+
+        [Parameter()]
+        [ValidateNotNull()]
+        [object] $AccessToken,
+
+        [Parameter()]
+        [ValidateRange(1, 4000000)]
+        [int] $Timeout
+    )
+
+    if (-not $script:Loaded) { Import-DefenderPrivate }
+    $session = Open-DefenderSession $PSCmdlet
+    Invoke-DefenderIncidentList $session 'incidents.watch' $PSBoundParameters
 }
