@@ -85,6 +85,7 @@ functions! {
     dxdr_get_incidents(Handle, *const u8, usize, u32, Handle, *mut Handle, *mut Handle) -> i32;
     dxdr_acquire_token_start(Handle, u32, *mut Handle, *mut Handle) -> i32;
     dxdr_list_incidents_start(Handle, *const u8, usize, u32, *mut Handle, *mut Handle) -> i32;
+    dxdr_call_start(Handle, *const u8, usize, u32, *mut Handle, *mut Handle) -> i32;
     dxdr_op_wait(Handle, u32, *mut i32) -> i32;
     dxdr_op_take_event(Handle, *mut Handle, *mut Handle) -> i32;
     dxdr_op_reply(Handle, u64, *const u8, usize, *mut Handle) -> i32;
@@ -355,6 +356,18 @@ impl<'a> Request<'a> {
         let (mut made, mut error) = (Handle::NONE, Handle::NONE);
         // SAFETY: the two places live through the call.
         let status = unsafe { (library.call.dxdr_acquire_token_start)(self.0.handle, timeout_ms, &raw mut made, &raw mut error) };
+        library.check(status, error)?;
+        Ok(Operation(library.own(made, library.call.dxdr_op_free)))
+    }
+
+    /// Starts a call to one of the services.
+    pub fn call_start(&self, call: &Value, timeout_ms: u32) -> Result<Operation<'a>, Failure> {
+        let library = self.0.library;
+        let json = call.to_string();
+        let (mut made, mut error) = (Handle::NONE, Handle::NONE);
+        // SAFETY: the bytes and the two places live through the call.
+        let status =
+            unsafe { (library.call.dxdr_call_start)(self.0.handle, json.as_ptr(), json.len(), timeout_ms, &raw mut made, &raw mut error) };
         library.check(status, error)?;
         Ok(Operation(library.own(made, library.call.dxdr_op_free)))
     }

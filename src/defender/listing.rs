@@ -425,6 +425,14 @@ impl Walk<'_> {
             }
             let failure = match &response.broken {
                 Some(error) => error.clone(),
+                None if response.status == 204 => {
+                    return Err(
+                        Error::new(Code::BadHttp, format!("page {} is HTTP 204, which brings nothing", self.pages + 1))
+                            .with_status(204)
+                            .with_hint("this is not an answer the API documents: check that no proxy answers in its place")
+                            .with_ids(Some(&self.channel.session.call.correlation_id), response.header("x-ms-request-id")),
+                    );
+                }
                 None => match paging::split(&response.body, &format!("page {}", self.pages + 1)) {
                     Ok(page) => return Ok(Some((response, page))),
                     Err(error) if error.code() == Code::Truncated => error,

@@ -15,6 +15,9 @@ pub fn record(response: &Response, id_name: &str, what: &str) -> Result<Bytes> {
             .with_status(response.status)
             .with_hint("try again; if it stays so, check that no proxy answers in the service's place")
     };
+    if response.status == 204 {
+        return Err(bad(Code::BadHttp, "is HTTP 204, which brings nothing"));
+    }
     let text = std::str::from_utf8(&response.body).map_err(|_| bad(Code::NotJson, "is not UTF-8"))?;
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {

@@ -61,6 +61,8 @@ pub fn refusal(response: &Response, token: &str, row: &Operation, now: i64) -> E
         500.. => Error::new(Code::ServerError, said)
             .with_retry(None)
             .with_hint("try again later; the service has a problem of its own"),
+        300..=399 => Error::new(Code::BadHttp, said)
+            .with_hint("nothing was asked that this answers: check that no proxy answers in the service's place"),
         _ => Error::new(Code::BadPayload, said)
             .with_hint("this is not an answer the API documents: check that no proxy answers in its place"),
     };

@@ -556,14 +556,34 @@ fn tls_error(error: &rustls::Error, host: &str) -> Error {
             Error::new(Code::TlsName, format!("the certificate presented for {host} is for {}", presented.join(", ")))
                 .with_hint("check the host name; a proxy or captive portal may be answering in its place")
         }
-        Tls::InvalidCertificate(
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } | CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
-        ) => Error::new(Code::TlsExpired, format!("the certificate of {host} is outside its validity: {error}"))
-            .with_hint("is this machine's clock right?"),
+        Tls::InvalidCertificate(CertificateError::ExpiredContext { time, not_after: end }) => expired(host, &format!("it ended {}", date(end)), time),
+        Tls::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before: begin }) => {
+            expired(host, &format!("it begins {}", date(begin)), time)
+        }
+        Tls::InvalidCertificate(CertificateError::Expired | CertificateError::NotValidYet) => {
+            Error::new(Code::TlsExpired, format!("the certificate of {host} is outside its validity: {error}")).with_hint("is this machine's clock right?")
+        }
         Tls::InvalidCertificate(_) | Tls::NoCertificatesPresented => Error::new(Code::TlsUntrusted, format!("the certificate of {host} is not trusted: {error}"))
             .with_hint("behind a proxy that inspects TLS, add its root certificate to the system's store or name it with ca_file; checks cannot be turned off"),
         Tls::PeerIncompatible(_) | Tls::AlertReceived(_) => Error::new(Code::TlsProtocol, format!("{host} offers no acceptable TLS: {error}"))
             .with_hint("TLS 1.2 or newer is needed"),
         _ => Error::new(Code::TlsProtocol, format!("TLS with {host} failed: {error}")),
     }
+}
+
+fn expired(host: &str, why: &str, now: &rustls::pki_types::UnixTime) -> Error {
+    Error::new(
+        Code::TlsExpired,
+        format!(
+            "the certificate of {host} is outside its validity: {why}, and this machine's clock says {}",
+            date(now)
+        ),
+    )
+    .with_hint("is this machine's clock right?")
+}
+
+fn date(time: &rustls::pki_types::UnixTime) -> String {
+    // Dates end with the year 9999.
+    let seconds = time.as_secs().min(253_402_300_799);
+    httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(seconds))
 }
