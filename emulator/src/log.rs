@@ -27,6 +27,8 @@ pub struct LoggedRequest {
     pub query: BTreeMap<String, String>,
     /// Form parameters.
     pub form: BTreeMap<String, String>,
+    /// The body, where it is JSON.
+    pub json: Option<serde_json::Value>,
     /// Headers, names in lower case.
     pub headers: BTreeMap<String, String>,
     /// Status of the answer; none when there was no answer.
@@ -66,6 +68,7 @@ impl Log {
             query_text: asked.query_text.clone(),
             query: map(&asked.query),
             form: map(&asked.form),
+            json: serde_json::from_slice(&asked.body).ok(),
             headers: asked
                 .headers
                 .iter()

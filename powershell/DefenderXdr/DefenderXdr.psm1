@@ -39,7 +39,9 @@ try {
     . $PSScriptRoot/Public/Adal.ps1
     . $PSScriptRoot/Public/Claims.ps1
     . $PSScriptRoot/Public/Connection.ps1
+    . $PSScriptRoot/Public/Hunting.ps1
     . $PSScriptRoot/Public/Incident.ps1
     . $PSScriptRoot/Public/Msal.ps1
+    . $PSScriptRoot/Public/Request.ps1
 }
 catch { throw }

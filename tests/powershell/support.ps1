@@ -6,7 +6,7 @@ $PowerShellProgram = (Get-Process -Id $PID).Path
 $Public = @('Add-MsalClientApplication', 'Clear-AdalTokenCache', 'Clear-MsalTokenCache', 'Connect-Defender', 'ConvertFrom-DefenderToken',
     'Disconnect-Defender', 'Enable-MsalTokenCacheOnDisk', 'Get-AdalAuthenticationContext', 'Get-ADALToken', 'Get-DefenderContext',
     'Get-DefenderIncident', 'Get-DefenderToken', 'Get-MsalAccount', 'Get-MsalClientApplication', 'Get-MsalFeatureSupport', 'Get-MsalToken',
-    'New-AdalClientCredential', 'New-AdalUserIdentifier', 'New-MsalClientApplication', 'Remove-MsalClientApplication',
+    'Invoke-DefenderHunting', 'Invoke-DefenderRequest', 'New-AdalClientCredential', 'New-AdalUserIdentifier', 'New-MsalClientApplication', 'Remove-MsalClientApplication',
     'Select-MsalClientApplication', 'Set-DefenderIncident', 'Watch-DefenderIncident')
 
 $Emulator = $null

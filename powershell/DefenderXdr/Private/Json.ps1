@@ -59,7 +59,7 @@ function script:Test-DefenderJsonTime {
     param([string] $Text)
     if ($null -eq $script:JsonOtherTime) {
         $day = '[0-9]{4}-[0-9]{2}-[0-9]{2}T'
-        $under = '(?<=(?:[tT]ime|"(?:first|last)(?:Activity|Seen))"[ \t\r\n]*:[ \t\r\n]*"' + $day + ')'
+        $under = '(?<=(?:[tT]ime(?:Utc)?|"(?:first|last)(?:Activity|Seen))"[ \t\r\n]*:[ \t\r\n]*"' + $day + ')'
         $clock = '(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,7})?Z"'
         $plain = '(?:(?<="[12][0-9]{3}.{7})' + $clock + '|(?<="0001-01-01T)' + $clock + ')'
         $script:JsonOtherTime = [regex]::new('"' + $day + '(?!' + $under + $plain + ')', [System.Text.RegularExpressions.RegexOptions]::CultureInvariant)
@@ -82,7 +82,7 @@ function script:ConvertFrom-DefenderJson {
             '\G[ \t\r\n]*(?:' + $string + '[ \t\r\n]*:[ \t\r\n]*)?(?:' + $string +
             '|(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)|([{\[]))((?:[ \t\r\n]*[}\]])*)[ \t\r\n]*(,?)',
             [System.Text.RegularExpressions.RegexOptions]::CultureInvariant)
-        $script:JsonTimeName = [regex]::new('(?:[tT]ime|^(?:first|last)(?:Activity|Seen))$', [System.Text.RegularExpressions.RegexOptions]::CultureInvariant)
+        $script:JsonTimeName = [regex]::new('(?:[tT]ime(?:Utc)?|^(?:first|last)(?:Activity|Seen))$', [System.Text.RegularExpressions.RegexOptions]::CultureInvariant)
     }
     $timeName = $script:JsonTimeName
     $timeStyles = [System.Globalization.DateTimeStyles] 'AssumeUniversal, AdjustToUniversal'

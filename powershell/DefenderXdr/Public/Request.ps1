@@ -1,0 +1,162 @@
+function Invoke-DefenderRequest {
+    <#
+    .SYNOPSIS
+    Calls any path of the services: Microsoft Defender XDR, Defender for Endpoint, Microsoft Graph.
+
+    .DESCRIPTION
+    For what the module has no command for. The sign-in, the checks, the waits and the errors are those of the other commands. A list comes record
+    by record, from every page; any other answer comes as it is. A token goes to the service's own hosts only.
+
+    A method that changes something asks with -Confirm and does nothing under -WhatIf. It is sent once, and again only where the service says when.
+
+    .PARAMETER Service
+    Xdr (api.security.microsoft.com), Endpoint (api.securitycenter.microsoft.com) or Graph (graph.microsoft.com).
+
+    .PARAMETER Path
+    The path: from the root, as in /api/machines, or without a slash at its start below the service's API, as in machines. The service's query
+    options can stand behind a question mark.
+
+    .PARAMETER Method
+    GET (the default), POST, PATCH, PUT or DELETE.
+
+    .PARAMETER Query
+    Query options by their names, such as @{ '$filter' = "status eq 'New'" }. Values are encoded.
+
+    .PARAMETER Body
+    What is sent: a hashtable or an object, which becomes JSON with its names as they are, or JSON text, which is sent as it stands.
+
+    .PARAMETER Headers
+    Prefer, ConsistencyLevel, If-Match, If-None-Match or Accept-Language. No others can be set.
+
+    .PARAMETER Version
+    The version of Graph's API for a path without a slash at its start: v1.0 (the default) or beta.
+
+    .PARAMETER NoPaging
+    Returns the one answer, with what surrounds the records.
+
+    .PARAMETER First
+    Stops after this many records.
+
+    .PARAMETER IdName
+    The member that tells records apart, where the module does not know the path: a record that appears on two pages comes once.
+
+    .PARAMETER Resume
+    Goes on where an earlier call with the same parameters ended: the text from -ResumeVariable, or from the error's Exception.Resume.
+
+    .PARAMETER ResumeVariable
+    The name of a variable that receives the place in a list that the pipeline has reached, as text for -Resume.
+
+    .PARAMETER ResponseVariable
+    The name of a variable that receives the answer's StatusCode, ContentType, ETag and RequestId, where there is one answer: with -NoPaging or
+    another method than GET.
+
+    .PARAMETER Raw
+    Returns each record, or the answer, as the text the service sent.
+
+    .PARAMETER BaseUrl
+    Another host of the service, such as https://eu.api.security.microsoft.com.
+
+    .PARAMETER AccessToken
+    A token to use in place of the connection: text, a SecureString, or the object of Get-ADALToken or Get-MsalToken.
+
+    .PARAMETER Timeout
+    Seconds to wait for the whole call, the service's waits included.
+
+    .EXAMPLE
+    Invoke-DefenderRequest Endpoint machines -Query @{ '$filter' = "healthStatus eq 'Active'" } -First 50
+
+    The first 50 active machines.
+
+    .EXAMPLE
+    Invoke-DefenderRequest Graph security/alerts_v2/$alertId -Method PATCH -Body @{ status = 'resolved' } -Headers @{ 'If-Match' = $etag }
+
+    Changes an alert of Graph.
+
+    .EXAMPLE
+    Invoke-DefenderRequest Xdr /api/incidents -NoPaging -Raw
+
+    One page of incidents, exactly as sent.
+
+    .LINK
+    Connect-Defender
+    #>
+    [CmdletBinding(SupportsShouldProcess)]
+    [OutputType('System.Management.Automation.PSCustomObject')]
+    param(
+        [Parameter(Mandatory, Position = 0)]
+        [ValidateSet('Xdr', 'Endpoint', 'Graph')]
+        [string] $Service,
+
+        [Parameter(Mandatory, Position = 1)]
+        [ValidateNotNullOrEmpty()]
+        [string] $Path,
+
+        [Parameter()]
+        [ValidateSet('GET', 'POST', 'PATCH', 'PUT', 'DELETE')]
+        [string] $Method,
+
+        [Parameter()]
+        [ValidateNotNull()]
+        [System.Collections.IDictionary] $Query,
+
+        [Parameter(ValueFromPipeline)]
+        [ValidateNotNull()]
+        [object] $Body,
+
+        [Parameter()]
+        [ValidateNotNull()]
+        [System.Collections.IDictionary] $Headers,
+
+        [Parameter()]
+        [ValidateNotNullOrEmpty()]
+        [string] $Version,
+
+        [Parameter()]
+        [switch] $NoPaging,
+
+        [Parameter()]
+        [ValidateRange(1, [int]::MaxValue)]
+        [int] $First,
+
+        [Parameter()]
+        [ValidateNotNullOrEmpty()]
+        [string] $IdName,
+
+        [Parameter()]
+        [ValidateNotNullOrEmpty()]
+        [string] $Resume,
+
+        [Parameter()]
+        [ValidateNotNullOrEmpty()]
+        [string] $ResumeVariable,
+
+        [Parameter()]
+        [ValidateNotNullOrEmpty()]
+        [string] $ResponseVariable,
+
+        [Parameter()]
+        [switch] $Raw,
+
+        [Parameter()]
+        [ValidateNotNullOrEmpty()]
+        [string] $BaseUrl,
+
+        [Parameter()]
+        [ValidateNotNull()]
+        [object] $AccessToken,
+
+        [Parameter()]
+        [ValidateRange(1, 86400)]
+        [int] $Timeout
+    )
+
+    begin {
+        if (-not $script:Loaded) { Import-DefenderPrivate }
+        $session = Open-DefenderSession $PSCmdlet
+    }
+
+    process {
+        if ($Method -and $Method -ne 'GET' -and -not $PSCmdlet.ShouldProcess("$Path of $Service", $Method.ToUpperInvariant())) { return }
+        Invoke-DefenderAnyPath $session $PSBoundParameters
+    }
+}

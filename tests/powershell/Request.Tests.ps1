@@ -1,0 +1,86 @@
+# Invoke-DefenderRequest: any path of the services.
+
+$inModule = Get-Module -Name DefenderXdr
+
+Describe 'answers of any path' {
+    It 'are objects where they are JSON, else text' {
+        $read = { param($Text) & $inModule { param($t) ConvertTo-DefenderAny $t } $Text }
+        Assert-Equal (& $read '{"createdDateTime":"2026-09-14T00:00:00Z","x":"2026-09-14T00:00:00Z"}').createdDateTime.Kind 'Utc'
+        Assert-Equal (& $read '{"creationDateTimeUtc":"2026-09-14T00:00:00.1Z"}').creationDateTimeUtc.GetType().Name 'DateTime'
+        Assert-True ((& $read '{"x":"2026-09-14T00:00:00Z"}').x -is [string])
+        Assert-Equal @(& $read '[1,2]') 1, 2
+        Assert-Equal (& $read '"x"') 'x'
+        Assert-Equal (& $read '9007199254740993') 9007199254740993
+        foreach ($text in 'a,b', '{"a":', '<html/>', 'nullify', '-') { Assert-Equal (& $read $text) $text }
+        $before = $global:Error.Count
+        $null = & $read '{"a":'
+        Assert-Equal $global:Error.Count $before
+    }
+}
+
+if ($null -eq $Emulator) { return }
+
+function Connect-Test { Reset-Emulator; Connect-Defender -TenantId $Emulator.tenant_id -ClientId $Emulator.confidential_client_id -ClientSecret (New-Secret $RunbookSecretText) }
+
+Describe 'Invoke-DefenderRequest' {
+    It 'reads lists to their end from each service' {
+        Connect-Test
+        Assert-Equal @(Invoke-DefenderRequest Xdr incidents).Count 120
+        Assert-Equal @(Invoke-DefenderRequest Xdr /api/incidents -First 3).Count 3
+        Assert-Equal @(Invoke-DefenderRequest Graph security/incidents -Query @{ '$top' = 10 }).Count 120
+        $machines = @(Invoke-DefenderRequest Endpoint machines -Query @{ '$filter' = "osPlatform eq 'macOS'" })
+        Assert-True ($machines.Count -ge 1)
+        foreach ($machine in $machines) { Assert-Equal $machine.osPlatform 'macOS' }
+        Assert-Equal $machines[0].lastSeen.GetType().Name 'DateTime'
+        Assert-Equal @(Get-EmulatorRequest '/api/machines')[0].query.'$filter' "osPlatform eq 'macOS'"
+    }
+    It 'gives the one answer with -NoPaging, and its head' {
+        Connect-Test
+        $answer = Invoke-DefenderRequest Xdr '/api/incidents?$top=2' -NoPaging -ResponseVariable head
+        Assert-Equal @($answer.value).Count 2
+        Assert-Match $answer.'@odata.context' 'Incidents'
+        Assert-Equal $head.StatusCode 200
+        Assert-Match $head.ContentType 'json'
+        $raw = Invoke-DefenderRequest Xdr '/api/incidents?$top=1' -NoPaging -Raw
+        Assert-Match $raw '^\{"@odata.context":'
+        Assert-Equal (Invoke-DefenderRequest Xdr incidents/811188).incidentId 811188
+    }
+    It 'changes, with a body as an object, as text and from the pipeline' {
+        Connect-Test
+        $changed = Invoke-DefenderRequest Xdr incidents/811188 -Method patch -Body @{ status = 'InProgress'; tags = @('x') } -ResponseVariable head
+        Assert-Equal "$($changed.status) $($changed.tags) $($head.StatusCode)" 'InProgress x 200'
+        $changed = Invoke-DefenderRequest Xdr incidents/811188 -Method PATCH -Body ' {"status":"Resolved","assignedTo":null}  '
+        Assert-Equal $changed.status 'Resolved'
+        Assert-Equal (@(Get-EmulatorRequest '/api/incidents')[-1].json | ConvertTo-Json -Compress) '{"status":"Resolved","assignedTo":null}'
+        $made = [pscustomobject]@{ indicatorValue = '203.0.113.9'; indicatorType = 'IpAddress'; action = 'Block'; title = 't'; description = 'd'; expirationTime = [DateTime]::new(2027, 1, 1, 0, 0, 0, [DateTimeKind]::Utc) } |
+            Invoke-DefenderRequest Endpoint indicators -Method POST
+        Assert-Equal $made.indicatorValue '203.0.113.9'
+        Assert-Equal @(Invoke-DefenderRequest Endpoint "indicators/$($made.id)" -Method DELETE -ResponseVariable head).Count 0
+        Assert-Equal $head.StatusCode 204
+    }
+    It 'does nothing under -WhatIf where something would change' {
+        Connect-Test
+        $null = Invoke-Emulator DELETE requests
+        Invoke-DefenderRequest Xdr incidents/811188 -Method PATCH -Body @{ status = 'Active' } -WhatIf
+        Assert-Equal @(Get-EmulatorRequest '/api/').Count 0
+        Assert-Equal @(Invoke-DefenderRequest Xdr incidents -First 1 -WhatIf).Count 1
+    }
+    It 'sends a token to the service''s own hosts only, and JSON only' {
+        Connect-Test
+        $null = Invoke-Emulator DELETE requests
+        foreach ($arguments in @{ Path = '//evil.example/x' }, @{ Path = 'https://evil.example/x' }, @{ Path = '../x' }, @{ Path = 'incidents'; BaseUrl = 'https://evil.example' }, @{ Path = 'x'; Headers = @{ Authorization = 'x' } },
+            @{ Path = 'x'; Method = 'POST'; Body = '{"a":1},"operation":"x"' }, @{ Path = 'x'; Method = 'POST'; Body = 'text' }, @{ Path = 'x'; Query = @{ a = @{} } }) {
+            $null = Assert-Fails { Invoke-DefenderRequest Xdr @arguments } BAD_ARGUMENT InvalidArgument
+        }
+        Assert-Equal @(Get-EmulatorRequest '/').Count 0
+    }
+    It 'ends with the service''s refusal, and goes on where a list broke off' {
+        Connect-Test
+        $null = Assert-Fails { Invoke-DefenderRequest Xdr incidents/1 } NOT_FOUND ObjectNotFound
+        $null = Assert-Fails { Invoke-DefenderRequest Xdr no/such/path } NOT_FOUND
+        $expected = @(Invoke-DefenderRequest Xdr incidents).incidentId
+        $got = [Collections.ArrayList]::new()
+        try { Invoke-DefenderRequest Xdr incidents -Query @{ '$top' = 20 } -ResumeVariable place | ForEach-Object { if ($got.Count -eq 30) { throw 'enough' }; $null = $got.Add($_.incidentId) } } catch { Assert-Equal "$_" 'enough' }
+        Assert-Equal (@($got) + @(Invoke-DefenderRequest Xdr incidents -Query @{ '$top' = 20 } -Resume $place).incidentId) $expected
+    }
+}
