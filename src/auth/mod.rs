@@ -18,6 +18,7 @@ mod expiry;
 pub mod file;
 mod flight;
 pub mod interaction;
+mod interned;
 pub mod managed_identity;
 mod on_behalf_of;
 mod password;
@@ -49,7 +50,7 @@ pub use refresh_token::refresh;
 pub use target::{Asks, Target};
 
 /// How the token is got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Grant {
     /// A person signs in with a browser (RFC 6749 section 4.1 with RFC 7636), or the caller brings the code.
     AuthorizationCode,

@@ -1,9 +1,14 @@
 //! A token as it is handed out: the value, until when, for whom. Immutable.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use std::num::NonZeroI64;
+use std::sync::Arc;
+
+use once_cell::sync::Lazy;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::answer::{Answer, id_claims, missing_scopes};
 use super::authority::Dialect;
+use super::interned::Interned;
 use super::{Grant, SignIn, Target};
 use crate::claims::Members;
 use crate::error::{Code, Error, Result};
@@ -24,7 +29,7 @@ pub enum Source {
 }
 
 /// Who the token is about, from the ID token (ADAL's `UserInfo`, and MSAL's account).
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct User {
     /// `oid`, else `sub`.
@@ -47,19 +52,76 @@ pub struct User {
     pub username: Option<String>,
 }
 
-/// An access token and what came with it.
+impl User {
+    /// Without the room that strings leave while they grow.
+    fn fitted(mut self) -> User {
+        let texts = [
+            &mut self.unique_id,
+            &mut self.displayable_id,
+            &mut self.given_name,
+            &mut self.family_name,
+            &mut self.identity_provider,
+            &mut self.password_change_url,
+            &mut self.home_account_id,
+            &mut self.username,
+        ];
+        texts.into_iter().flatten().for_each(String::shrink_to_fit);
+        self
+    }
+}
+
+/// An access token and what came with it. Small: a cache may hold a million. What many have in common is kept once.
 #[derive(Debug)]
 pub struct Token {
-    value: Secret,
-    id_token: Option<Secret>,
-    description: Description,
+    /// The access token and the ID token, each with a NUL behind it, so that C can print what an accessor lends.
+    text: Secret,
+    value_len: u32,
+    source: Source,
+    has_id_token: bool,
+    expires_on: i64,
+    acquired_on: i64,
+    extended_expires_on: Option<NonZeroI64>,
+    refresh_on: Option<NonZeroI64>,
+    correlation_id: CorrelationId,
+    /// The tenant that ends the authority's address, if it is named by its id.
+    authority_tenant: Option<Uuid>,
+    tenant_id: Option<Uuid>,
+    kind: Arc<Kind>,
+    user: Option<Arc<User>>,
 }
+
+/// What the tokens of one app for one purpose have in common.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Kind {
+    /// Without the tenant that stands in the token.
+    authority: String,
+    /// A tenant whose id is no UUID.
+    tenant_id: Option<String>,
+    client_id: String,
+    resource: Option<String>,
+    scopes: Vec<String>,
+    missing_scopes: Vec<String>,
+    dialect: Dialect,
+    grant: Grant,
+}
+
+/// An id of an exchange, which nearly always is a UUID.
+#[derive(Debug)]
+enum CorrelationId {
+    Uuid(Uuid),
+    Other(Box<str>),
+}
+
+/// A UUID in a third of its text.
+#[derive(Clone, Copy, Debug)]
+struct Uuid([u8; 16]);
+
+static KINDS: Lazy<Interned<Kind>> = Lazy::new(Interned::default);
 
 /// All about a token but the token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Description {
-    #[serde(deserialize_with = "bearer")]
-    token_type: &'static str,
+    token_type: TokenType,
     /// Unix seconds.
     pub expires_on: i64,
     extended_expires_on: Option<i64>,
@@ -72,10 +134,10 @@ pub struct Description {
     resource: Option<String>,
     scopes: Vec<String>,
     missing_scopes: Vec<String>,
-    #[serde(deserialize_with = "dialect")]
-    dialect: &'static str,
-    #[serde(deserialize_with = "grant")]
-    grant: &'static str,
+    #[serde(serialize_with = "write_dialect", deserialize_with = "read_dialect")]
+    dialect: Dialect,
+    #[serde(serialize_with = "write_grant", deserialize_with = "read_grant")]
+    grant: Grant,
     source: Source,
     correlation_id: String,
     has_id_token: bool,
@@ -83,38 +145,100 @@ pub struct Description {
     pub user: Option<User>,
 }
 
-fn bearer<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<&'static str, D::Error> {
-    String::deserialize(from).map(|_| "Bearer")
+/// How a token is sent (RFC 6750).
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+enum TokenType {
+    Bearer,
 }
 
-fn dialect<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<&'static str, D::Error> {
+type Read<T, E> = std::result::Result<T, E>;
+
+fn write_dialect<S: Serializer>(dialect: &Dialect, to: S) -> Read<S::Ok, S::Error> {
+    to.serialize_str(dialect.name())
+}
+
+fn read_dialect<'de, D: Deserializer<'de>>(from: D) -> Read<Dialect, D::Error> {
     let name = String::deserialize(from)?;
-    let known = [Dialect::V1, Dialect::V2]
-        .into_iter()
-        .map(Dialect::name)
-        .find(|known| *known == name);
+    let known = [Dialect::V1, Dialect::V2].into_iter().find(|known| known.name() == name);
     known.ok_or_else(|| serde::de::Error::custom("the dialect is not known"))
 }
 
-fn grant<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<&'static str, D::Error> {
-    Grant::parse(&String::deserialize(from)?)
-        .map(Grant::name)
-        .map_err(serde::de::Error::custom)
+fn write_grant<S: Serializer>(grant: &Grant, to: S) -> Read<S::Ok, S::Error> {
+    to.serialize_str(grant.name())
 }
 
-/// Keeps a NUL behind the text, so that C can print what an accessor lends.
-fn with_nul(secret: &Secret) -> Secret {
-    let mut text = String::with_capacity(secret.expose().len() + 1);
-    text.push_str(secret.expose());
-    text.push('\0');
-    Secret::new(text)
+fn read_grant<'de, D: Deserializer<'de>>(from: D) -> Read<Grant, D::Error> {
+    Grant::parse(&String::deserialize(from)?).map_err(serde::de::Error::custom)
 }
 
-fn without_nul(secret: &Secret) -> &str {
-    secret.expose().trim_end_matches('\0')
+impl Uuid {
+    /// From a text that is written back exactly as it is.
+    fn parse(text: &str) -> Option<Uuid> {
+        let digits: String = text.chars().filter(|c| *c != '-').collect();
+        let uuid = Uuid(u128::from_str_radix(&digits, 16).ok()?.to_be_bytes());
+        (uuid.to_string() == text).then_some(uuid)
+    }
+}
+
+impl std::fmt::Display for Uuid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(at, byte)| {
+            let dash = if matches!(at, 4 | 6 | 8 | 10) { "-" } else { "" };
+            write!(f, "{dash}{byte:02x}")
+        })
+    }
+}
+
+/// The address of an authority, without the tenant that ends it if that is named by its id, and the tenant.
+fn split_tenant(authority: String) -> (String, Option<Uuid>) {
+    let last = authority.strip_suffix('/').and_then(|text| text.rsplit_once('/'));
+    match last.and_then(|(base, last)| Some((format!("{base}/"), Uuid::parse(last)?))) {
+        Some((base, tenant)) => (base, Some(tenant)),
+        None => (authority, None),
+    }
 }
 
 impl Token {
+    fn new(value: &Secret, id_token: Option<&Secret>, about: Description) -> Token {
+        let id_token = id_token.map(Secret::expose);
+        let (authority, authority_tenant) = split_tenant(about.authority);
+        let tenant_id = about.tenant_id.as_deref().and_then(Uuid::parse);
+        let room = value.expose().len() + 1 + id_token.map_or(0, |text| text.len() + 1);
+        // Made at its full size: growth would leave copies behind.
+        let mut text = String::with_capacity(room);
+        for part in [Some(value.expose()), id_token].into_iter().flatten() {
+            text.push_str(part);
+            text.push('\0');
+        }
+        Token {
+            text: Secret::new(text),
+            value_len: u32::try_from(value.expose().len()).unwrap_or(u32::MAX),
+            source: about.source,
+            has_id_token: id_token.is_some(),
+            expires_on: about.expires_on,
+            acquired_on: about.acquired_on,
+            extended_expires_on: about.extended_expires_on.and_then(NonZeroI64::new),
+            refresh_on: about.refresh_on.and_then(NonZeroI64::new),
+            correlation_id: match Uuid::parse(&about.correlation_id) {
+                Some(uuid) => CorrelationId::Uuid(uuid),
+                None => CorrelationId::Other(about.correlation_id.into()),
+            },
+            authority_tenant,
+            tenant_id,
+            kind: KINDS.of(Kind {
+                authority,
+                tenant_id: about.tenant_id.filter(|_| tenant_id.is_none()),
+                client_id: about.client_id,
+                resource: about.resource,
+                scopes: about.scopes,
+                missing_scopes: about.missing_scopes,
+                dialect: about.dialect,
+                grant: about.grant,
+            }),
+            user: about.user.map(|user| Arc::new(user.fitted())),
+        }
+    }
+
     /// From an answer of the token endpoint.
     pub fn from_answer(answer: &Answer, sign_in: &SignIn, now: i64, source: Source) -> Result<Token> {
         let claims = answer.id_token.as_ref().and_then(id_claims);
@@ -143,11 +267,11 @@ impl Token {
         } else {
             Vec::new()
         };
-        Ok(Token {
-            value: with_nul(&answer.access_token),
-            id_token: answer.id_token.as_ref().map(with_nul),
-            description: Description {
-                token_type: "Bearer",
+        Ok(Token::new(
+            &answer.access_token,
+            answer.id_token.as_ref(),
+            Description {
+                token_type: TokenType::Bearer,
                 expires_on: now.saturating_add(answer.expires_in),
                 extended_expires_on: answer.ext_expires_in.map(|seconds| now.saturating_add(seconds)),
                 acquired_on: now,
@@ -158,14 +282,14 @@ impl Token {
                 resource,
                 scopes: granted.split_whitespace().map(str::to_owned).collect(),
                 missing_scopes,
-                dialect: sign_in.dialect().name(),
-                grant: sign_in.grant.name(),
+                dialect: sign_in.dialect(),
+                grant: sign_in.grant,
                 source,
                 correlation_id: answer.correlation_id.clone(),
                 has_id_token: answer.id_token.is_some(),
                 user,
             },
-        })
+        ))
     }
 
     /// From a token that the caller brought; its expiry is read from it where it can be.
@@ -184,11 +308,11 @@ impl Token {
             .as_ref()
             .and_then(|m| m.seconds("exp"))
             .unwrap_or_else(|| now.saturating_add(3600));
-        Ok(Token {
-            value: with_nul(&Secret::new(text.to_owned())),
-            id_token: None,
-            description: Description {
-                token_type: "Bearer",
+        Ok(Token::new(
+            &Secret::new(text.to_owned()),
+            None,
+            Description {
+                token_type: TokenType::Bearer,
                 expires_on,
                 extended_expires_on: None,
                 acquired_on: now,
@@ -206,70 +330,99 @@ impl Token {
                     .map(|scp| scp.split_whitespace().map(str::to_owned).collect())
                     .unwrap_or_default(),
                 missing_scopes: Vec::new(),
-                dialect: sign_in.dialect().name(),
-                grant: sign_in.grant.name(),
+                dialect: sign_in.dialect(),
+                grant: sign_in.grant,
                 source: Source::Caller,
                 correlation_id: correlation_id.to_owned(),
                 has_id_token: false,
                 user: None,
             },
-        })
+        ))
     }
 
     /// From what was kept of a token elsewhere: its texts, and what [`Token::describe`] said of it.
     pub fn from_kept(value: &Secret, id_token: Option<&Secret>, description: Description) -> Token {
-        Token {
-            value: with_nul(value),
-            id_token: id_token.map(with_nul),
-            description: Description {
-                has_id_token: id_token.is_some(),
-                ..description
-            },
-        }
+        Token::new(value, id_token, description)
     }
 
     /// The access token.
     pub fn value(&self) -> &str {
-        without_nul(&self.value)
+        let len = usize::try_from(self.value_len).unwrap_or(usize::MAX);
+        self.text.expose().get(..len).unwrap_or_default()
     }
 
     /// The ID token.
     pub fn id_token(&self) -> Option<&str> {
-        self.id_token.as_ref().map(without_nul)
+        let behind = self.text.expose().get(self.value().len() + 1..).unwrap_or_default();
+        self.has_id_token.then(|| behind.strip_suffix('\0').unwrap_or(behind))
     }
 
     /// When it expires, in Unix seconds.
     pub fn expires_on(&self) -> i64 {
-        self.description.expires_on
+        self.expires_on
     }
 
     /// When it came, in Unix seconds.
     pub fn acquired_on(&self) -> i64 {
-        self.description.acquired_on
+        self.acquired_on
+    }
+
+    /// From when on it should be renewed ahead of its expiry, in Unix seconds, where the service said so.
+    pub fn refresh_on(&self) -> Option<i64> {
+        self.refresh_on.map(NonZeroI64::get)
     }
 
     /// The person it is about.
     pub fn user(&self) -> Option<&User> {
-        self.description.user.as_ref()
+        self.user.as_deref()
+    }
+
+    /// The same, shared.
+    pub fn shared_user(&self) -> Option<&Arc<User>> {
+        self.user.as_ref()
     }
 
     /// The tenant that issued it.
-    pub fn tenant_id(&self) -> Option<&str> {
-        self.description.tenant_id.as_deref()
+    pub fn tenant_id(&self) -> Option<String> {
+        self.tenant_id.map(|id| id.to_string()).or_else(|| self.kind.tenant_id.clone())
     }
 
     /// True if it still has more than `margin` seconds at `now`.
     pub fn is_fresh(&self, now: i64, margin: i64) -> bool {
-        self.description.expires_on.saturating_sub(now) > margin
+        self.expires_on.saturating_sub(now) > margin
     }
 
     /// All about it but the token; `from_cache` says that this time no one was asked.
     pub fn describe(&self, from_cache: bool) -> Description {
-        let mut description = self.description.clone();
-        if from_cache && description.source != Source::Caller {
-            description.source = Source::Cache;
+        Description {
+            token_type: TokenType::Bearer,
+            expires_on: self.expires_on,
+            extended_expires_on: self.extended_expires_on.map(NonZeroI64::get),
+            acquired_on: self.acquired_on,
+            refresh_on: self.refresh_on(),
+            authority: match self.authority_tenant {
+                Some(tenant) => format!("{}{tenant}/", self.kind.authority),
+                None => self.kind.authority.clone(),
+            },
+            tenant_id: self.tenant_id(),
+            client_id: self.kind.client_id.clone(),
+            resource: self.kind.resource.clone(),
+            scopes: self.kind.scopes.clone(),
+            missing_scopes: self.kind.missing_scopes.clone(),
+            dialect: self.kind.dialect,
+            grant: self.kind.grant,
+            source: if from_cache && self.source != Source::Caller {
+                Source::Cache
+            } else {
+                self.source
+            },
+            correlation_id: match &self.correlation_id {
+                CorrelationId::Uuid(uuid) => uuid.to_string(),
+                CorrelationId::Other(text) => text.to_string(),
+            },
+            has_id_token: self.has_id_token,
+            user: self.user().cloned(),
         }
-        description
     }
 }
 
@@ -303,4 +456,29 @@ fn home_account(client_info: &str) -> Option<String> {
     let text = String::from_utf8(bytes).ok()?;
     let members = Members::read(&text)?;
     Some(format!("{}.{}", members.text("uid")?, members.text("utid")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_small_is_written_back_as_it_came() {
+        for (text, is_uuid) in [
+            ("0b3f9a52-6c1d-4e0f-8a7b-000102030405", true),
+            ("0B3F9A52-6C1D-4E0F-8A7B-000102030405", false),
+            ("0b3f9a526c1d4e0f8a7b000102030405", false),
+            ("+b3f9a52-6c1d-4e0f-8a7b-000102030405", false),
+            ("", false),
+            ("build 17", false),
+        ] {
+            let uuid = Uuid::parse(text);
+            assert_eq!(uuid.is_some(), is_uuid, "{text}");
+            assert!(uuid.is_none_or(|uuid| uuid.to_string() == text));
+            let authority = format!("https://login.microsoftonline.com/{text}/");
+            let (base, tenant) = split_tenant(authority.clone());
+            assert_eq!(tenant.is_some(), is_uuid);
+            assert_eq!(tenant.map_or(base.clone(), |tenant| format!("{base}{tenant}/")), authority);
+        }
+    }
 }

@@ -485,7 +485,9 @@ impl Bound {
     async fn answered(&self, call: &Call, host: &Arc<dyn Host>, refused: &str, claims: &str) -> Result<Acquired> {
         let bound = self.answering(claims)?;
         for key in [self.key(), bound.key()] {
-            self.client().cache.drop_token(key, refused, self.client().clock().unix());
+            self.client()
+                .cache
+                .drop_token(key, self.sign_in(), refused, self.client().clock().unix());
         }
         call.verbose("the API asks for a token with more claims; getting one");
         bound.token(call, host).await.map_err(|error| {
@@ -529,7 +531,9 @@ impl Bound {
         if let Some(claims) = claims {
             return self.answered(call, host, refused, claims).await;
         }
-        self.client().cache.drop_token(self.key(), refused, self.client().clock().unix());
+        self.client()
+            .cache
+            .drop_token(self.key(), self.sign_in(), refused, self.client().clock().unix());
         self.token(call, host).await
     }
 }

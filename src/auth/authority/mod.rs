@@ -19,7 +19,7 @@ pub use endpoints::{Endpoints, resolve};
 const FORM: &str = "write it as https://login.microsoftonline.com/TENANT, TENANT being the directory (tenant) ID or a verified domain";
 
 /// Which generation of endpoints is spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// `/oauth2/...` with `resource`; numbers come as strings.
     V1,

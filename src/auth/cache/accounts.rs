@@ -1,8 +1,37 @@
 //! Which person is meant, and who is the same person as whom.
 
+use super::entry::account_of;
+use super::key::Owner;
 use crate::auth::token::User;
 use crate::auth::{SignIn, UserHint, UserIdType};
 use crate::error::{Code, Error, Result};
+
+/// A person in one world of accounts, whatever apps they signed in to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Account {
+    /// The emulator that stands in for Microsoft, if one does.
+    pub emulator: Option<String>,
+    /// See [`Owner::cloud`].
+    pub cloud: String,
+    /// The account across tenants (`uid.utid`), else the person's object id or name.
+    pub id: String,
+}
+
+impl Account {
+    /// The account of a person whose tokens an entry holds.
+    pub fn of(owner: &Owner, user: &User) -> Account {
+        Account {
+            emulator: owner.emulator.clone(),
+            cloud: owner.cloud.clone(),
+            id: account_of(user).to_owned(),
+        }
+    }
+
+    /// True if this is the account of such an entry.
+    pub fn is(&self, owner: &Owner, user: &User) -> bool {
+        self.emulator == owner.emulator && self.cloud == owner.cloud && self.id == account_of(user)
+    }
+}
 
 /// The request fits more than one account (ADAL's `multiple_matching_tokens_detected`).
 pub(super) fn several() -> Error {

@@ -5,6 +5,7 @@
 //! [`AccessEntry`] and [`RefreshEntry`]; [`super::Id`] is the same in every process whose caches have the same credential key.
 //! What has expired is dropped from memory without a change: a copy drops it by its own look at the time.
 
+use super::accounts::Account;
 use super::entry::{AccessEntry, RefreshEntry};
 use super::key::Id;
 use crate::secret::Secret;
@@ -31,6 +32,8 @@ pub enum Step {
         id: Id,
         /// Which.
         token: Secret,
+        /// Whose it is, where the request named somebody.
+        hint: Option<String>,
     },
     /// A refresh token that the service refused for good.
     DropRefresh {
@@ -39,6 +42,8 @@ pub enum Step {
         /// Which: one that came meanwhile stays.
         token: Secret,
     },
+    /// Everything of one account goes.
+    RemoveAccount(Account),
     /// Everything goes.
     Clear,
 }
@@ -48,7 +53,7 @@ pub enum Step {
 pub struct Change {
     /// In their order.
     pub steps: Vec<Step>,
-    /// When the work began that this is the result of: if the cache was cleared since, nothing of it happens.
+    /// The cache's epoch when the work began that this is the result of: what was cleared or signed out since does not come back.
     pub epoch: Option<u64>,
 }
 

@@ -6,7 +6,7 @@ use super::key::{Id, Owner};
 use crate::auth::token::{Token, User};
 use crate::secret::Secret;
 
-/// An access token. One entry under the same `id` is of the same account as another if [`AccessEntry::is_same`] says so.
+/// An access token.
 #[derive(Clone, Debug)]
 pub struct AccessEntry {
     /// See [`super::Key::access`].
@@ -22,8 +22,7 @@ pub struct AccessEntry {
 impl AccessEntry {
     /// True if the other is in this one's place: the newer takes it.
     pub fn is_same(&self, other: &AccessEntry) -> bool {
-        let account = self.token.user().map(account_of);
-        self.id == other.id && account == other.token.user().map(account_of) && (account.is_some() || self.login == other.login)
+        self.id == other.id && is_same(&self.token, self.login.as_deref(), &other.token, other.login.as_deref())
     }
 }
 
@@ -53,11 +52,14 @@ impl RefreshEntry {
     }
 }
 
+/// True if two access tokens under one key are of the same account, or of the same name that was to sign in where they do not say.
+pub(super) fn is_same(a: &Token, a_login: Option<&str>, b: &Token, b_login: Option<&str>) -> bool {
+    let account = a.user().map(account_of);
+    account == b.user().map(account_of) && (account.is_some() || a_login == b_login)
+}
+
 /// What an account is told from others by.
-pub fn account_of(user: &User) -> String {
-    user.home_account_id
-        .clone()
-        .or_else(|| user.unique_id.clone())
-        .or_else(|| user.displayable_id.clone())
-        .unwrap_or_default()
+pub fn account_of(user: &User) -> &str {
+    let ids = [&user.home_account_id, &user.unique_id, &user.displayable_id];
+    ids.into_iter().find_map(Option::as_deref).unwrap_or_default()
 }

@@ -1,14 +1,17 @@
 //! What an entry is found by: everything that makes a token another token, hashed once per prepared request.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
+use once_cell::sync::Lazy;
 
+use crate::auth::interned::Interned;
 use crate::auth::{Grant, SignIn, authority};
 
 /// The SHA-256 of the parts of a key: 32 bytes stand for some 500, in memory and wherever else entries are kept.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Id([u8; 32]);
 
 impl Id {
@@ -38,6 +41,14 @@ impl Id {
     }
 }
 
+impl Hash for Id {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // It is a hash: a part of it serves.
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        state.write_u64(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+    }
+}
+
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -60,6 +71,8 @@ pub struct Owner {
     /// The application (client) id, as keys hold it.
     pub client_id: String,
 }
+
+static OWNERS: Lazy<Interned<Owner>> = Lazy::new(Interned::default);
 
 /// The places of a prepared request's entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +131,7 @@ impl Key {
                     .as_deref()
                     .filter(|_| sign_in.grant.asks_person())
                     .map(|login| login.to_lowercase().into()),
-                owner: Arc::new(owner),
+                owner: OWNERS.of(owner),
             };
         }
         // What was got for one person's assertion, password, code or refresh token is found by those who bring the same.
@@ -135,7 +148,7 @@ impl Key {
             own: true,
             // Who is meant is in the key already.
             login: None,
-            owner: Arc::new(owner),
+            owner: OWNERS.of(owner),
         }
     }
 

@@ -9,9 +9,11 @@ mod accounts;
 pub mod change;
 mod codes;
 pub mod entry;
+mod group;
 mod key;
 mod memory;
 mod refusals;
+mod table;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -31,7 +33,7 @@ use crate::clock::Random;
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
-pub use accounts::{check_user, may_be_same};
+pub use accounts::{Account, check_user, may_be_same};
 pub use key::{Id, Key, Owner};
 pub use memory::Found;
 
@@ -96,6 +98,7 @@ impl Cache {
     /// Takes in what a copy has that was changed elsewhere; the watcher is not told. An entry that is newer here stays.
     /// False if the cache was cleared since the change's epoch.
     pub fn merge(&self, change: &Change, now: i64) -> bool {
+        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         self.memory.apply(change, Origin::Outside, now)
     }
 
@@ -130,7 +133,12 @@ impl Cache {
         self.memory.generation()
     }
 
-    /// Moves when the cache is cleared: what was asked for before it must not come back.
+    /// Moves when what this key finds may have changed.
+    pub fn generation_of(&self, key: &Key) -> u64 {
+        self.memory.generation_of(key)
+    }
+
+    /// Moves when the cache is cleared or an account removed: what was asked for before it may not come back.
     pub fn epoch(&self) -> u64 {
         self.memory.epoch()
     }
@@ -180,7 +188,12 @@ impl Cache {
         self.refusals.forget();
     }
 
-    /// Stores what an answer brought, unless the cache was cleared since `epoch`. `refreshed` is the refresh token, and the one that it replaces.
+    /// Every entry, as far as nobody changes them meanwhile.
+    pub fn entries(&self) -> (Vec<AccessEntry>, Vec<RefreshEntry>) {
+        self.memory.entries()
+    }
+
+    /// Stores what an answer brought, unless the cache was cleared, or the account removed, since `epoch`. `refreshed` is the refresh token, and the one that it replaces.
     pub fn store(&self, key: &Key, token: &Arc<Token>, refreshed: (Option<&Secret>, Option<&Secret>), epoch: u64, now: i64) {
         let (refresh_token, spent) = refreshed;
         let mut steps = vec![Step::PutAccess(AccessEntry {
@@ -189,8 +202,7 @@ impl Cache {
             login: key.login.clone(),
             token: Arc::clone(token),
         })];
-        if let (Some(user), Some(refresh_token)) = (token.user(), refresh_token) {
-            let user = Arc::new(user.clone());
+        if let (Some(user), Some(refresh_token)) = (token.shared_user(), refresh_token) {
             if let Some(spent) = spent {
                 steps.push(Step::Rotate {
                     spent: spent.clone(),
@@ -202,8 +214,8 @@ impl Cache {
                 steps.push(Step::PutRefresh(RefreshEntry {
                     place,
                     owner: Arc::clone(&key.owner),
-                    user: Arc::clone(&user),
-                    tenant_id: token.tenant_id().map(str::to_owned),
+                    user: Arc::clone(user),
+                    tenant_id: token.tenant_id(),
                     token: refresh_token.clone(),
                     since: now,
                     own: key.own && place == key.refresh,
@@ -224,12 +236,20 @@ impl Cache {
     }
 
     /// Drops one access token that an API refused.
-    pub fn drop_token(&self, key: &Key, refused: &str, now: i64) {
+    pub fn drop_token(&self, key: &Key, sign_in: &SignIn, refused: &str, now: i64) {
+        let named = sign_in.user.as_ref().map(|user| &user.id);
         let step = Step::DropAccess {
             id: key.access,
             token: Secret::new(refused.to_owned()),
+            hint: named.or(sign_in.login_hint.as_ref()).map(|name| name.to_lowercase()),
         };
         self.apply(vec![step], None, now);
+    }
+
+    /// Signs an account out: forgets its tokens, and those that are still on their way.
+    pub fn remove_account(&self, account: &Account, now: i64) {
+        self.apply(vec![Step::RemoveAccount(account.clone())], None, now);
+        self.refusals.forget();
     }
 
     /// Forgets everything, and everything that is still on its way.

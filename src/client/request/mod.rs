@@ -225,7 +225,7 @@ impl PreparedRequest {
         }
         let cache = &self.client.cache;
         let now = self.client.clock().unix();
-        let generation = cache.generation();
+        let generation = cache.generation_of(&state.key);
         {
             let hot = state.hot.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(hot) = hot.as_ref()
