@@ -74,6 +74,16 @@ Describe 'Invoke-DefenderRequest' {
         }
         Assert-Equal @(Get-EmulatorRequest '/').Count 0
     }
+    It 'checks the token first, or leaves that to the service' {
+        Reset-Emulator
+        $token = (Get-ADALToken @AppArguments).AccessToken
+        $null = Invoke-Emulator DELETE requests
+        $record = Assert-Fails { Invoke-DefenderRequest Endpoint machines -AccessToken $token } UNAUTHORIZED
+        Assert-Equal $record.Exception.StatusCode 0
+        Assert-Equal @(Get-EmulatorRequest '/api/machines').Count 0
+        $record = Assert-Fails { Invoke-DefenderRequest Endpoint machines -AccessToken $token -Preflight Off } UNAUTHORIZED
+        Assert-Equal $record.Exception.StatusCode 401
+    }
     It 'ends with the service''s refusal, and goes on where a list broke off' {
         Connect-Test
         $null = Assert-Fails { Invoke-DefenderRequest Xdr incidents/1 } NOT_FOUND ObjectNotFound

@@ -123,7 +123,7 @@ fn routed(app: &App, asked: &Asked) -> Result<Response, Refusal> {
             Ok(http::answer(204, "application/json", ""))
         }),
         ("POST", ["advancedqueries", "run"]) => may("hunting", &["AdvancedQuery.Read", "AdvancedQuery.Read.All"], 45, 1500)
-            .and_then(|_| api::hunting::run(asked, api::hunting::Form::Endpoint)),
+            .and_then(|_| api::hunting::run(app, asked, api::hunting::Form::Endpoint)),
         _ => Err(unknown(asked)),
     }
 }

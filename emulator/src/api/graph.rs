@@ -74,7 +74,7 @@ pub async fn answer(Shared(app): Shared<App>, Extension(asked): Extension<Asked>
             }),
         ("POST", ["security", "runHuntingQuery" | "microsoft.graph.security.runHuntingQuery"]) => {
             api::allowed(&app, &asked, RESOURCE, "graph hunting", &["ThreatHunting.Read.All"], 0, (45, 0))
-                .and_then(|_| api::hunting::run(&asked, api::hunting::Form::Graph))
+                .and_then(|_| api::hunting::run(&app, &asked, api::hunting::Form::Graph))
         }
         _ => return api::graph_not_found(Extension(asked)).await,
     };

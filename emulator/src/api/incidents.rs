@@ -62,8 +62,8 @@ pub async fn update(Shared(app): Shared<App>, Path(id): Path<String>, Extension(
 
 /// `POST /api/advancedhunting/run`.
 pub async fn hunt(Shared(app): Shared<App>, Extension(asked): Extension<Asked>) -> Response {
-    let done =
-        api::allowed(&app, &asked, RESOURCE, "hunting", HUNT, 0, (45, 0)).and_then(|_| api::hunting::run(&asked, api::hunting::Form::Xdr));
+    let done = api::allowed(&app, &asked, RESOURCE, "hunting", HUNT, 0, (45, 0))
+        .and_then(|_| api::hunting::run(&app, &asked, api::hunting::Form::Xdr));
     match done {
         Ok(response) => response,
         Err(refusal) => refusal.response(&asked),

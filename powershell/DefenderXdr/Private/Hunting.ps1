@@ -104,7 +104,8 @@ function script:ConvertTo-DefenderRow {
         try { $row = $script:JsonEngine::ConvertFromJson($Text, $false, 1024, [ref] $fault) }
         catch { $global:Error.RemoveAt(0) }
         # What became a DateTime must be a cell of a time column, not text that looks like one.
-        if ($row -is [System.Management.Automation.PSCustomObject] -and (Get-DefenderTimeCellCount $row $plan.Kinds) -eq $script:RowTime.Matches($Text).Count) {
+        $times = $script:RowTime.Matches($Text).Count
+        if ($row -is [System.Management.Automation.PSCustomObject] -and ($times -eq 0 -or (Get-DefenderTimeCellCount $row $plan.Kinds) -eq $times)) {
             return Complete-DefenderRow $row $plan
         }
     }

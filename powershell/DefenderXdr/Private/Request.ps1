@@ -6,6 +6,7 @@ function script:Invoke-DefenderAnyPath {
     $keys = @{ Path = 'path'; Version = 'version'; Query = 'query'; Headers = 'headers'; First = 'first'; IdName = 'id_name'; Resume = 'resume'; BaseUrl = 'base_url' }
     foreach ($name in $keys.get_Keys()) { if ($Given.ContainsKey($name)) { $call[$keys[$name]] = $Given[$name] } }
     if ($Given.ContainsKey('Method')) { $call.method = $Given['Method'].ToUpperInvariant() }
+    if ($Given.ContainsKey('Preflight')) { $call.preflight = $Given['Preflight'].ToLowerInvariant() }
     if ($Given.ContainsKey('NoPaging') -and $Given['NoPaging']) { $call.paging = $false }
     $body = ''
     if ($Given.ContainsKey('Body')) {

@@ -53,6 +53,10 @@ function Invoke-DefenderRequest {
     .PARAMETER Raw
     Returns each record, or the answer, as the text the service sent.
 
+    .PARAMETER Preflight
+    Require (the default) checks the token before the call: service, tenant and, where the path is known, permissions. Warn tells and goes on; Off does
+    not look.
+
     .PARAMETER BaseUrl
     Another host of the service, such as https://eu.api.security.microsoft.com.
 
@@ -136,6 +140,10 @@ function Invoke-DefenderRequest {
 
         [Parameter()]
         [switch] $Raw,
+
+        [Parameter()]
+        [ValidateSet('Require', 'Warn', 'Off')]
+        [string] $Preflight,
 
         [Parameter()]
         [ValidateNotNullOrEmpty()]

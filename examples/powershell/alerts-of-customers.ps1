@@ -1,0 +1,20 @@
+# New alerts of every customer of a partner: the counterpart of the script on Microsoft's page "Partner access through Microsoft Defender for Endpoint
+# APIs", which gets one token.
+param(
+    # The customers' directory (tenant) IDs.
+    [Parameter(Mandatory)] [string[]] $TenantId,
+    # The multi-tenant app's (client) ID and its secret: Get-Credential asks for them.
+    [Parameter(Mandatory)] [pscredential] $App,
+    # Alerts created at this time or later.
+    [DateTime] $Since = (Get-Date).AddDays(-2)
+)
+
+Import-Module "$PSScriptRoot/../../powershell/DefenderXdr"
+
+foreach ($customer in $TenantId) {
+    try {
+        Connect-Defender -TenantId $customer -Credential $App -Service Endpoint
+        Get-DefenderAlert -Since $Since | Add-Member -NotePropertyName customer -NotePropertyValue $customer -PassThru
+    }
+    catch { Write-Warning "${customer}: $_ Consent: https://login.microsoftonline.com/$customer/adminconsent?client_id=$($App.UserName)" }
+}
