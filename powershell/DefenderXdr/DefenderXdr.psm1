@@ -37,10 +37,13 @@ function Import-DefenderPrivate {
 # import some 2 ms. Tests keep this equal to the folder.
 try {
     . $PSScriptRoot/Public/Adal.ps1
+    . $PSScriptRoot/Public/Alert.ps1
     . $PSScriptRoot/Public/Claims.ps1
     . $PSScriptRoot/Public/Connection.ps1
     . $PSScriptRoot/Public/Hunting.ps1
     . $PSScriptRoot/Public/Incident.ps1
+    . $PSScriptRoot/Public/Indicator.ps1
+    . $PSScriptRoot/Public/Machine.ps1
     . $PSScriptRoot/Public/Msal.ps1
     . $PSScriptRoot/Public/Request.ps1
 }

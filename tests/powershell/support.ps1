@@ -3,11 +3,16 @@
 $RepositoryRoot = [IO.Path]::GetFullPath([IO.Path]::Combine($PSScriptRoot, '..', '..'))
 $ModulePath = [IO.Path]::Combine($RepositoryRoot, 'powershell', 'DefenderXdr')
 $PowerShellProgram = (Get-Process -Id $PID).Path
-$Public = @('Add-MsalClientApplication', 'Clear-AdalTokenCache', 'Clear-MsalTokenCache', 'Connect-Defender', 'ConvertFrom-DefenderToken',
-    'Disconnect-Defender', 'Enable-MsalTokenCacheOnDisk', 'Get-AdalAuthenticationContext', 'Get-ADALToken', 'Get-DefenderContext',
-    'Get-DefenderIncident', 'Get-DefenderToken', 'Get-MsalAccount', 'Get-MsalClientApplication', 'Get-MsalFeatureSupport', 'Get-MsalToken',
-    'Invoke-DefenderHunting', 'Invoke-DefenderRequest', 'New-AdalClientCredential', 'New-AdalUserIdentifier', 'New-MsalClientApplication', 'Remove-MsalClientApplication',
-    'Select-MsalClientApplication', 'Set-DefenderIncident', 'Watch-DefenderIncident')
+$Public = @('Add-DefenderIndicator', 'Add-DefenderMachineTag', 'Add-MsalClientApplication', 'Clear-AdalTokenCache', 'Clear-MsalTokenCache',
+    'Connect-Defender', 'ConvertFrom-DefenderToken', 'Disable-DefenderMachineIsolation', 'Disable-DefenderMachineRestriction',
+    'Disconnect-Defender', 'Enable-DefenderMachineIsolation', 'Enable-DefenderMachineRestriction', 'Enable-MsalTokenCacheOnDisk',
+    'Get-AdalAuthenticationContext', 'Get-ADALToken', 'Get-DefenderAlert', 'Get-DefenderContext', 'Get-DefenderIncident',
+    'Get-DefenderIndicator', 'Get-DefenderMachine', 'Get-DefenderMachineAction', 'Get-DefenderToken', 'Get-MsalAccount',
+    'Get-MsalClientApplication', 'Get-MsalFeatureSupport', 'Get-MsalToken', 'Import-DefenderIndicator', 'Invoke-DefenderHunting',
+    'Invoke-DefenderRequest', 'New-AdalClientCredential', 'New-AdalUserIdentifier', 'New-MsalClientApplication',
+    'Remove-DefenderIndicator', 'Remove-DefenderMachineTag', 'Remove-MsalClientApplication', 'Select-MsalClientApplication',
+    'Set-DefenderAlert', 'Set-DefenderIncident', 'Start-DefenderFileQuarantine', 'Start-DefenderMachineScan', 'Stop-DefenderMachineAction',
+    'Wait-DefenderMachineAction', 'Watch-DefenderIncident')
 
 $Emulator = $null
 if ([Environment]::GetEnvironmentVariable('DXDR_TEST_EMULATOR_JSON')) {
@@ -202,4 +207,28 @@ function Get-TestPlan {
         finally { Set-Item -LiteralPath function:script:Get-DefenderPlanToken -Value $kept }
         $script:TestPlan
     } $Arguments $Command
+}
+
+function Connect-TestDefender {
+    # A fresh emulator, and a connection of the app to it.
+    Reset-Emulator
+    Connect-Defender -TenantId $Emulator.tenant_id -ClientId $Emulator.confidential_client_id -ClientSecret (New-Secret $RunbookSecretText) 3>$null
+}
+
+function Get-Sent {
+    # What the emulator was asked to change.
+    @(Invoke-Emulator GET requests | ForEach-Object { $_ } | Where-Object { $_.method -ne 'GET' -and $_.path -notlike '*oauth2*' } | ForEach-Object { "$($_.method) $($_.path)" })
+}
+
+function Get-Recorded {
+    # Runs the block; its output, and its non-terminating errors.
+    param([scriptblock] $Body)
+    $kept = $global:ErrorActionPreference
+    $global:ErrorActionPreference = 'Continue'
+    try { $all = @(& $Body 2>&1) }
+    finally { $global:ErrorActionPreference = $kept }
+    @{
+        Out    = @($all | Where-Object { $_ -isnot [System.Management.Automation.ErrorRecord] })
+        Errors = @($all | Where-Object { $_ -is [System.Management.Automation.ErrorRecord] })
+    }
 }

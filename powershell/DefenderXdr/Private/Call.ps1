@@ -83,8 +83,8 @@ function script:New-DefenderTrack {
 
 function script:Invoke-DefenderCall {
     # One call, with the connection or with the caller's own token. An error ends the command; with -PerRecord one that concerns this record alone
-    # is written, and the command goes on with the next. -Body is JSON text that goes into the document as it stands.
-    param([hashtable] $Session, [System.Collections.IDictionary] $Call, [string] $ItemConverter, [switch] $PerRecord, [string] $Body)
+    # is written, and the command goes on with the next. -Failed receives the error instead. -Body is JSON text that goes into the document as it stands.
+    param([hashtable] $Session, [System.Collections.IDictionary] $Call, [string] $ItemConverter, [switch] $PerRecord, [string] $Body, [hashtable] $Failed)
     $failure = @{ Record = $null }
     $Session.Failed = $false
     $Session.Result = @{ Token = $null; Resume = $null; Schema = $null; Response = $null; Warnings = [System.Collections.ArrayList]::new() }
@@ -129,7 +129,8 @@ function script:Invoke-DefenderCall {
             Add-DefenderHint $record 'to go on behind the last record that came, run the same command with -Resume and the text in $_.Exception.Resume'
         }
     }
-    if ($PerRecord -and (Test-DefenderRecordError $record)) { $Session.Caller.WriteError($record) }
+    if ($null -ne $Failed) { $Failed.Record = $record }
+    elseif ($PerRecord -and (Test-DefenderRecordError $record)) { $Session.Caller.WriteError($record) }
     else { $Session.Caller.ThrowTerminatingError($record) }
 }
 

@@ -74,6 +74,10 @@ $script:HintWords = [ordered]@{
     'give the request the secret user_assertion'                    = 'give -UserAssertion'
     'give the request the secret password'                          = 'give the password'
     'set one of these ways up, name the grant that is meant, or run this where a person can sign in, with client_id in the request or AZURE_CLIENT_ID' = 'give -ClientId (or set AZURE_CLIENT_ID) to sign in with a browser, -ClientId and -DeviceCode where there is none, -ManagedIdentity on an Azure resource, -ClientId with -CertificatePath or -ClientSecret for an app, or -AzureCli after az login'
+    'set machine to the id of the one that is meant'                = 'give the id of the one that is meant'
+    'look for it with machine_actions.wait'                         = 'look for it with Wait-DefenderMachineAction'
+    'wait for its end (machine_actions.wait), or cancel it, and try again' = 'wait for its end (Wait-DefenderMachineAction), or cancel it (Stop-DefenderMachineAction), and try again'
+    'Look at machine_actions.list before trying again'              = 'Look at Get-DefenderMachineAction before trying again'
 }
 
 function script:ConvertTo-DefenderHint {
@@ -136,6 +140,8 @@ function script:Get-DefenderErrorCategory {
         'PAGING_LOOP' { 'InvalidResult'; return }
         'NEXTLINK_HOST' { 'SecurityError'; return }
         'QUOTA' { 'LimitsExceeded'; return }
+        'ACTION_FAILED' { 'InvalidResult'; return }
+        'INDICATOR_REFUSED' { 'InvalidData'; return }
         'NOT_CONNECTED' { 'ConnectionError'; return }
         'LIBRARY_NOT_FOUND' { 'NotInstalled'; return }
         'LIBRARY_ARCHITECTURE' { 'NotInstalled'; return }

@@ -172,7 +172,7 @@ function script:ConvertFrom-DefenderJson {
             $opened = $false
         }
         # A comma follows a value in a container, and nothing else.
-        if (-not $sound -or $comma -and ($opened -or $null -eq $current)) { $sound = $false; break }
+        if (-not $sound -or ($comma -and ($opened -or $null -eq $current))) { $sound = $false; break }
         $more = $comma -or $opened
     }
     if (-not $sound -or $more -or $null -ne $current -or $Text.Substring($position).Trim([char[]] " `t`r`n") -ne '') {

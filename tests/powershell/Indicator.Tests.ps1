@@ -1,0 +1,123 @@
+# Indicators: read, sent one by one and in batches, removed.
+
+if ($null -eq $Emulator) { return }
+
+$inModule = Get-Module -Name DefenderXdr
+
+Describe 'Get-DefenderIndicator' {
+    It 'lists indicators by what is wished' {
+        Connect-TestDefender
+        $all = @(Get-DefenderIndicator)
+        Assert-Equal $all.Count 3
+        Assert-Equal $all[0].PSTypeNames[0] 'DefenderXdr.Indicator'
+        Assert-Equal $all[0].creationTimeDateTimeUtc.ToString('o') '2026-08-01T09:00:00.1234567Z'
+        Assert-Equal (Get-DefenderIndicator bad.example, 198.51.100.7).id '992', '993'
+        Assert-Equal @(Get-DefenderIndicator -Type IpAddress -Action Block -Severity Medium).id '992'
+        Assert-Equal @(Get-DefenderIndicator -Since ([DateTime]::new(2026, 8, 2, 0, 0, 0, [DateTimeKind]::Utc)) -PageSize 1).Count 2
+        $table = ($all | Out-String -Width 200) -split "`n" | Where-Object { $_.Trim() }
+        Assert-Match $table[0] '^id\s+indicatorType\s+action\s+expirationTime\s+indicatorValue\s+title'
+    }
+}
+
+Describe 'Add-DefenderIndicator and Remove-DefenderIndicator' {
+    It 'add, change and remove' {
+        Connect-TestDefender
+        $given = @{ Type = 'IpAddress'; Action = 'Block'; Title = 'INC-1'; Description = 'Command and "control"' }
+        $end = [DateTime]::new(2027, 1, 1, 12, 0, 0, [DateTimeKind]::Utc)
+        $added = Add-DefenderIndicator 203.0.113.9 @given -Severity High -ExpirationTime $end -GenerateAlert -RbacGroupName Servers -PassThru
+        Assert-Equal "$($added.action) $($added.severity) $($added.generateAlert) $($added.rbacGroupNames)" 'Block High True Servers'
+        Assert-Equal $added.expirationTime $end
+        Assert-Equal $added.description 'Command and "control"'
+        $given.Action = 'Warn'
+        Assert-Equal (Add-DefenderIndicator 203.0.113.9 @given -PassThru).id $added.id 'the same value is changed'
+        Assert-Equal (Get-DefenderIndicator 203.0.113.9).action 'Warn'
+        $got = Get-Recorded { '203.0.113.10', '10.0.0.0/8', 'no address' | Add-DefenderIndicator @given -PassThru }
+        Assert-Equal $got.Out.indicatorValue '203.0.113.10'
+        Assert-Equal $got.Errors.Count 2
+        Assert-Match "$($got.Errors[0])" '10\.0\.0\.0/8'
+        Assert-Match "$($got.Errors[1])" 'no address'
+        $null = Invoke-Emulator DELETE requests
+        Assert-Equal @(Add-DefenderIndicator 203.0.113.11 @given -WhatIf).Count 0
+        Assert-Equal @(Get-DefenderIndicator 203.0.113.9 | Remove-DefenderIndicator -WhatIf).Count 0
+        Assert-Equal @(Get-Sent).Count 0
+        Get-DefenderIndicator 203.0.113.9, 203.0.113.10 | Remove-DefenderIndicator -Confirm:$false
+        Assert-Equal @(Get-DefenderIndicator).Count 3
+        $got = Get-Recorded { Remove-DefenderIndicator 4711, 993 -Confirm:$false }
+        Assert-Equal $got.Errors.FullyQualifiedErrorId 'DefenderXdr.NOT_FOUND,Remove-DefenderIndicator'
+        Assert-Equal @(Get-DefenderIndicator).Count 2
+        $binding = (Get-Command Remove-DefenderIndicator).ScriptBlock.Attributes | Where-Object { $_ -is [System.Management.Automation.CmdletBindingAttribute] }
+        Assert-Equal "$($binding.ConfirmImpact)" 'High'
+    }
+}
+
+Describe 'Import-DefenderIndicator' {
+    It 'sends 500 a call, and tells of each that is not taken' {
+        Connect-TestDefender
+        $many = foreach ($number in 1..1101) { @{ indicatorValue = ('{0:x40}' -f $number); indicatorType = 'FileSha1' } }
+        $many[700].indicatorValue = 'short'
+        $many[3].indicatorType = ''
+        $got = Get-Recorded { $many | Import-DefenderIndicator -Action Block -Title T -Description D -PassThru }
+        Assert-Equal @(Get-Sent) 'POST /api/indicators/import', 'POST /api/indicators/import', 'POST /api/indicators/import'
+        Assert-Equal $got.Out.Count 1100
+        Assert-Equal @($got.Out | Where-Object IsFailed).Indicator 'short'
+        Assert-Equal $got.Out[0].PSTypeNames[0] 'DefenderXdr.IndicatorOutcome'
+        Assert-Equal $got.Errors.FullyQualifiedErrorId 'DefenderXdr.BAD_ARGUMENT,Import-DefenderIndicator', 'DefenderXdr.INDICATOR_REFUSED,Import-DefenderIndicator'
+        Assert-Match "$($got.Errors[0])" '0000000004: it has no indicatorType'
+        Assert-Match "$($got.Errors[1])" 'indicator short was not taken: .*not a valid hash'
+        Assert-Equal $got.Errors[1].TargetObject 'short'
+        Assert-Equal @(Get-DefenderIndicator).Count 1102
+    }
+    It 'takes tables, files, and what Get-DefenderIndicator gives' {
+        Connect-TestDefender
+        $folder = [IO.Path]::Combine([IO.Path]::GetTempPath(), [IO.Path]::GetRandomFileName())
+        $null = [IO.Directory]::CreateDirectory($folder)
+        try {
+            $csv = [IO.Path]::Combine($folder, 'a [1].csv')
+            [IO.File]::WriteAllText($csv, "INDICATORVALUE,indicatortype,Action,title,description,generateAlert,rbacGroupNames,expirationTime,note`na.example,DomainName,Audit,T,""two`nlines"",TRUE,Servers;Workstations,2027-01-01T00:00:00Z,x`nb.example,DomainName,Block,T,D,,,,`n")
+            Import-DefenderIndicator -Path $csv
+            $a = Get-DefenderIndicator a.example
+            Assert-Equal "$($a.action) $($a.generateAlert) $($a.rbacGroupNames -join '+') $($a.expirationTime.ToString('o'))" 'Audit True Servers+Workstations 2027-01-01T00:00:00.0000000Z'
+            Assert-Equal $a.description "two`nlines"
+            Assert-Equal (Get-DefenderIndicator b.example).rbacGroupNames.Count 0
+            $json = [IO.Path]::Combine($folder, 'b.json')
+            [IO.File]::WriteAllText($json, '[{"indicatorValue":"c.example","indicatorType":"DomainName","action":"Warn","title":"T","description":"D"}]')
+            Import-DefenderIndicator $json
+            Assert-Equal (Get-DefenderIndicator c.example).action 'Warn'
+            # From one tenant to another: what the service gave the record stays behind.
+            $all = @(Get-DefenderIndicator)
+            $null = Invoke-Emulator POST data '{"indicators":[]}'
+            $outcomes = @($all | Import-DefenderIndicator -PassThru)
+            Assert-Equal @($outcomes | Where-Object { -not $_.IsFailed }).Count $all.Count
+            Assert-Equal (@(Get-DefenderIndicator).indicatorValue | Sort-Object) (@($all.indicatorValue) | Sort-Object)
+            Assert-Equal (Get-DefenderIndicator a.example).expirationTime $a.expirationTime
+            foreach ($bad in 'none.csv', 'bad.json') {
+                [IO.File]::WriteAllText([IO.Path]::Combine($folder, 'bad.json'), '{"a":')
+                $null = Assert-Fails { Import-DefenderIndicator ([IO.Path]::Combine($folder, $bad)) } 'BAD_ARGUMENT' 'InvalidArgument'
+            }
+        }
+        finally { [IO.Directory]::Delete($folder, $true) }
+    }
+    It 'shows with -WhatIf each that would be sent, and sends nothing' {
+        Connect-TestDefender
+        $said = (Invoke-PowerShell @"
+`$null = Connect-Defender -TenantId $($Emulator.tenant_id) -ClientId $($Emulator.confidential_client_id) -ClientSecret (ConvertTo-SecureString '$RunbookSecretText' -AsPlainText -Force) 3>`$null
+Get-DefenderIndicator | Import-DefenderIndicator -WhatIf
+"@).Out -split "`n" | Where-Object { $_ -match 'What if' }
+        Assert-Equal @($said).Count 3
+        Assert-Match $said[2] 'import an indicator \(Warn\)" on target "DomainName bad\.example"'
+        Assert-Equal @(Get-Sent).Count 0
+    }
+    It 'goes on after a batch that is refused, and ends where all would be' {
+        Connect-TestDefender
+        $many = foreach ($number in 1..600) { [pscustomobject]@{ indicatorValue = "host$number.example"; indicatorType = 'DomainName'; action = 'Block'; title = 'T'; description = 'D' } }
+        Set-EmulatorFault @{ match = @{ path_contains = 'import' }; do = @{ status = 400; json = @{ error = @{ code = 'InvalidInput'; message = 'no' } } } }
+        $got = Get-Recorded { $many | Import-DefenderIndicator }
+        Assert-Equal $got.Errors.Count 1
+        Assert-Match "$($got.Errors[0])" '500 indicators, from host1\.example to host500\.example'
+        Assert-Equal @(Get-DefenderIndicator).Count 103
+        Set-EmulatorFault @{ match = @{ path_contains = 'import' }; times = 0; do = @{ status = 503 } }
+        $null = Assert-Fails { $many | Import-DefenderIndicator } 'SERVER_UNAVAILABLE'
+        $null = Invoke-Emulator DELETE faults
+        $null = Assert-Fails { 'text' | Import-DefenderIndicator -ErrorAction Stop } 'BAD_ARGUMENT'
+    }
+}
