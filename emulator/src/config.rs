@@ -308,6 +308,9 @@ pub struct Quotas {
 pub struct Tokens {
     /// `expires_in` of access tokens.
     pub access_token_seconds: u64,
+    /// `refresh_in`: after so many seconds a client should renew ahead. Without a number it is half the life of tokens that live longer than two hours,
+    /// as Entra's is, and is left out for others.
+    pub refresh_in_seconds: Option<u64>,
     /// Life of a refresh token.
     pub refresh_token_seconds: u64,
     /// Life of an authorization code.
@@ -320,10 +323,21 @@ impl Default for Tokens {
     fn default() -> Self {
         Self {
             access_token_seconds: 3599,
+            refresh_in_seconds: None,
             refresh_token_seconds: 90 * 86_400,
             code_seconds: 600,
             strict_refresh_rotation: false,
         }
+    }
+}
+
+impl Tokens {
+    /// `refresh_in`, where it is sent.
+    #[must_use]
+    pub fn refresh_in(&self) -> Option<u64> {
+        const LONG: u64 = 7_200;
+        let half = (self.access_token_seconds > LONG).then_some(self.access_token_seconds / 2);
+        self.refresh_in_seconds.or(half)
     }
 }
 

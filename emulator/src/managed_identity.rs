@@ -35,6 +35,7 @@ struct Granted {
     expires: i64,
     begins: i64,
     lifetime: u64,
+    refresh_in: Option<u64>,
 }
 
 /// The parameter names a place takes for a user-assigned identity.
@@ -138,6 +139,7 @@ fn grant(app: &App, asked: &Asked, params: &Params, names: &Names) -> Result<Gra
         expires: claims["exp"].as_i64().unwrap_or(0),
         begins: claims["nbf"].as_i64().unwrap_or(0),
         lifetime: config.tokens.access_token_seconds,
+        refresh_in: config.tokens.refresh_in(),
     })
 }
 
@@ -147,7 +149,7 @@ fn ok(body: &Value) -> Response {
 
 /// Every number as text.
 fn long_shape(g: &Granted) -> Value {
-    json!({
+    let mut body = json!({
         "access_token": g.token,
         "client_id": g.client_id,
         "expires_in": g.lifetime.to_string(),
@@ -156,7 +158,11 @@ fn long_shape(g: &Granted) -> Value {
         "not_before": g.begins.to_string(),
         "resource": g.resource,
         "token_type": "Bearer",
-    })
+    });
+    if let Some(refresh_in) = g.refresh_in {
+        body["refresh_in"] = json!(refresh_in.to_string());
+    }
+    body
 }
 
 /// The metadata service of virtual machines: `GET /metadata/identity/oauth2/token`.

@@ -118,7 +118,7 @@ impl Realm {
         match self {
             Self::Entra | Self::Ciam => {}
             Self::Adfs => {
-                for name in ["ext_expires_in", "expires_on", "not_before", "client_info"] {
+                for name in ["ext_expires_in", "refresh_in", "expires_on", "not_before", "client_info"] {
                     fields.remove(name);
                 }
                 fields.insert("token_type".to_owned(), json!("bearer"));
@@ -129,6 +129,7 @@ impl Realm {
             }
             Self::B2c { .. } => {
                 fields.remove("ext_expires_in");
+                fields.remove("refresh_in");
                 fields.insert("not_before".to_owned(), json!(now));
                 fields.insert("expires_on".to_owned(), json!(now + lifetime));
                 if fields.contains_key("refresh_token") {
@@ -137,6 +138,7 @@ impl Realm {
             }
             Self::Oidc => {
                 fields.remove("ext_expires_in");
+                fields.remove("refresh_in");
                 fields.remove("client_info");
             }
         }

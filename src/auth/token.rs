@@ -372,6 +372,11 @@ impl Token {
         self.refresh_on.map(NonZeroI64::get)
     }
 
+    /// True if the time has come to renew it ahead.
+    pub fn is_due(&self, now: i64) -> bool {
+        self.refresh_on().is_some_and(|at| at <= now)
+    }
+
     /// The person it is about.
     pub fn user(&self) -> Option<&User> {
         self.user.as_deref()

@@ -410,7 +410,7 @@ impl Bound {
     {
         let skips = self.sign_in().cache == CacheUse::Skip;
         let name = self.name(who);
-        let check = || if skips { None } else { self.cached().ok().flatten() };
+        let check = || if skips { None } else { self.cached_meanwhile() };
         let cache = &self.client().cache;
         let turn = cache.refusal_turn();
         let result = auth::joined(&cache.flights, &name, spends, call, check, start).await;
@@ -421,6 +421,30 @@ impl Bound {
             cache.note_refusal(&name, turn, error, self.client().clock().unix());
         }
         result
+    }
+
+    /// A token that the cache has by now. Where one is renewed ahead, only another one than that.
+    fn cached_meanwhile(&self) -> Option<Arc<Token>> {
+        if !self.is_ahead() {
+            return self.cached().ok().flatten();
+        }
+        let now = self.client().clock().unix();
+        let found = self.client().cache.find(self.key(), self.sign_in(), now).ok().flatten();
+        found.filter(|token| !token.is_due(now))
+    }
+
+    /// A token by the refresh token of the account that the request names, whatever access token is there.
+    pub(super) async fn renewed_by_refresh_token(&self, call: &Call, host: &Arc<dyn Host>) -> Result<()> {
+        let Some(found) = self.client().cache.find_renewal(self.key(), self.sign_in())? else {
+            return Err(nothing_cached());
+        };
+        self.check_refusal(&found.account)?;
+        self.by_renewal(call, host, found).await.map(drop)
+    }
+
+    /// A token by one call that asks no person, whatever access token is there.
+    pub(super) async fn renewed_by_network(&self, call: &Call, host: &Arc<dyn Host>) -> Result<()> {
+        self.by_network(call, host, self.client().cache.generation()).await.map(drop)
     }
 
     /// The name of this request's network call and of its refusal.

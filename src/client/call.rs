@@ -40,7 +40,11 @@ impl Bearer for Renewing {
             let (token, _) = match (refused, current.as_ref()) {
                 (Some(refused), _) => self.bound.renewed(call, &host, refused.token, refused.claims).await?,
                 // One token serves many pages, also where the cache is not to be read.
-                (None, Some(token)) if token.is_fresh(now, self.bound.sign_in().expiry_margin) => (Arc::clone(token), false),
+                (None, Some(token)) if token.is_fresh(now, self.bound.sign_in().expiry_margin) => {
+                    // Where it is time, the look into the cache lets it be renewed behind the pages.
+                    let newer = if token.is_due(now) { self.bound.cached()? } else { None };
+                    (newer.unwrap_or_else(|| Arc::clone(token)), false)
+                }
                 (None, _) => self.bound.token(call, &host).await?,
             };
             let value = Arc::from(token.value());

@@ -1,6 +1,7 @@
 //! What callers mean: a client with its settings, prepared requests, and operations that bring tokens and incidents.
 
 mod acquire;
+mod ahead;
 mod call;
 mod cancel;
 mod choice;

@@ -58,7 +58,7 @@ impl Request<'_> {
         let claims = issue::app_claims(self.app, self.asked, &who, tenant, &ask.audience, &roles, self.form.get("claims"));
         let token = issue::sign(self.app, &claims)?;
         let lifetime = config.tokens.access_token_seconds;
-        Ok(match self.dialect {
+        let mut body = match self.dialect {
             Dialect::V1 => json!({
                 "token_type": "Bearer",
                 "expires_in": lifetime.to_string(),
@@ -74,6 +74,8 @@ impl Request<'_> {
                 "ext_expires_in": lifetime,
                 "access_token": token,
             }),
-        })
+        };
+        issue::add_refresh_in(&mut body, config.tokens.refresh_in(), self.dialect);
+        Ok(body)
     }
 }

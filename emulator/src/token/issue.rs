@@ -216,6 +216,7 @@ impl Request<'_> {
                 "access_token": access_token,
             }),
         };
+        add_refresh_in(&mut body, config.tokens.refresh_in(), self.dialect);
         if ask.offline {
             let refresh = format!("1.A{}", keys::b64(keys::random::<600>()));
             self.app.state().refresh.insert(
@@ -324,4 +325,14 @@ fn scope_text(ask: &Ask, resource: &Resource, granted: &[String]) -> String {
         .map(|s| format!("{}/{s}", ask.audience))
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// Says when to renew ahead, where the token lives long enough: a number in v2 answers, a text in v1's.
+pub fn add_refresh_in(body: &mut Value, seconds: Option<u64>, dialect: Dialect) {
+    if let Some(seconds) = seconds {
+        body["refresh_in"] = match dialect {
+            Dialect::V1 => json!(seconds.to_string()),
+            Dialect::V2 => json!(seconds),
+        };
+    }
 }

@@ -6,6 +6,7 @@
 //! Entries live in memory ([`memory`]) and change by [`change::Change`] alone, whoever makes it.
 
 mod accounts;
+mod ahead;
 pub mod change;
 mod codes;
 pub mod entry;
@@ -34,6 +35,7 @@ use crate::error::{Error, Result};
 use crate::secret::Secret;
 
 pub use accounts::{Account, check_user, may_be_same};
+pub use entry::account_of;
 pub use key::{Id, Key, Owner};
 pub use memory::Found;
 
@@ -48,6 +50,8 @@ pub struct Cache {
     codes: Codes,
     /// Calls under way.
     pub flights: Arc<Flights>,
+    /// Renewals ahead of expiry.
+    pub ahead: Arc<ahead::Renewals>,
     /// One person is asked one thing at a time, and one refresh token sent at a time: per account.
     turns: Mutex<HashMap<String, Turn>>,
     watcher: OnceLock<Arc<dyn Watcher>>,
@@ -66,6 +70,7 @@ impl Cache {
             refusals: Refusals::default(),
             codes: Codes::default(),
             flights: Arc::default(),
+            ahead: Arc::default(),
             turns: Mutex::default(),
             watcher: OnceLock::new(),
             order: Mutex::default(),

@@ -2,6 +2,7 @@
 
 mod document;
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde_json::{Value, json};
@@ -9,8 +10,8 @@ use serde_json::{Value, json};
 use super::Client;
 use crate::auth::cache::Key;
 use crate::auth::credential::Credential;
-use crate::auth::token::Token;
-use crate::auth::{CacheUse, CredentialUse, Env, Grant, SignIn, Target, claims_request};
+use crate::auth::token::{Token, User};
+use crate::auth::{CacheUse, CredentialUse, Env, Grant, SignIn, Target, UserHint, UserIdType, claims_request};
 use crate::error::{Error, Result};
 use crate::secret::{Secret, Secrets};
 use crate::transport::loopback::is_loopback_redirect;
@@ -31,7 +32,12 @@ pub(crate) struct State {
 struct Hot {
     generation: u64,
     token: Arc<Token>,
+    /// From when on it is to be renewed ahead of its expiry; moved on with each attempt.
+    renew_on: AtomicI64,
 }
+
+/// For how many seconds a request leaves a renewal ahead of expiry to whoever tries it, before it looks again.
+const AHEAD_PAUSE: i64 = 30;
 
 /// A credential as it was made of the secrets; an error (a wrong password of a certificate file) is the next call's.
 type Built = Arc<Result<Option<Credential>>>;
@@ -46,6 +52,18 @@ fn build(sign_in: &SignIn, secrets: &Secrets) -> Built {
 
 fn place_of(client: &Client, sign_in: &SignIn, secrets: &Secrets) -> Option<Secret> {
     client.env.place.identity(sign_in, secrets)
+}
+
+impl Hot {
+    /// True for the one caller who is to see to it that the token is renewed.
+    fn is_due(&self, now: i64) -> bool {
+        let renew_on = self.renew_on.load(Ordering::Relaxed);
+        now >= renew_on
+            && self
+                .renew_on
+                .compare_exchange(renew_on, now.saturating_add(AHEAD_PAUSE), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
 }
 
 impl State {
@@ -101,6 +119,7 @@ pub(crate) struct Bound {
     state: Arc<State>,
     /// For a request that answers a challenge: the one that was challenged, which is served by the same token.
     challenged: Option<Arc<State>>,
+    is_ahead: bool,
 }
 
 impl PreparedRequest {
@@ -211,12 +230,13 @@ impl PreparedRequest {
         })
     }
 
-    /// A fresh token from the cache, without a network, a lock that others wait for, or any parsing: the hot path.
-    pub fn cached(&self) -> Result<Option<Arc<Token>>> {
+    /// A fresh token from the cache, without a network, a lock that others wait for, or any parsing: the hot path. Where the service said that it is
+    /// time, the token is renewed behind the caller's back.
+    pub fn cached(self: &Arc<Self>) -> Result<Option<Arc<Token>>> {
         self.cached_for(&self.state())
     }
 
-    fn cached_for(&self, state: &State) -> Result<Option<Arc<Token>>> {
+    fn cached_for(self: &Arc<Self>, state: &Arc<State>) -> Result<Option<Arc<Token>>> {
         if self.sign_in.cache == CacheUse::Skip || !self.sign_in.grant.is_cached() {
             return Ok(None);
         }
@@ -226,21 +246,33 @@ impl PreparedRequest {
         let cache = &self.client.cache;
         let now = self.client.clock().unix();
         let generation = cache.generation_of(&state.key);
-        {
+        let hit = {
             let hot = state.hot.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(hot) = hot.as_ref()
-                && hot.generation == generation
-                && hot.token.is_fresh(now, self.sign_in.expiry_margin)
-            {
-                return Ok(Some(Arc::clone(&hot.token)));
+            hot.as_ref()
+                .filter(|hot| hot.generation == generation && hot.token.is_fresh(now, self.sign_in.expiry_margin))
+                .map(|hot| (Arc::clone(&hot.token), hot.is_due(now)))
+        };
+        let found = match hit {
+            Some((token, false)) => return Ok(Some(token)),
+            Some((token, true)) => Some(token),
+            None => {
+                let found = cache.find(&state.key, &self.sign_in, now)?;
+                let renew_on = found.as_ref().map(|token| match token.refresh_on() {
+                    Some(at) if at <= now => now.saturating_add(AHEAD_PAUSE),
+                    at => at.unwrap_or(i64::MAX),
+                });
+                // The generation was read before the look: if the cache changed meanwhile, the next call looks again.
+                *state.hot.write().unwrap_or_else(PoisonError::into_inner) = found.as_ref().zip(renew_on).map(|(token, renew_on)| Hot {
+                    generation,
+                    token: Arc::clone(token),
+                    renew_on: AtomicI64::new(renew_on),
+                });
+                found
             }
+        };
+        if let Some(token) = found.as_ref().filter(|token| token.is_due(now)) {
+            PreparedRequest::renew_ahead(self.bound_to(state), token, now);
         }
-        let found = cache.find(&state.key, &self.sign_in, now)?;
-        // The generation was read before the look: if the cache changed meanwhile, the next call looks again.
-        *state.hot.write().unwrap_or_else(PoisonError::into_inner) = found.as_ref().map(|token| Hot {
-            generation,
-            token: Arc::clone(token),
-        });
         Ok(found)
     }
 
@@ -251,10 +283,15 @@ impl PreparedRequest {
 
     /// The request as it is now, for one call.
     pub(crate) fn bound(self: &Arc<Self>) -> Bound {
+        self.bound_to(&self.state())
+    }
+
+    fn bound_to(self: &Arc<Self>, state: &Arc<State>) -> Bound {
         Bound {
             request: Arc::clone(self),
-            state: self.state(),
+            state: Arc::clone(state),
             challenged: None,
+            is_ahead: false,
         }
     }
 
@@ -310,7 +347,30 @@ impl Bound {
             request,
             state,
             challenged: None,
+            is_ahead: false,
         })
+    }
+
+    /// The same request, to renew the token of one person ahead of its expiry.
+    pub(crate) fn ahead_for(&self, user: Option<&User>) -> Bound {
+        let mut sign_in = self.sign_in().clone();
+        if let Some(id) = user.and_then(|user| user.unique_id.clone()) {
+            sign_in.user = Some(UserHint {
+                id,
+                kind: UserIdType::UniqueId,
+            });
+        }
+        Bound {
+            request: PreparedRequest::of(self.client(), sign_in, Arc::clone(&self.state)),
+            state: Arc::clone(&self.state),
+            challenged: None,
+            is_ahead: true,
+        }
+    }
+
+    /// True if a token is renewed while the one that is there still serves.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.is_ahead
     }
 
     pub(crate) fn key(&self) -> &Key {
@@ -337,6 +397,7 @@ impl Bound {
             request: PreparedRequest::of(&client, sign_in, Arc::clone(&state)),
             state,
             challenged: Some(Arc::clone(self.challenged.as_ref().unwrap_or(&self.state))),
+            is_ahead: false,
         })
     }
 
