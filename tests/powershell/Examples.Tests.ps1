@@ -77,7 +77,6 @@ Describe 'examples' {
         }
         finally { [IO.File]::Delete($file) }
     }
-    if (Get-Command Get-DefenderAlert -ErrorAction Ignore) {
     It 'read the alerts of every customer' {
         Reset-Emulator
         $then = "| ForEach-Object { `"`$(`$_.customer) `$(`$_.id)`" }"
@@ -103,7 +102,6 @@ Describe 'examples' {
         Reset-Emulator
         $out = Invoke-Example 'alerts-to-hunt' "-Url 'updates.example' -Since ([DateTime] '2026-09-01T00:00:00Z')" '| ConvertTo-Json -Compress'
         Assert-Equal $out.Trim() '{"DeviceId":"b66ec7f8162f3b2f20a898db8c63bef560e7e703","Connections":1}'
-    }
     }
     It 'have as many lines as the guide says, and hold no secret' {
         $guide = [IO.File]::ReadAllText([IO.Path]::Combine($RepositoryRoot, 'docs', 'guide', 'defender-data.md'))

@@ -49,6 +49,14 @@ Describe 'rows of a hunting result' {
         $made = @(& $rows '{"name":1,"Name":2}' @(@{ name = 'name'; type = 'Int64' }, @{ name = 'Name'; type = 'Int64' }))
         Assert-Equal @($made[0].PSObject.Properties | ForEach-Object Value) 1, 2
     }
+    It 'show without control characters, escape sequences and changes of direction' {
+        $made = @(& $rows '{"Time":"2026-09-14T00:00:00.5Z","Text":"a\u001b[31mb\r\nc\u202ed\u0007","Big":1,"Flag":null,"Real":0.5,"Span":"00:00:01","Any":{"x":["y"]}}', '{"Time":null,"Text":"z"}' $columns)
+        $view = $made | Out-String -Width 200
+        foreach ($character in $view.ToCharArray()) { if ([int] $character -in 27, 7, 0x202e) { throw "character $([int] $character) reached the view" } }
+        $lines = @($view -split '\r?\n' | ForEach-Object { $_.TrimEnd() } | Where-Object { $_ })
+        Assert-Equal $lines 'Time : 2026-09-14 00:00:00.5', 'Text : a [31mb c d', 'Big  : 1', 'Flag :', 'Real : 0.5', 'Span : 00:00:01', 'Any  : {"x":["y"]}', 'Time :', 'Text : z', 'Big  :', 'Flag :', 'Real :', 'Span :', 'Any  :'
+        Assert-Match ($made | Format-Table Text, Big | Out-String) '(?m)^Text\s+Big\s*$'
+    }
     It 'warn where the service gives no more' {
         $out = @(& $inModule { ConvertTo-DefenderRow '{"A":1}' @{ Schema = @{ columns = @(@{ name = 'A'; type = 'Int64' }); rows = 100000 } } } 3>&1)
         Assert-Match "$($out[0])" '^the result has 100000 rows, the most'

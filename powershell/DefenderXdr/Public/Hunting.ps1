@@ -6,7 +6,8 @@ function Invoke-DefenderHunting {
     .DESCRIPTION
     Runs the query and returns its rows down the pipeline. The columns keep the order of the result, and their types: DateTime in UTC, whole
     numbers, double, Boolean, TimeSpan; text stays text, also where it looks like a time or holds JSON; null stays $null. With -PassThru one object
-    comes that holds the columns too, also when there are no rows.
+    comes that holds the columns too, also when there are no rows. A row shows as a list without control characters, since attackers wrote some of
+    it; Format-Table makes a table, and shows text as it came.
 
     It asks Microsoft Graph. The two older endpoints, which stop on 2027-02-01, are asked by -Backend Xdr or Endpoint, with a warning.
 
