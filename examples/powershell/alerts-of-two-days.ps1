@@ -16,4 +16,5 @@ Import-Module "$PSScriptRoot/../../powershell/DefenderXdr"
 Connect-Defender -TenantId $TenantId -Credential $App -Service Endpoint
 $alerts = @(Get-DefenderAlert -Since $Since)
 ConvertTo-Json -InputObject $alerts -Depth 99 | Set-Content -LiteralPath "$Folder/alerts.json"
-$alerts | Select-Object -Property * -ExcludeProperty comments, evidence, relatedUser, mitreTechniques | Export-Csv -LiteralPath "$Folder/alerts.csv" -NoTypeInformation
+$columns = 'id', 'incidentId', 'title', 'severity', 'status', 'category', 'alertCreationTime', 'computerDnsName', 'assignedTo'
+$alerts | Select-Object -Property $columns | Export-Csv -LiteralPath "$Folder/alerts.csv" -NoTypeInformation
