@@ -244,9 +244,10 @@ fn net_3_a_refused_connection_is_tried_once_more() {
 fn net_5_an_address_family_that_answers_is_found() {
     // `localhost` is ::1 as well, where nobody listens.
     let server = Scripted::start([page(&[1])]);
+    let request = given();
     let begun = std::time::Instant::now();
     let origin = format!("http://localhost:{}", server.address.port());
-    assert_eq!(call_within(&given(), &list(&origin), 0).ok().ids(), [1]);
+    assert_eq!(call_within(&request, &list(&origin), 0).ok().ids(), [1]);
     assert!(begun.elapsed() < Duration::from_secs(1));
 }
 
@@ -314,8 +315,9 @@ fn net_13_and_14_slow_answers_end_at_the_limit() {
                 }
             }
         });
+        let request = given();
         let begun = std::time::Instant::now();
-        call_within(&given(), &list(&format!("http://{address}")), 300).is("TIMEOUT", &[&address], "time");
+        call_within(&request, &list(&format!("http://{address}")), 300).is("TIMEOUT", &[&address], "time");
         assert!(begun.elapsed() < Duration::from_millis(300 + 250 + 500), "{:?}", begun.elapsed());
     }
 }
@@ -525,6 +527,114 @@ fn net_37_to_41_answers_that_are_none() {
     });
     let outcome = call_within(&given(), &list(&format!("http://{address}")), 500);
     assert!(matches!(outcome.name.as_str(), "TIMEOUT" | "BAD_HTTP"), "{outcome:#?}");
+}
+
+/// What a server of HTTP/2 does with one request.
+#[derive(Clone, Copy)]
+enum Frame {
+    /// A page, in frames of one byte.
+    Drip,
+    /// RST_STREAM.
+    Reset,
+    /// GOAWAY for the whole connection.
+    GoAway,
+}
+
+/// A server that speaks HTTP/2 only, and does this with its requests, in order; the last goes on.
+fn http2(tls: &Server, frames: Vec<Frame>) -> (String, &'static AtomicUsize) {
+    let count: &'static AtomicUsize = Box::leak(Box::default());
+    let mut config = rustls::ServerConfig::clone(&tls.config);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    listener.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(stream) = acceptor.accept(stream).await else { continue };
+                let Ok(mut connection) = h2::server::handshake(stream).await else {
+                    continue;
+                };
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    let n = count.fetch_add(1, Ordering::SeqCst);
+                    match frames.get(n).or(frames.last()).unwrap() {
+                        Frame::Reset => respond.send_reset(h2::Reason::INTERNAL_ERROR),
+                        Frame::GoAway => {
+                            connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+                        }
+                        Frame::Drip => {
+                            let head = http::Response::builder()
+                                .header("content-type", "application/json")
+                                .body(())
+                                .unwrap();
+                            let mut body = respond.send_response(head, false).unwrap();
+                            for byte in br#"{"value":[{"incidentId":1}]}"# {
+                                body.send_data(vec![*byte].into(), false).unwrap();
+                            }
+                            body.send_data(Vec::new().into(), true).unwrap();
+                        }
+                    }
+                }
+            }
+        });
+    });
+    (format!("https://localhost:{port}"), count)
+}
+
+#[test]
+fn net_42_streams_and_connections_that_are_reset() {
+    let tls = Server::new(&["localhost"]);
+    let request = given_with(&json!({"ca_file": tls.ca_file()}), TOKEN);
+    for (frames, seen) in [
+        (vec![Frame::Drip], 1),
+        (vec![Frame::Reset, Frame::Drip], 2),
+        (vec![Frame::GoAway, Frame::Drip], 2),
+    ] {
+        let (origin, count) = http2(&tls, frames);
+        let outcome = call_within(&request, &list(&origin), 0).ok();
+        assert_eq!(
+            (outcome.ids(), count.load(Ordering::SeqCst), outcome.waits().len()),
+            (vec![1], seen, seen - 1)
+        );
+    }
+    for frame in [Frame::Reset, Frame::GoAway] {
+        let (origin, count) = http2(&tls, vec![frame]);
+        call_within(&request, &list(&origin), 0).is("RESET", &["localhost"], "again");
+        assert_eq!(count.load(Ordering::SeqCst), 2, "once more, and no more");
+        // What changes something is not sent again.
+        let (origin, count) = http2(&tls, vec![frame]);
+        let call = json!({"service": "endpoint", "method": "POST", "path": "x", "body": {}, "base_url": origin});
+        call_within(&request, &call, 0).is("RESET", &["localhost"], "");
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[test]
+fn net_11_a_root_in_the_systems_store_is_trusted() {
+    // The store that this system's libraries read; where it is another one, the variable has no effect.
+    if !cfg!(target_os = "linux") {
+        return support::skip("NET-11", "the system's store is not a file");
+    }
+    let tls = Server::new(&["localhost"]);
+    let scripted = Scripted::start_tls(&tls, [page(&[1])]);
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--ignored", "--exact", "child_trusts_the_systems_store"])
+        .env("SSL_CERT_FILE", tls.ca_file())
+        .env("DXDR_TEST_ORIGIN", &scripted.origin);
+    let ran = support::run(&mut command, Duration::from_secs(60));
+    assert!(ran.status.success(), "{}", ran.said());
+    assert_eq!(scripted.seen().len(), 1);
+}
+
+#[test]
+#[ignore = "run by the test above, in a place of its making"]
+fn child_trusts_the_systems_store() {
+    let origin = std::env::var("DXDR_TEST_ORIGIN").unwrap();
+    assert_eq!(call_within(&given(), &list(&origin), 0).ok().ids(), [1]);
 }
 
 // ---- The services ----------------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ use crate::client;
 /// object. For every call:
 ///   "operation"   a name of the list below; without it "service" and "path" say what is called
 ///   "cloud"       "commercial", "gcc", "gcc_high" or "dod"; default: the one that the request's resource belongs to
+///                 (GCC High, where it shares the host with DoD: there only Graph's host differs)
 ///   "base_url"    another host of the service, such as "https://eu.api.security.microsoft.com"; no others are accepted
 ///   "preflight"   "require" (default): a token that is for another service or tenant, or lacks the permission, fails the call before it is made
 ///                 (UNAUTHORIZED, FORBIDDEN, without "http_status"); "warn": a warning tells; "off"

@@ -471,12 +471,21 @@ impl HttpTransport {
                 .with_retry(None)
                 .with_hint("try again")
             }
-            _ if texts.contains("connection closed before message completed") || texts.contains("connection error") => Error::new(
-                Code::Reset,
-                format!("the connection to {host} was closed by the other side{through}"),
-            )
-            .with_retry(None)
-            .with_hint("try again"),
+            _ if [
+                "connection closed before message completed",
+                "connection error",
+                "stream error received",
+            ]
+            .iter()
+            .any(|text| texts.contains(text)) =>
+            {
+                Error::new(
+                    Code::Reset,
+                    format!("the connection to {host} was closed by the other side{through}"),
+                )
+                .with_retry(None)
+                .with_hint("try again")
+            }
             _ => Error::new(
                 Code::BadHttp,
                 format!("{host} did not answer with proper HTTP: {}", root_cause(&error)),

@@ -81,7 +81,10 @@ const ISOLATE: (&[&str], &[&str]) = (&["Machine.Isolate"], &["Machine.Isolate"])
 const SCAN: (&[&str], &[&str]) = (&["Machine.Scan"], &["Machine.Scan"]);
 const RESTRICT: (&[&str], &[&str]) = (&["Machine.RestrictExecution"], &["Machine.RestrictExecution"]);
 // The page lists the machine permissions beside it for apps.
-const QUARANTINE: (&[&str], &[&str]) = (&["Machine.StopAndQuarantine"], &["Machine.StopAndQuarantine"]);
+const QUARANTINE: (&[&str], &[&str]) = (
+    &["Machine.StopAndQuarantine"],
+    &["Machine.StopAndQuarantine", "Machine.Read.All", "Machine.ReadWrite.All"],
+);
 // Each action's own permission cancels it.
 const CANCEL: (&[&str], &[&str]) = (
     &[
