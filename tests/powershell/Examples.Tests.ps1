@@ -61,7 +61,8 @@ Describe 'examples' {
         $out = & $run
         Assert-Match $out "(?s)$($Emulator.tenant_id) 3000000417.*$customer.*adminconsent\?client_id=$($partner.Id)"
         $consent = "$($Emulator.origin)/login.microsoftonline.com/$customer/adminconsent?client_id=$($partner.Id)&redirect_uri=https%3A%2F%2Fportal.azure.com"
-        $null = Invoke-WebRequest -Uri $consent -MaximumRedirection 0 -SkipHttpErrorCheck -ErrorAction SilentlyContinue -UseBasicParsing
+        # The answer leads away to the portal, which is not there.
+        try { $null = Invoke-WebRequest -Uri $consent -MaximumRedirection 0 -ErrorAction Stop -UseBasicParsing } catch { $global:Error.RemoveAt(0) }
         $out = & $run
         Assert-Match $out "$customer 3000000417"
         Assert-NotMatch $out 'adminconsent'

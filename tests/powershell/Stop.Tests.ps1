@@ -69,4 +69,13 @@ Describe 'a stop' {
             $token = Get-ADALToken @App; while ($true) { Get-DefenderIncident -AccessToken $token -PageSize 5 | Out-Null }' -Reached { @(Get-EmulatorRequest '/api/incidents').Count -gt 2 }
         Assert-Equal ($shared.native::dxdr_op_cancel($shared.op)) 1002 'the operation is still there'
     }
+    It 'ends the wait between two looks at the incidents, and keeps the place' {
+        Reset-Emulator
+        $file = [IO.Path]::Combine([IO.Path]::GetTempPath(), 'dxdr-test-' + [guid]::NewGuid().ToString('N'))
+        try {
+            $null = Test-Stop "Watch-DefenderIncident -AccessToken (Get-ADALToken @App) -StatePath '$file' -Interval 3600" -Reached { [IO.File]::Exists($file) -and [IO.FileInfo]::new($file).Length -gt 0 }
+            Assert-Equal @(Watch-DefenderIncident -AccessToken (Get-ADALToken @AppArguments) -StatePath $file -Rounds 1).Count 0
+        }
+        finally { [IO.File]::Delete($file) }
+    }
 }
