@@ -397,7 +397,7 @@ fn net_25_to_27_proxies() {
 
 #[test]
 fn net_29_a_connection_that_went_stale_is_never_noticed() {
-    // It looks like one that is kept, and is closed once it is idle.
+    // It looks like one that is kept, and is closed once it is idle. The next request may cross with the news of that: then it is sent once more.
     let body = r#"{"value":[{"incidentId":1}]}"#;
     let kept = raw(
         &format!("200 OK\r\nContent-Type: application/json\r\nContent-Length: {}", body.len()),
@@ -407,7 +407,7 @@ fn net_29_a_connection_that_went_stale_is_never_noticed() {
     let request = given();
     for _ in 0..3 {
         let outcome = call_within(&request, &list(&server.origin), 0).ok();
-        assert_eq!((outcome.ids(), outcome.waits().len()), (vec![1], 0));
+        assert!(outcome.ids() == [1] && outcome.waits().len() <= 1, "{outcome:#?}");
     }
 }
 
