@@ -546,7 +546,7 @@ fn clearing_forgets_and_skipping_does_not_read() {
         second["value"],
         "what was asked anew replaces the old"
     );
-    bench.client.clear_cache();
+    bench.client.clear_cache().unwrap();
     assert_eq!(
         run(&bench.request(user(json!({"cache": "only"}))), &nobody).unwrap_err().code(),
         Code::InteractionRequired

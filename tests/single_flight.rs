@@ -210,7 +210,7 @@ fn clearing_the_cache_keeps_what_is_on_its_way_from_coming_back() {
     let server = Scripted::start([Step::token(), Step::token()]);
     let requests = requests(&server, 1);
     requests[0].acquire_now(None, None).unwrap();
-    requests[0].client().clear_cache();
+    requests[0].client().clear_cache().unwrap();
     assert!(requests[0].cached().unwrap().is_none());
     assert!(!requests[0].acquire_now(None, None).unwrap().1);
 }

@@ -286,7 +286,7 @@ fn tk_15_a_refusal_that_takes_a_person_is_replayed_for_two_minutes() {
             server.add(answer());
             assert_eq!(ask(json!({})).unwrap_err().code(), Code::ClaimsChallenge);
             assert_eq!(ask(json!({})).unwrap_err().code(), Code::ThrottledLocally);
-            client.clear_cache();
+            client.clear_cache().unwrap();
             server.add(Step::token());
             assert!(ask(json!({})).is_ok(), "a cleared cache holds no refusal");
         }

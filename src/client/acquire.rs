@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::operation::{Operation, Running};
 use super::request::{Bound, PreparedRequest};
+use crate::auth::cache::store::patience;
 use crate::auth::cache::{Found, Turn, check_user, may_be_same};
 use crate::auth::credential::{self, Credential, Proof};
 use crate::auth::interaction::Host;
@@ -41,7 +42,9 @@ impl PreparedRequest {
         });
         Operation::start(listens, timeout, |operation| async move {
             let call = bound.call(timeout, &operation)?;
-            bound.token(&call, &(operation as Arc<dyn Host>)).await.map(Some)
+            let acquired = bound.token(&call, &(Arc::clone(&operation) as Arc<dyn Host>)).await;
+            bound.tell_of_cache(&operation);
+            acquired.map(Some)
         })
     }
 }
@@ -58,11 +61,19 @@ impl Bound {
         {
             operation.tell(Notice::Warning(announcement));
         }
+        self.tell_of_cache(operation.as_ref());
         Ok(Call {
             deadline: Instant::now() + timeout,
             correlation_id,
             notices: Arc::clone(operation) as Arc<dyn Notices>,
         })
+    }
+
+    /// Says what is wrong with the cache on disk, to the first who listens.
+    fn tell_of_cache(&self, operation: &Operation) {
+        if operation.listens() {
+            self.client().cache_warnings().into_iter().for_each(|notice| operation.tell(notice));
+        }
     }
 
     /// A token by whatever way the request allows, the quietest first.
@@ -71,6 +82,13 @@ impl Bound {
         let since = self.client().cache.generation();
         if let Some(token) = self.cached()? {
             call.verbose("the cache has a fresh token");
+            return Ok((token, true));
+        }
+        if sign_in.cache != CacheUse::Skip
+            && self.looks_at_disk(call).await
+            && let Some(token) = self.cached()?
+        {
+            call.verbose("the cache on disk has a fresh token");
             return Ok((token, true));
         }
         match sign_in.grant {
@@ -139,13 +157,13 @@ impl Bound {
         self.check_refusal(grant.name())?;
         // A refresh token may be rotated, and a wrong password counted, by being sent.
         let spends = matches!(grant, Grant::RefreshToken | Grant::Password);
-        let (bound, asked) = (self.clone(), Arc::clone(host));
+        let (bound, asked, until) = (self.clone(), Arc::clone(host), patience(call));
         // Who answers for the app's key or assertion answers in a call of its own; what follows is shared like any other.
         let token = if self.credential()?.is_some_and(Credential::asks_host) {
             let exchange = |proof: Proof| {
                 let bound = self.clone();
                 self.share(call, grant.name(), spends, move |call| async move {
-                    bound.exchange(&call, &proof, since).await
+                    bound.exchange(&call, &proof, since, until).await
                 })
             };
             self.proven(call, host, exchange).await?
@@ -154,7 +172,7 @@ impl Bound {
                 bound
                     .proven(&call, &asked, |proof| {
                         let (bound, call) = (&bound, &call);
-                        async move { bound.exchange(call, &proof, since).await }
+                        async move { bound.exchange(call, &proof, since, until).await }
                     })
                     .await
             };
@@ -183,11 +201,19 @@ impl Bound {
         if another == proof { Err(refused) } else { attempt(another).await }
     }
 
-    /// The exchange of a grant that asks no person, and what it brings stored.
-    async fn exchange(&self, call: &Call, proof: &Proof, since: u64) -> Result<Arc<Token>> {
-        if self.sign_in().grant == Grant::RefreshToken {
-            return self.exchange_brought(call, proof, since).await;
-        }
+    /// The exchange of a grant that asks no person, and what it brings stored. Another process that makes the same call is waited for.
+    async fn exchange(&self, call: &Call, proof: &Proof, since: u64, until: Instant) -> Result<Arc<Token>> {
+        let name = self.name(self.sign_in().grant.name());
+        let work = || async {
+            match self.sign_in().grant {
+                Grant::RefreshToken => self.exchange_brought(call, proof, since, until).await,
+                _ => self.exchange_here(call, proof).await,
+            }
+        };
+        self.in_turn(call, &self.key_turn(), &name, until, work).await
+    }
+
+    async fn exchange_here(&self, call: &Call, proof: &Proof) -> Result<Arc<Token>> {
         let epoch = self.client().cache.epoch();
         let (env, sign_in) = (&self.client().env, self.sign_in());
         let answer = match sign_in.grant {
@@ -201,25 +227,33 @@ impl Bound {
             _ => auth::client_credentials(env, call, sign_in, proof).await,
         }
         .map_err(|error| credential::explain(error, proof, sign_in))?;
-        self.keep(&answer, Source::Network, epoch)
+        self.keep(call, &answer, Source::Network, epoch).await
     }
 
     /// Spends the refresh token that the caller brought, unless another request has done so meanwhile and left a newer one.
-    async fn exchange_brought(&self, call: &Call, proof: &Proof, since: u64) -> Result<Arc<Token>> {
-        let (cache, sign_in, brought) = (&self.client().cache, self.sign_in(), self.needed_secret()?);
+    async fn exchange_brought(&self, call: &Call, proof: &Proof, since: u64, until: Instant) -> Result<Arc<Token>> {
+        let cache = &self.client().cache;
         let _turn = renewal_turn(call, cache.turn(format!("brought\n{}", self.key().brought()))).await?;
+        let name = self.name(self.sign_in().grant.name());
+        let turn = format!("brought {}", self.key().brought());
+        let work = || self.exchange_brought_here(call, proof, since, until);
+        self.in_turn(call, &turn, &name, until, work).await
+    }
+
+    async fn exchange_brought_here(&self, call: &Call, proof: &Proof, since: u64, until: Instant) -> Result<Arc<Token>> {
+        let (cache, sign_in, brought) = (&self.client().cache, self.sign_in(), self.needed_secret()?);
         if sign_in.cache != CacheUse::Skip
             && cache.generation() != since
             && let Some(found) = cache.find_renewal(self.key(), sign_in)?
             && found.token.expose() != brought.expose()
         {
-            return self.renew(call, &found, proof).await;
+            return self.renew(call, &found, proof, until).await;
         }
         let epoch = cache.epoch();
         let answer = auth::refresh(&self.client().env, call, sign_in, brought, proof)
             .await
             .map_err(|error| credential::explain(error, proof, sign_in))?;
-        self.keep(&answer, Source::Network, epoch)
+        self.keep(call, &answer, Source::Network, epoch).await
     }
 
     /// What proves the app to the token endpoint; empty for a public client.
@@ -252,7 +286,7 @@ impl Bound {
             }) {
                 cache.unspend_code(&code);
             }
-            bound.keep(&answer?, Source::Interaction, epoch)
+            bound.keep(&call, &answer?, Source::Interaction, epoch).await
         };
         self.share(call, "code", true, work).await.map(|token| (token, false))
     }
@@ -279,23 +313,20 @@ impl Bound {
 
     async fn by_renewal(&self, call: &Call, host: &Arc<dyn Host>, found: Found) -> Result<Arc<Token>> {
         let (account, found) = (found.account.clone(), Arc::new(found));
-        let (bound, asked) = (self.clone(), Arc::clone(host));
+        let (bound, asked, until) = (self.clone(), Arc::clone(host), patience(call));
         if self.credential()?.is_some_and(Credential::asks_host) {
             let exchange = |proof: Proof| {
                 let (bound, found) = (self.clone(), Arc::clone(&found));
-                self.share(
-                    call,
-                    &account,
-                    true,
-                    move |call| async move { bound.renew(&call, &found, &proof).await },
-                )
+                self.share(call, &account, true, move |call| async move {
+                    bound.renew_key(&call, &found, &proof, until).await
+                })
             };
             self.proven(call, host, exchange).await
         } else {
             let work = move |call: Call| async move {
                 let attempt = |proof: Proof| {
                     let (bound, call, found) = (&bound, &call, &found);
-                    async move { bound.renew(call, found, &proof).await }
+                    async move { bound.renew_key(call, found, &proof, until).await }
                 };
                 bound.proven(&call, &asked, attempt).await
             };
@@ -303,10 +334,25 @@ impl Bound {
         }
     }
 
+    /// Renews this request's token, unless another process does.
+    async fn renew_key(&self, call: &Call, found: &Found, proof: &Proof, until: Instant) -> Result<Arc<Token>> {
+        let name = self.name(&found.account);
+        let work = || self.renew(call, found, proof, until);
+        self.in_turn(call, &self.key_turn(), &name, until, work).await
+    }
+
     /// Spends a cached refresh token and stores what it brings. One account's are spent one at a time: each may be rotated by being sent.
-    async fn renew(&self, call: &Call, found: &Found, proof: &Proof) -> Result<Arc<Token>> {
+    async fn renew(&self, call: &Call, found: &Found, proof: &Proof, until: Instant) -> Result<Arc<Token>> {
         let cache = &self.client().cache;
         let _turn = renewal_turn(call, cache.turn(format!("renewal\n{}\n{}", self.key().renewals(), found.account))).await?;
+        let name = self.name(&found.account);
+        let turn = format!("renewal {} {}", self.key().renewals(), found.account);
+        self.in_turn(call, &turn, &name, until, || self.renew_here(call, found, proof))
+            .await
+    }
+
+    async fn renew_here(&self, call: &Call, found: &Found, proof: &Proof) -> Result<Arc<Token>> {
+        let cache = &self.client().cache;
         // Whoever had the turn before may have left a newer one.
         let newest = || {
             let newest = cache.find_renewal(self.key(), self.sign_in()).ok().flatten();
@@ -318,7 +364,8 @@ impl Bound {
             Err(error) if error.oauth_error() == Some("invalid_grant") => error,
             done => return done,
         };
-        // A sign-in may have come meanwhile.
+        // A sign-in may have come meanwhile, here or in another process.
+        self.looks_at_disk(call).await;
         match newest().filter(|newest| newest.token.expose() != found.token.expose()) {
             Some(newer) => self.spend(call, &newer, proof).await,
             None => Err(refused),
@@ -339,6 +386,9 @@ impl Bound {
                 cache.drop_renewal(key, &found.token, self.client().clock().unix());
             }
         }
+        if result.is_err() {
+            self.save(call).await;
+        }
         let answer = result?;
         let token = self.made(&answer, Source::Network)?;
         if token.user().is_some_and(|user| !may_be_same(user, &found.user)) {
@@ -347,6 +397,7 @@ impl Bound {
                 .with_hint("sign in again; for support, give the correlation id"));
         }
         self.store(&token, &answer, Some(&found.token), epoch);
+        self.save(call).await;
         Ok(token)
     }
 
@@ -381,7 +432,10 @@ impl Bound {
         if sign_in.grant == Grant::DeviceCode {
             let epoch = self.client().cache.epoch();
             let answer = auth::device_code(&self.client().env, call, sign_in, host, self.credential()?).await?;
-            return self.keep(&answer, Source::Interaction, epoch).map(|token| (token, false));
+            return self
+                .keep(call, &answer, Source::Interaction, epoch)
+                .await
+                .map(|token| (token, false));
         }
         let outcome = auth::sign_in(&self.client().env, call, sign_in, host.as_ref()).await?;
         self.redeem(call, host, outcome, guard).await
@@ -395,12 +449,63 @@ impl Bound {
             let _guard = guard;
             let epoch = bound.client().cache.epoch();
             let answer = auth::redeem(&bound.client().env, &call, bound.sign_in(), &outcome, &proof).await?;
-            bound.keep(&answer, Source::Interaction, epoch)
+            bound.keep(&call, &answer, Source::Interaction, epoch).await
         });
         let token = exchange
             .await
             .unwrap_or_else(|_| Err(Error::new(Code::Panic, "the code exchange ended without a result")))?;
         Ok((token, false))
+    }
+
+    /// Takes in what other processes did. True if there is a copy on disk.
+    async fn looks_at_disk(&self, call: &Call) -> bool {
+        let Some(store) = &self.client().store else { return false };
+        if !self.sign_in().grant.is_cached() || matches!(self.sign_in().grant, Grant::Environment | Grant::Automatic) {
+            return false;
+        }
+        store.look(call, self.client().clock()).await;
+        true
+    }
+
+    /// Writes what changed to disk, where there is a copy.
+    async fn save(&self, call: &Call) {
+        if let Some(store) = &self.client().store {
+            store.save(call, self.client().clock()).await;
+        }
+    }
+
+    /// Does the work that `turn` names once for all processes that share the copy on disk: who waited takes what came, or hears the same error.
+    /// `name` is that of this request's own call. Nobody is waited for longer than `until`.
+    async fn in_turn<F>(&self, call: &Call, turn: &str, name: &str, until: Instant, work: impl FnOnce() -> F) -> Result<Arc<Token>>
+    where
+        F: Future<Output = Result<Arc<Token>>>,
+    {
+        let Some(store) = self.client().store.as_ref().filter(|_| self.sign_in().grant.is_cached()) else {
+            return work().await;
+        };
+        let clock = self.client().clock();
+        let before = self.cached_meanwhile();
+        let Some(turn) = store.turn(call, clock, turn, until).await else {
+            return work().await;
+        };
+        // Another than before: what is renewed ahead of its time is still there.
+        let after = self.cached_meanwhile();
+        if let Some(token) = after.filter(|after| before.is_none_or(|before| before.value() != after.value())) {
+            call.verbose("another process brought the token");
+            return Ok(token);
+        }
+        if let Some(error) = store.failure_of(call, clock, &turn, name).await {
+            call.verbose("another process asked the same, and was refused");
+            return Err(error);
+        }
+        let result = work().await;
+        // What the service said is said to all; a network may be broken for one only.
+        if let Err(error) = &result
+            && error.oauth_error().is_some()
+        {
+            store.note_failure(call, clock, name, error).await;
+        }
+        result
     }
 
     /// Joins or starts the one network call for this token.
@@ -447,6 +552,11 @@ impl Bound {
         self.by_network(call, host, self.client().cache.generation()).await.map(drop)
     }
 
+    /// What all calls for this request's token have in common, whatever brings it.
+    fn key_turn(&self) -> String {
+        format!("key {}", self.key().access())
+    }
+
     /// The name of this request's network call and of its refusal.
     fn name(&self, who: &str) -> String {
         let skips = self.sign_in().cache == CacheUse::Skip;
@@ -474,9 +584,10 @@ impl Bound {
     }
 
     /// Makes a token of an answer and stores it.
-    fn keep(&self, answer: &auth::Answer, source: Source, epoch: u64) -> Result<Arc<Token>> {
+    async fn keep(&self, call: &Call, answer: &auth::Answer, source: Source, epoch: u64) -> Result<Arc<Token>> {
         let token = self.made(answer, source)?;
         self.store(&token, answer, None, epoch);
+        self.save(call).await;
         let brought = matches!(self.sign_in().grant, Grant::Password | Grant::RefreshToken);
         if source == Source::Interaction || brought {
             self.client().cache.forget_refusals();

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
+use crate::auth::cache::store::Wanted;
 use crate::auth::environment::Environment;
 use crate::auth::{AppWindows, file};
 use crate::defender::Pacing;
@@ -20,7 +22,7 @@ use crate::transport::{Emulator, Proxy, Settings};
 #[serde(default, deny_unknown_fields)]
 struct Document {
     application: Option<String>,
-    cache: Option<String>,
+    cache: Option<Value>,
     proxy: Option<String>,
     proxy_user: Option<String>,
     no_proxy: Option<String>,
@@ -35,6 +37,18 @@ struct Document {
     pacing: Option<String>,
 }
 
+/// The long form of `cache`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CacheDocument {
+    name: String,
+    #[serde(default)]
+    persist: bool,
+    #[serde(default)]
+    plain_text: bool,
+    directory: Option<PathBuf>,
+}
+
 /// The largest file of certificates to trust, in bytes. All of Mozilla's have some 230 KiB.
 const ROOTS_LIMIT: u64 = 16 << 20;
 
@@ -44,6 +58,8 @@ pub struct Config {
     pub settings: Settings,
     /// `private`, or the name of a cache of the process.
     pub cache: String,
+    /// What the cache's copy on disk is to be, if it has one.
+    pub persistent: Option<Wanted>,
     /// The emulator that stands in for Microsoft's hosts.
     pub emulator: Option<Emulator>,
     /// Which browser shows app windows.
@@ -88,13 +104,7 @@ impl Config {
             .or_else(|| std::env::var("DEFENDER_XDR_EMULATOR").ok())
             .filter(|value| !value.trim().is_empty());
         let emulator = emulator.map(|value| Emulator::parse(&value)).transpose()?;
-        let cache = document.cache.unwrap_or_else(|| "default".to_owned());
-        if cache.is_empty() || cache.len() > 100 {
-            return Err(Error::argument(
-                "cache is empty or longer than 100 characters",
-                "use \"default\", a name of your own, or \"private\"",
-            ));
-        }
+        let (cache, persistent) = cache_of(document.cache)?;
         let app_windows = match (document.browser, std::env::var("DEFENDER_XDR_BROWSER")) {
             (Some(named), _) => AppWindows::parse(&named, "browser")?,
             (None, Ok(named)) if !named.trim().is_empty() => AppWindows::parse(&named, "DEFENDER_XDR_BROWSER")?,
@@ -109,6 +119,7 @@ impl Config {
                 timeout: millis(document.timeout_ms, 100_000, "timeout_ms")?,
             },
             cache,
+            persistent,
             emulator,
             app_windows,
             pages: Pages::new(document.success_page, document.failure_page)?,
@@ -116,6 +127,50 @@ impl Config {
             pacing: document.pacing.map_or(Ok(Pacing::Auto), |name| pacing_of(&name))?,
         })
     }
+}
+
+/// The cache's name, and what its copy on disk is to be.
+fn cache_of(value: Option<Value>) -> Result<(String, Option<Wanted>)> {
+    let document = match value {
+        None | Some(Value::Null) => return Ok(("default".to_owned(), None)),
+        Some(Value::String(name)) => CacheDocument {
+            name,
+            persist: false,
+            plain_text: false,
+            directory: None,
+        },
+        Some(value) => serde_json::from_value(value).map_err(|error| {
+            Error::argument(
+                format!("cache is not right: {error}"),
+                "write its name, or {\"name\": ..., \"persist\": true}; the header describes the other keys",
+            )
+        })?,
+    };
+    if document.name.is_empty() || document.name.len() > 100 {
+        return Err(Error::argument(
+            "cache is empty or longer than 100 characters",
+            "use \"default\", a name of your own, or \"private\"",
+        ));
+    }
+    if !document.persist {
+        if document.plain_text || document.directory.is_some() {
+            return Err(Error::argument(
+                "plain_text and directory are of a cache on disk, and this one is in memory",
+                "add \"persist\": true, or leave them out",
+            ));
+        }
+        return Ok((document.name, None));
+    }
+    if document.name == "private" {
+        return Err(Error::argument("a private cache is never on disk", "give it a name of its own"));
+    }
+    let wanted = Wanted {
+        name: document.name.clone(),
+        plain_text: document.plain_text,
+        directory: document.directory,
+    };
+    wanted.check()?;
+    Ok((document.name, Some(wanted)))
 }
 
 fn millis(value: Option<u64>, default: u64, name: &str) -> Result<Duration> {

@@ -13,25 +13,29 @@ mod request;
 mod runtime;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
 use crate::auth::Env;
 use crate::auth::authority::Metadata;
+use crate::auth::cache::store::{Store, notice_of};
 use crate::auth::cache::{Cache, Id};
 use crate::auth::environment::Environment;
 use crate::claims;
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::defender::{Pacing, services};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
-use crate::transport::{HttpTransport, Transport, trace};
+use crate::transport::{Call, HttpTransport, Notice, Notices, Transport, trace};
 
 pub use cancel::Cancel;
 pub use operation::{Event, Operation, Running, State};
 pub use request::PreparedRequest;
 pub(crate) use runtime::on_thread_start;
+
+/// How long a sign-out may wait for the disk and for the place of the cache's key.
+const SIGN_OUT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Settings, connections and the cache behind them. Shared by many threads.
 pub struct Client {
@@ -39,6 +43,10 @@ pub struct Client {
     env: Env,
     cache: Arc<Cache>,
     cache_name: String,
+    /// The cache's copy on disk.
+    store: Option<Arc<Store>>,
+    /// What is to be said of it once for this client.
+    cache_warning: Mutex<Option<Error>>,
     pacing: Pacing,
     announced: std::sync::atomic::AtomicBool,
     /// The way that the automatic choice took, by cache key.
@@ -59,9 +67,39 @@ impl Client {
     /// A client that also takes the place it runs in as described, whatever the process's environment says.
     pub fn at(config: &[u8], clock: Arc<dyn Clock>, random: Arc<dyn Random>, place: Option<Environment>) -> Result<Arc<Client>> {
         let config = config::Config::parse(config)?;
-        let (cache, metadata) = match config.cache.as_str() {
-            "private" => (Cache::private(random.as_ref())?, Arc::default()),
-            name => (Cache::named(name, random.as_ref())?, Metadata::shared()),
+        let place = place.unwrap_or(config.place);
+        // What an emulator gives out is kept by nobody.
+        let persistent = config.persistent.as_ref().filter(|_| config.emulator.is_none());
+        let (cache, store, metadata) = match (config.cache.as_str(), persistent) {
+            (_, Some(wanted)) => {
+                let (cache, store) = Store::shared(wanted, &place, &random)?;
+                (cache, Some(store), Metadata::shared())
+            }
+            ("private", None) => (Cache::private(random.as_ref())?, None, Arc::default()),
+            (name, None) => (Cache::named(name, random.as_ref())?, None, Metadata::shared()),
+        };
+        let cache_warning = match (&config.persistent, persistent) {
+            (Some(wanted), None) => Some(
+                Error::new(
+                    Code::Unsupported,
+                    format!(
+                        "token cache \"{}\": an emulator is set, so its tokens are kept in memory only",
+                        wanted.name
+                    ),
+                )
+                .with_hint("a cache on disk holds what the real services give"),
+            ),
+            (_, Some(wanted)) if wanted.plain_text => Some(
+                Error::new(
+                    Code::NoKeyring,
+                    format!(
+                        "token cache \"{}\": tokens are kept on disk in plain text, as asked for",
+                        wanted.name
+                    ),
+                )
+                .with_hint("whoever can read the file can use them: prefer a place with a keyring, and leave out \"plain_text\" there"),
+            ),
+            _ => None,
         };
         if let Some(emulator) = &config.emulator {
             let origin = emulator.origin().to_owned();
@@ -75,13 +113,15 @@ impl Client {
             metadata,
             app_windows: config.app_windows,
             pages: Arc::new(config.pages),
-            place: Arc::new(place.unwrap_or(config.place)),
+            place: Arc::new(place),
         };
         Ok(Arc::new(Client {
             http,
             env,
             cache,
             cache_name: config.cache,
+            store,
+            cache_warning: Mutex::new(cache_warning),
             pacing: config.pacing,
             announced: std::sync::atomic::AtomicBool::new(false),
             chosen: Mutex::default(),
@@ -93,6 +133,8 @@ impl Client {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "cache": self.cache_name,
+            "cache_file": self.store.as_ref().and_then(|store| store.path()).map(|path| path.display().to_string()),
+            "cache_protection": self.store.as_ref().and_then(|store| store.protection()),
             "emulator": self.http.emulator_origin(),
             "proxy": self.http.describe_proxy(),
             "user_agent": self.http.user_agent(),
@@ -110,9 +152,35 @@ impl Client {
         }
     }
 
-    /// Forgets every token in the client's cache, for all who share it.
-    pub fn clear_cache(&self) {
+    /// Forgets every token in the client's cache, for all who share it, on disk too. An error says that the copy on disk is still there.
+    pub fn clear_cache(&self) -> Result<()> {
         self.cache.clear(self.clock().unix());
+        self.write_sign_out()
+    }
+
+    /// Waits until a sign-out is on disk.
+    fn write_sign_out(&self) -> Result<()> {
+        struct Nobody;
+        impl Notices for Nobody {
+            fn tell(&self, _: Notice) {}
+        }
+        let Some(store) = &self.store else { return Ok(()) };
+        runtime::handle()?.block_on(async {
+            let call = Call {
+                deadline: tokio::time::Instant::now() + SIGN_OUT_TIMEOUT,
+                correlation_id: String::new(),
+                notices: Arc::new(Nobody),
+            };
+            store.sign_out(&call, self.clock()).await
+        })
+    }
+
+    /// What is to be said of the cache and was not yet.
+    fn cache_warnings(&self) -> Vec<Notice> {
+        let own = self.cache_warning.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let own = own.map(|error| notice_of(&error));
+        let store = self.store.iter().flat_map(|store| store.take_warnings());
+        own.into_iter().chain(store).collect()
     }
 
     pub(crate) fn pacing(&self) -> Pacing {

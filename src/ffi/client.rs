@@ -27,7 +27,12 @@ pub fn get(client: *const dxdr_client) -> Result<Arc<Client>> {
 ///
 /// The configuration is a JSON object; every key is optional, an empty document (len 0) is all defaults:
 ///   "application"         your program as "Name/Version", put in front of the User-Agent; printable ASCII, at most 200 characters
-///   "cache"               "default", a name of your own (clients of one process that name the same cache share its tokens), or "private"
+///   "cache"               "default", a name of your own (clients of one process that name the same cache share its tokens), or "private"; these are
+///                         in memory. {"name": "soc", "persist": true} has a copy on disk, encrypted, shared by all processes of this user
+///                         (docs/guide/token-cache.md); the name has at most 64 letters, digits, - and _. "directory": absolute path of the folder, by
+///                         default the platform's; "plain_text": true leaves the copy unencrypted. What is wrong with disk or keyring is a
+///                         warning event with "code" (DXDR_STATUS_CACHE_..., NO_KEYRING), "name", "message" and "hint"; calls go on with memory
+///                         alone. Making the client looks at that folder; the keyring waits for the first call
 ///   "proxy"               "system" (default: HTTPS_PROXY, ALL_PROXY and NO_PROXY, else the operating system's settings), "none", or "http://HOST:PORT".
 ///                         Credentials stand in HTTPS_PROXY, percent-encoded, or are "proxy_user" and the secret "proxy_password".
 ///                         Loopback and link-local addresses, the instance metadata service among them, are never proxied
@@ -107,7 +112,8 @@ pub unsafe extern "C" fn dxdr_client_set_secret(
     unsafe { guard(error, body) }
 }
 
-/// Describes a client: {"version", "abi", "cache", "emulator": "http://127.0.0.1:PORT" or null, "proxy", "user_agent"}.
+/// Describes a client: {"version", "abi", "cache", "cache_file": path of the copy on disk or null, "cache_protection": null while it is not known,
+/// else "none", "secret_service", "kernel_keyring", "keychain" or "dpapi"; "emulator": "http://127.0.0.1:PORT" or null, "proxy", "user_agent"}.
 ///
 /// @param client  the client
 /// @param json    receives the document
@@ -135,11 +141,12 @@ pub unsafe extern "C" fn dxdr_client_describe(client: *const dxdr_client, json: 
     unsafe { guard(error, body) }
 }
 
-/// Forgets every token in the client's cache, for all clients that share it. Token calls under way end, but are not stored any more.
+/// Forgets every token in the client's cache, for all clients that share it. Token calls under way end, but are not stored any more. A copy on disk is
+/// emptied too, for all processes; that may take a while where its key has to be asked for, a minute at most.
 ///
 /// @param client  the client
 /// @param error   receives the error document; may be NULL
-/// @return DXDR_STATUS_OK, NULL_POINTER or BAD_HANDLE
+/// @return DXDR_STATUS_OK, NULL_POINTER or BAD_HANDLE; CACHE_IO or CACHE_LOCKED if what is on disk is still there
 ///
 /// Safe from any thread.
 ///
@@ -148,10 +155,7 @@ pub unsafe extern "C" fn dxdr_client_describe(client: *const dxdr_client, json: 
 /// `error` points to writable memory for a pointer, or is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dxdr_client_clear_cache(client: *mut dxdr_client, error: *mut *mut dxdr_buf) -> i32 {
-    let body = || {
-        get(client)?.clear_cache();
-        Ok(())
-    };
+    let body = || get(client)?.clear_cache();
     // SAFETY: the caller vouches for `error`.
     unsafe { guard(error, body) }
 }

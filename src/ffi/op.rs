@@ -230,7 +230,8 @@ pub unsafe extern "C" fn dxdr_op_wait(op: *mut dxdr_op, wait_ms: u32, state: *mu
 ///   schema          "columns": [{"name", "type"}] in order, "rows", "backend", "stats": before the first row of a hunting result, and without any
 ///   action          "action_id", "status", "wait_ms": a machine action that is waited for
 ///   response        "status", "content_type", "etag", "request_id": of a call to any path, without pages
-///   verbose, warning  "message"
+///   verbose           "message"
+///   warning           "message"; of the token cache also "code", "name" and "hint"
 /// A kind you do not know may be ignored unless its reply is required.
 ///
 /// @param op     the operation

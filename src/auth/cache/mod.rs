@@ -14,6 +14,7 @@ mod group;
 mod key;
 mod memory;
 mod refusals;
+pub mod store;
 mod table;
 
 use std::collections::HashMap;

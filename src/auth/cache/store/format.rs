@@ -1,0 +1,512 @@
+//! The inside of a cache file: its entries as JSON (docs/cache-format.md), and how changes are made to them.
+//!
+//! What a newer minor version wrote and this one does not know is kept where it stands.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+use super::super::accounts::Account;
+use super::super::change::Step;
+use super::super::entry::{AccessEntry, RefreshEntry};
+use super::super::key::{Id, Owner};
+use super::seal;
+use crate::auth::token::{Token, User};
+use crate::clock::{Random, uuid};
+use crate::error::{Code, Error, Result};
+use crate::secret::Secret;
+
+/// The most access tokens, and the most refresh tokens, of one file.
+const MOST: usize = 10_000;
+/// For how many seconds a refresh token is kept that only those find who bring the same secret.
+const OWN: i64 = 86_400;
+/// For how many seconds it is remembered that an account was signed out: longer than any call takes.
+const REMOVED: i64 = 86_400;
+/// For how many milliseconds a failure is told to those who waited for the call.
+const FAILURE: i64 = 300_000;
+
+type Other = Map<String, Value>;
+
+/// What was not understood is kept as it stands.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Kept<T> {
+    Known(Box<T>),
+    Unknown(Value),
+}
+
+/// All of a file.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Document {
+    /// Made with the file. Another means that the file was removed meanwhile, or damaged.
+    pub history: String,
+    /// True if it was made since the one before was damaged: nobody signed out.
+    #[serde(default)]
+    pub after_damage: bool,
+    /// How often an account or everything was signed out.
+    #[serde(default)]
+    pub sign_outs: u64,
+    /// The number of the last of these that was everything.
+    #[serde(default)]
+    pub cleared: u64,
+    #[serde(default)]
+    removed: Vec<Kept<Removed>>,
+    #[serde(default)]
+    access_tokens: Vec<Kept<Access>>,
+    #[serde(default)]
+    refresh_tokens: Vec<Kept<Refresh>>,
+    #[serde(default)]
+    failures: Vec<Kept<Failure>>,
+    #[serde(flatten)]
+    other: Other,
+    /// The minor version that wrote it.
+    #[serde(skip)]
+    pub minor: u32,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Whose {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    emulator: Option<String>,
+    cloud: String,
+    client_id: String,
+    #[serde(flatten)]
+    other: Other,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Access {
+    #[serde(with = "hexadecimal")]
+    id: Id,
+    owner: Whose,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    login: Option<String>,
+    #[serde(with = "hidden")]
+    token: Secret,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "hidden_option")]
+    id_token: Option<Secret>,
+    expires_on: i64,
+    about: Value,
+    #[serde(flatten)]
+    other: Other,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Refresh {
+    #[serde(with = "hexadecimal")]
+    place: Id,
+    owner: Whose,
+    user: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tenant_id: Option<String>,
+    #[serde(with = "hidden")]
+    token: Secret,
+    since: i64,
+    #[serde(default)]
+    own: bool,
+    #[serde(flatten)]
+    other: Other,
+}
+
+/// An account that was signed out.
+#[derive(Clone, Serialize, Deserialize)]
+struct Removed {
+    /// Which sign-out it was.
+    number: u64,
+    /// When, in Unix seconds.
+    at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    emulator: Option<String>,
+    cloud: String,
+    id: String,
+    #[serde(flatten)]
+    other: Other,
+}
+
+/// What the service said to a call that others were waiting for.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Failure {
+    /// The call's name.
+    pub name: String,
+    /// When it failed, in Unix milliseconds.
+    pub at_ms: i64,
+    /// The error's code.
+    code: i32,
+    message: String,
+    #[serde(default)]
+    hint: Option<String>,
+    #[serde(default)]
+    aadsts: Option<u32>,
+    #[serde(default)]
+    oauth_error: Option<String>,
+    #[serde(default)]
+    suberror: Option<String>,
+    #[serde(default)]
+    http_status: Option<u16>,
+    #[serde(default)]
+    claims: Option<String>,
+    #[serde(default)]
+    correlation_id: Option<String>,
+    #[serde(flatten)]
+    other: Other,
+}
+
+impl Failure {
+    /// What is kept of an error.
+    pub fn of(name: &str, error: &Error, at_ms: i64) -> Failure {
+        Failure {
+            name: name.to_owned(),
+            at_ms,
+            code: error.code().value(),
+            message: error.message().to_owned(),
+            hint: error.hint().map(str::to_owned),
+            aadsts: error.aadsts(),
+            oauth_error: error.oauth_error().map(str::to_owned),
+            suberror: error.suberror().map(str::to_owned),
+            http_status: error.http_status(),
+            claims: error.claims().map(str::to_owned),
+            correlation_id: error.correlation_id().map(str::to_owned),
+            other: Other::new(),
+        }
+    }
+
+    /// The error again.
+    pub fn error(&self) -> Error {
+        let mut error = Error::new(Code::from_value(self.code).unwrap_or(Code::OauthOther), &self.message)
+            .with_aadsts(self.aadsts)
+            .with_ids(self.correlation_id.as_deref(), None)
+            .with_claims(self.claims.clone());
+        if let Some(hint) = &self.hint {
+            error = error.with_hint(hint);
+        }
+        if let Some(name) = &self.oauth_error {
+            error = error.with_oauth(name, self.suberror.as_deref());
+        }
+        if let Some(status) = self.http_status {
+            error = error.with_status(status);
+        }
+        error
+    }
+}
+
+impl Document {
+    /// An empty one.
+    pub fn new(after_damage: bool, random: &dyn Random) -> Result<Document> {
+        Ok(Document {
+            history: uuid(random)?,
+            after_damage,
+            sign_outs: 0,
+            cleared: 0,
+            removed: Vec::new(),
+            access_tokens: Vec::new(),
+            refresh_tokens: Vec::new(),
+            failures: Vec::new(),
+            other: Other::new(),
+            minor: seal::MINOR,
+        })
+    }
+
+    /// Reads what [`Document::write`] wrote.
+    pub fn read(content: &[u8], minor: u32) -> Result<Document> {
+        let document: Document = serde_json::from_slice(content).map_err(|_| Error::new(Code::CacheCorrupt, "is damaged"))?;
+        Ok(Document { minor, ..document })
+    }
+
+    /// The content of a file.
+    pub fn write(&self) -> Result<Zeroizing<Vec<u8>>> {
+        // Counted first: a buffer that grows leaves copies behind.
+        let failed = |_| Error::new(Code::CacheIo, "the cache could not be written down");
+        let mut count = Count(0);
+        serde_json::to_writer(&mut count, self).map_err(failed)?;
+        let mut content = Zeroizing::new(Vec::with_capacity(count.0 + 1));
+        serde_json::to_writer(&mut *content, self).map_err(failed)?;
+        content.push(b'\n');
+        Ok(content)
+    }
+
+    /// Makes a change.
+    pub fn apply(&mut self, step: &Step, now: i64) {
+        match step {
+            Step::PutAccess(entry) => {
+                let new = Access::of(entry);
+                let (user, login) = (account(&new.about), new.login.clone());
+                self.access_tokens.retain(|old| {
+                    old.known()
+                        .is_none_or(|old| old.id != new.id || account(&old.about) != user || (user.is_none() && old.login != login))
+                });
+                self.access_tokens.push(Kept::Known(Box::new(new)));
+            }
+            Step::PutRefresh(entry) => {
+                let new = Refresh::of(entry);
+                self.refresh_tokens.retain(|old| {
+                    old.known().is_none_or(|old| {
+                        old.place != new.place || old.tenant_id != new.tenant_id || account_of(&old.user) != account_of(&new.user)
+                    })
+                });
+                self.refresh_tokens.push(Kept::Known(Box::new(new)));
+            }
+            Step::Rotate { spent, fresh, since } => {
+                for entry in self.refresh_tokens.iter_mut().filter_map(Kept::known_mut) {
+                    if entry.token.expose() == spent.expose() {
+                        entry.token = fresh.clone();
+                        entry.since = *since;
+                    }
+                }
+            }
+            Step::DropAccess { id, token, .. } => self.access_tokens.retain(|entry| {
+                entry
+                    .known()
+                    .is_none_or(|entry| entry.id != *id || entry.token.expose() != token.expose())
+            }),
+            Step::DropRefresh { place, token } => self.refresh_tokens.retain(|entry| {
+                entry
+                    .known()
+                    .is_none_or(|entry| entry.place != *place || entry.token.expose() != token.expose())
+            }),
+            Step::RemoveAccount(account) => {
+                self.sign_outs += 1;
+                let is = |owner: &Whose, user: Option<&Value>| {
+                    owner.emulator == account.emulator
+                        && owner.cloud == account.cloud
+                        && user.is_some_and(|user| account_of(user) == account.id)
+                };
+                self.access_tokens.retain(|entry| {
+                    let entry = entry.known();
+                    entry.is_none_or(|entry| !is(&entry.owner, entry.about.get("user").filter(|user| user.is_object())))
+                });
+                self.refresh_tokens
+                    .retain(|entry| entry.known().is_none_or(|entry| !is(&entry.owner, Some(&entry.user))));
+                self.removed.push(Kept::Known(Box::new(Removed {
+                    number: self.sign_outs,
+                    at: now,
+                    emulator: account.emulator.clone(),
+                    cloud: account.cloud.clone(),
+                    id: account.id.clone(),
+                    other: Other::new(),
+                })));
+            }
+            Step::Clear => {
+                self.sign_outs += 1;
+                self.cleared = self.sign_outs;
+                self.access_tokens.clear();
+                self.refresh_tokens.clear();
+                self.failures.clear();
+            }
+        }
+    }
+
+    /// The accounts that were signed out after that sign-out.
+    pub fn removed_since(&self, number: u64) -> Vec<Account> {
+        let known = self
+            .removed
+            .iter()
+            .filter_map(Kept::known)
+            .filter(|removed| removed.number > number);
+        known
+            .map(|removed| Account {
+                emulator: removed.emulator.clone(),
+                cloud: removed.cloud.clone(),
+                id: removed.id.clone(),
+            })
+            .collect()
+    }
+
+    /// Notes a failure in the place of the same call's before.
+    pub fn note(&mut self, failure: Failure) {
+        self.failures.retain(|old| old.known().is_none_or(|old| old.name != failure.name));
+        self.failures.push(Kept::Known(Box::new(failure)));
+    }
+
+    /// The last failure of a call, if it is not older than `since_ms`.
+    pub fn failure(&self, name: &str, since_ms: i64) -> Option<Error> {
+        let mut known = self.failures.iter().filter_map(Kept::known);
+        let failure = known.find(|failure| failure.name == name && failure.at_ms >= since_ms)?;
+        Some(failure.error())
+    }
+
+    /// Drops what serves nobody any more, and of too many the oldest.
+    pub fn tidy(&mut self, now: i64) {
+        self.access_tokens
+            .retain(|entry| entry.known().is_none_or(|entry| entry.expires_on > now));
+        self.refresh_tokens.retain(|entry| {
+            entry
+                .known()
+                .is_none_or(|entry| !entry.own || now.saturating_sub(entry.since) < OWN)
+        });
+        self.removed
+            .retain(|removed| removed.known().is_none_or(|removed| now.saturating_sub(removed.at) < REMOVED));
+        let now_ms = now.saturating_mul(1000);
+        self.failures.retain(|failure| {
+            failure
+                .known()
+                .is_none_or(|failure| now_ms.saturating_sub(failure.at_ms).abs() < FAILURE)
+        });
+        // The newest stand last.
+        let too_many = self.access_tokens.len().saturating_sub(MOST);
+        self.access_tokens.drain(..too_many);
+        let too_many = self.refresh_tokens.len().saturating_sub(MOST);
+        self.refresh_tokens.drain(..too_many);
+    }
+
+    /// The entries as steps that build them again.
+    pub fn steps(&self) -> Vec<Step> {
+        let access = self.access_tokens.iter().filter_map(Kept::known).filter_map(Access::entry);
+        let refresh = self.refresh_tokens.iter().filter_map(Kept::known).filter_map(Refresh::entry);
+        access.map(Step::PutAccess).chain(refresh.map(Step::PutRefresh)).collect()
+    }
+}
+
+impl<T> Kept<T> {
+    fn known(&self) -> Option<&T> {
+        match self {
+            Kept::Known(known) => Some(known),
+            Kept::Unknown(_) => None,
+        }
+    }
+
+    fn known_mut(&mut self) -> Option<&mut T> {
+        match self {
+            Kept::Known(known) => Some(known),
+            Kept::Unknown(_) => None,
+        }
+    }
+}
+
+impl Whose {
+    fn of(owner: &Owner) -> Whose {
+        Whose {
+            emulator: owner.emulator.clone(),
+            cloud: owner.cloud.clone(),
+            client_id: owner.client_id.clone(),
+            other: Other::new(),
+        }
+    }
+
+    fn owner(&self) -> Arc<Owner> {
+        Arc::new(Owner {
+            emulator: self.emulator.clone(),
+            cloud: self.cloud.clone(),
+            client_id: self.client_id.clone(),
+        })
+    }
+}
+
+impl Access {
+    fn of(entry: &AccessEntry) -> Access {
+        let token = &entry.token;
+        Access {
+            id: entry.id,
+            owner: Whose::of(&entry.owner),
+            login: entry.login.as_deref().map(str::to_owned),
+            token: Secret::new(token.value().to_owned()),
+            id_token: token.id_token().map(|text| Secret::new(text.to_owned())),
+            expires_on: token.expires_on(),
+            about: serde_json::to_value(token.describe(false)).unwrap_or_default(),
+            other: Other::new(),
+        }
+    }
+
+    fn entry(&self) -> Option<AccessEntry> {
+        let about = serde_json::from_value(self.about.clone()).ok()?;
+        Some(AccessEntry {
+            id: self.id,
+            owner: self.owner.owner(),
+            login: self.login.as_deref().map(Arc::from),
+            token: Arc::new(Token::from_kept(&self.token, self.id_token.as_ref(), about)),
+        })
+    }
+}
+
+impl Refresh {
+    fn of(entry: &RefreshEntry) -> Refresh {
+        Refresh {
+            place: entry.place,
+            owner: Whose::of(&entry.owner),
+            user: serde_json::to_value(entry.user.as_ref()).unwrap_or_default(),
+            tenant_id: entry.tenant_id.clone(),
+            token: entry.token.clone(),
+            since: entry.since,
+            own: entry.own,
+            other: Other::new(),
+        }
+    }
+
+    fn entry(&self) -> Option<RefreshEntry> {
+        let user: User = serde_json::from_value(self.user.clone()).ok()?;
+        Some(RefreshEntry {
+            place: self.place,
+            owner: self.owner.owner(),
+            user: Arc::new(user),
+            tenant_id: self.tenant_id.clone(),
+            token: self.token.clone(),
+            since: self.since,
+            own: self.own,
+        })
+    }
+}
+
+/// What the person of a token is told from others by; `None` for a token without one.
+fn account(about: &Value) -> Option<String> {
+    about.get("user").filter(|user| user.is_object()).map(account_of)
+}
+
+fn account_of(user: &Value) -> String {
+    let text = |name: &str| user.get(name).and_then(Value::as_str).map(str::to_owned);
+    text("home_account_id")
+        .or_else(|| text("unique_id"))
+        .or_else(|| text("displayable_id"))
+        .unwrap_or_default()
+}
+
+struct Count(usize);
+
+impl std::io::Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+mod hidden {
+    use super::{Deserialize, Deserializer, Secret, Serializer};
+
+    pub fn serialize<S: Serializer>(secret: &Secret, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(secret.expose())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
+        String::deserialize(from).map(Secret::new)
+    }
+}
+
+mod hidden_option {
+    use super::{Deserialize, Deserializer, Secret, Serializer};
+
+    pub fn serialize<S: Serializer>(secret: &Option<Secret>, to: S) -> Result<S::Ok, S::Error> {
+        match secret {
+            Some(secret) => to.serialize_some(secret.expose()),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret>, D::Error> {
+        Option::<String>::deserialize(from).map(|text| text.map(Secret::new))
+    }
+}
+
+mod hexadecimal {
+    use super::{Deserialize, Deserializer, Id, Serializer};
+
+    pub fn serialize<S: Serializer>(id: &Id, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(id)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Id, D::Error> {
+        Id::parse(&String::deserialize(from)?).ok_or_else(|| serde::de::Error::custom("no id"))
+    }
+}

@@ -1,0 +1,65 @@
+//! The freedesktop.org Secret Service, which GNOME Keyring, KWallet and KeePassXC speak on the session's D-Bus.
+
+use std::collections::HashMap;
+use std::future::Future;
+
+use secret_service::{EncryptionType, Error, SecretService};
+use tokio::time::{Instant, timeout_at};
+
+use super::{Bytes, Said, sized};
+
+fn attributes(id: &str) -> HashMap<&str, &str> {
+    HashMap::from([("application", "defender-xdr"), ("purpose", "token-cache"), ("id", id)])
+}
+
+fn told(error: &Error) -> String {
+    match error {
+        Error::Unavailable => "none runs in this session".to_owned(),
+        Error::NoResult => "it has no default collection".to_owned(),
+        Error::Locked => "it is locked".to_owned(),
+        Error::Prompt => "it asked to be unlocked, and nobody did".to_owned(),
+        Error::Zbus(_) | Error::ZbusFdo(_) => "it cannot be reached (no D-Bus session?)".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+async fn within<T>(until: Instant, work: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
+    match timeout_at(until, work).await {
+        Ok(done) => done.map_err(|error| told(&error)),
+        Err(_) => Err("it did not answer in time".to_owned()),
+    }
+}
+
+pub async fn put(id: &str, bytes: &Bytes, until: Instant) -> Result<(), String> {
+    within(until, async {
+        let service = SecretService::connect(EncryptionType::Dh).await?;
+        let collection = service.get_default_collection().await?;
+        if collection.is_locked().await? {
+            collection.unlock().await?;
+        }
+        let label = "Token cache key of defender-xdr";
+        let item = collection
+            .create_item(label, attributes(id), bytes.as_ref(), true, "application/octet-stream")
+            .await?;
+        item.get_secret().await.map(drop)
+    })
+    .await
+}
+
+pub async fn get(id: &str, until: Instant) -> Said {
+    let asked = within(until, async {
+        let service = SecretService::connect(EncryptionType::Dh).await?;
+        let found = service.search_items(attributes(id)).await?;
+        if let Some(item) = found.unlocked.first() {
+            return item.get_secret().await.map(Some);
+        }
+        let Some(item) = found.locked.first() else { return Ok(None) };
+        item.unlock().await?;
+        item.get_secret().await.map(Some)
+    });
+    match asked.await {
+        Ok(Some(bytes)) => sized(bytes),
+        Ok(None) => Said::Gone,
+        Err(why) => Said::Unavailable(why),
+    }
+}

@@ -1,0 +1,101 @@
+//! Locks between processes, which the operating system gives back when their holder dies.
+//!
+//! A short one guards the reading, merging and writing of a cache file. Another for each token call is held from the look at the file to the writing of
+//! what the call brought, never while a person is asked. Each lies on a file of its own, so that no key waits for another.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::folder::Folder;
+use crate::error::{Code, Error, Result};
+
+/// How long the short lock is waited for: who holds it reads and writes one file.
+const SHORT: Duration = Duration::from_secs(10);
+/// The longest pause between two tries, in milliseconds.
+const PAUSE: u64 = 20;
+
+/// A lock, held until this is dropped. Where locks do not work, nothing is held.
+pub struct Held {
+    file: Option<File>,
+    folder: Arc<Folder>,
+    name: String,
+    /// True for the lock of a token call, whose file goes when nobody needs it.
+    passing: bool,
+}
+
+impl Held {
+    /// True if nobody else can hold it now.
+    pub fn is_held(&self) -> bool {
+        self.file.is_some()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Removed while it is held: whoever waits for this file sees that it is not the one of its name any more.
+        if self.passing && self.file.is_some() && cfg!(unix) {
+            self.folder.remove(&self.name);
+        }
+    }
+}
+
+/// What came of one try.
+pub enum Tried {
+    /// It is held now.
+    Held(Held),
+    /// Another has it.
+    Busy,
+}
+
+/// Tries once. Where the file system knows no locks, or nothing can be written, the lock is held by nobody and `Held::is_held` says so.
+fn attempt(folder: &Arc<Folder>, name: &str, passing: bool) -> Tried {
+    let held = |file| {
+        Tried::Held(Held {
+            file,
+            folder: Arc::clone(folder),
+            name: name.to_owned(),
+            passing,
+        })
+    };
+    let Ok(file) = folder.lock_file(name) else { return held(None) };
+    match file.try_lock() {
+        Ok(()) if folder.is_current(&file, name) => held(Some(file)),
+        // The one who had it took the file away: the next try finds another.
+        Ok(()) | Err(TryLockError::WouldBlock) => Tried::Busy,
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => Tried::Busy,
+        Err(TryLockError::Error(_)) => held(None),
+    }
+}
+
+/// Tries once to get the lock of a token call.
+pub fn of_call(folder: &Arc<Folder>, name: &str) -> Tried {
+    attempt(folder, name, true)
+}
+
+/// How long to wait before the next try: soon at first.
+pub fn pause(tries: u32) -> Duration {
+    Duration::from_millis(PAUSE.min(1 << tries.min(5)))
+}
+
+/// The short lock. Blocks the thread, some seconds at most.
+pub fn short(folder: &Arc<Folder>, name: &str) -> Result<Held> {
+    let until = Instant::now() + SHORT;
+    for tries in 0.. {
+        match attempt(folder, name, false) {
+            Tried::Held(held) => return Ok(held),
+            Tried::Busy if Instant::now() < until => std::thread::sleep(pause(tries)),
+            Tried::Busy => break,
+        }
+    }
+    Err(Error::new(
+        Code::CacheLocked,
+        format!(
+            "{} stayed locked by another process for {} s",
+            folder.path_of(name).display(),
+            SHORT.as_secs()
+        ),
+    )
+    .with_hint("end the process that holds it, which may have been stopped; tokens are kept in memory meanwhile"))
+}

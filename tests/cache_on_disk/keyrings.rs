@@ -1,0 +1,255 @@
+//! Where the key of an encrypted cache is kept, in the real stores.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use linux_keyutils::{KeyRing, KeyRingIdentifier};
+use serde_json::{Value, json};
+
+use super::set_aside;
+use crate::disk::{Ask, Outcome, answer, files, issuing};
+use crate::scripted::Scripted;
+use crate::support;
+
+/// An app with an encrypted cache.
+fn encrypted(server: &Scripted, folder: &Path) -> Ask {
+    Ask::app(server, folder).cache(json!({"plain_text": null}))
+}
+
+/// Runs where there is no session with a Secret Service.
+fn headless(ask: &Ask) -> Outcome {
+    let mut command = ask.command();
+    command
+        .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
+        .env_remove("XDG_RUNTIME_DIR");
+    answer(command)
+}
+
+fn header(folder: &Path) -> Value {
+    let bytes = fs::read(folder.join("test.cache")).unwrap();
+    let at = bytes.iter().position(|byte| *byte == b'\n').unwrap();
+    serde_json::from_slice(&bytes[..at]).unwrap()
+}
+
+fn kernel_keyring(test: &str) -> Option<KeyRing> {
+    let ring = KeyRing::get_persistent(KeyRingIdentifier::Session).ok();
+    if ring.is_none() {
+        support::skip(test, "no persistent keyring of the kernel");
+    }
+    ring
+}
+
+/// No file of the folder has a secret in it, in any form.
+fn assert_sealed(folder: &Path) {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD_NO_PAD;
+    let mut forms: Vec<Vec<u8>> = vec![b"canary".to_vec(), b"22869222-3c51".to_vec(), b"oid-ana".to_vec()];
+    for shift in 0..3 {
+        forms.push(STANDARD_NO_PAD.encode(&b"canary-"[shift..shift + 3]).into_bytes());
+        forms.push(b"canary".iter().flat_map(|byte| [*byte, 0]).collect());
+    }
+    forms.retain(|form| form.len() >= 6);
+    for name in files(folder) {
+        let Ok(bytes) = fs::read(folder.join(&name)) else { continue };
+        for form in &forms {
+            assert!(
+                !bytes.windows(form.len()).any(|window| window == form),
+                "{name} holds {}",
+                String::from_utf8_lossy(form)
+            );
+        }
+    }
+}
+
+#[test]
+fn the_kernels_keyring_keeps_the_key() {
+    let Some(ring) = kernel_keyring("the kernel's keyring") else {
+        return;
+    };
+    let (server, folder) = (issuing(), tempfile::tempdir().unwrap());
+    let ask = encrypted(&server, folder.path());
+    let first = headless(&ask);
+    assert_eq!(
+        (first.name.as_str(), first.source.as_str(), first.warned()),
+        ("OK", "network", vec![]),
+        "{first:?}"
+    );
+    assert_eq!(first.client["cache_protection"], "kernel_keyring");
+    let second = headless(&ask);
+    assert_eq!((second.token, second.source.as_str()), (first.token, "cache"));
+    assert_sealed(folder.path());
+    // CA-4: bytes that were exchanged.
+    let file = folder.path().join("test.cache");
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    let outcome = headless(&ask);
+    assert_eq!(
+        (outcome.source.as_str(), outcome.warned()),
+        ("network", vec!["CACHE_DECRYPT"]),
+        "{outcome:?}"
+    );
+    assert_eq!(fs::read(folder.path().join(&set_aside(folder.path())[0])).unwrap(), bytes);
+    assert_eq!(headless(&ask).source, "cache");
+    // CA-20: the key is gone, as after a restart. It is said once, as what it is.
+    let id = header(folder.path())["key"]["id"].as_str().unwrap().to_owned();
+    let key = ring.search(&format!("defender-xdr:token-cache:{id}")).unwrap();
+    ring.unlink_key(key).unwrap();
+    let outcome = headless(&ask);
+    assert_eq!(
+        (outcome.name.as_str(), outcome.source.as_str(), outcome.warned()),
+        ("OK", "network", vec!["CACHE_DECRYPT"]),
+        "{outcome:?}"
+    );
+    let message = outcome.warnings[0]["message"].as_str().unwrap();
+    assert!(
+        message.contains("its key is gone from the kernel's keyring") && message.contains("sign in again"),
+        "{message}"
+    );
+    let after = headless(&ask);
+    assert_eq!((after.source.as_str(), after.warned()), ("cache", vec![]), "{after:?}");
+    assert_ne!(header(folder.path())["key"]["id"], json!(id));
+}
+
+#[test]
+fn plain_text_becomes_encrypted_when_it_is_no_longer_asked_for() {
+    if kernel_keyring("plain text that becomes encrypted").is_none() {
+        return;
+    }
+    let (server, folder) = (issuing(), tempfile::tempdir().unwrap());
+    let token = Ask::app(&server, folder.path()).elsewhere().token;
+    let outcome = headless(&encrypted(&server, folder.path()));
+    assert_eq!((outcome.token, outcome.source.as_str()), (token, "cache"));
+    assert_eq!(header(folder.path())["protection"], "aes-256-gcm");
+    assert_sealed(folder.path());
+}
+
+#[test]
+fn nothing_readable_is_on_disk_at_any_moment() {
+    if kernel_keyring("no readable moment").is_none() {
+        return;
+    }
+    let (server, folder) = (issuing(), tempfile::tempdir().unwrap());
+    let person = Ask::person(&server, folder.path(), "ana@contoso.com").cache(json!({"plain_text": null}));
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            while !ended.load(Ordering::SeqCst) {
+                assert_sealed(folder.path());
+            }
+        });
+        for number in 0..6 {
+            assert_eq!(headless(&person.clone().resource(&format!("https://{number}.example"))).name, "OK");
+        }
+        ended.store(true, Ordering::SeqCst);
+        watch.join().unwrap();
+    });
+}
+
+#[test]
+fn without_any_keyring_there_is_memory_and_plain_text_by_choice_alone() {
+    // CA-20, as in a container: no D-Bus, and the kernel refuses its keyrings.
+    let (server, folder) = (issuing(), tempfile::tempdir().unwrap());
+    let Some(words) = super::without_system_calls("keyctl") else {
+        return;
+    };
+    let ask = encrypted(&server, folder.path());
+    let run = |ask: &Ask| {
+        let mut command = ask.command_under(&words);
+        command
+            .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
+            .env_remove("XDG_RUNTIME_DIR");
+        answer(command)
+    };
+    for _ in 0..2 {
+        let outcome = run(&ask);
+        assert_eq!(
+            (outcome.name.as_str(), outcome.source.as_str(), outcome.warned()),
+            ("OK", "network", vec!["NO_KEYRING"]),
+            "{outcome:?}"
+        );
+        let warning = &outcome.warnings[0];
+        assert_eq!(warning["code"], 7006);
+        assert!(warning["message"].as_str().unwrap().contains("memory only"), "{warning}");
+    }
+    assert!(!files(folder.path()).contains(&"test.cache".to_owned()));
+    // A file whose key cannot be asked for is no damaged one.
+    if kernel_keyring("a keyring that is refused later").is_some() {
+        assert_eq!(headless(&ask).name, "OK");
+        let before = fs::read(folder.path().join("test.cache")).unwrap();
+        let outcome = run(&ask);
+        assert_eq!(
+            (outcome.source.as_str(), outcome.warned()),
+            ("network", vec!["NO_KEYRING"]),
+            "{outcome:?}"
+        );
+        assert_eq!(fs::read(folder.path().join("test.cache")).unwrap(), before);
+    }
+    let other = tempfile::tempdir().unwrap();
+    let plain = Ask::app(&server, other.path());
+    assert_eq!((run(&plain).source.as_str(), run(&plain).source.as_str()), ("network", "cache"));
+}
+
+#[test]
+fn gnome_keyring_keeps_the_key() {
+    let missing = ["dbus-run-session", "gnome-keyring-daemon"]
+        .into_iter()
+        .find(|name| support::on_path(name).is_none());
+    if let Some(missing) = missing {
+        return support::skip("gnome-keyring", &format!("{missing} is not installed"));
+    }
+    let (server, folder, home) = (issuing(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ask = encrypted(&server, folder.path());
+    let in_session = |ask: &Ask, unlock: bool| {
+        let start = if unlock {
+            "printf pass | gnome-keyring-daemon --unlock --components=secrets >/dev/null 2>&1; exec \"$@\""
+        } else {
+            "exec \"$@\""
+        };
+        let words = ["dbus-run-session", "--", "sh", "-c", start, "sh"].map(str::to_owned).to_vec();
+        let mut command: Command = ask.command_under(&words);
+        command
+            .env("HOME", home.path())
+            .env("XDG_RUNTIME_DIR", home.path())
+            .env_remove("XDG_DATA_HOME")
+            .env_remove("DISPLAY");
+        command.env_remove("DBUS_SESSION_BUS_ADDRESS").env_remove("GNOME_KEYRING_CONTROL");
+        answer(command)
+    };
+    let first = in_session(&ask, true);
+    assert_eq!(
+        (first.name.as_str(), first.source.as_str(), first.warned()),
+        ("OK", "network", vec![]),
+        "{first:?}"
+    );
+    assert_eq!(first.client["cache_protection"], "secret_service");
+    // Another session of the same person.
+    let second = in_session(&ask, true);
+    assert_eq!(
+        (second.token.as_str(), second.source.as_str()),
+        (first.token.as_str(), "cache"),
+        "{second:?}"
+    );
+    assert_sealed(folder.path());
+    // Nobody unlocks it: memory serves meanwhile, and the file waits.
+    let before = fs::read(folder.path().join("test.cache")).unwrap();
+    let mut hasty = ask.clone();
+    hasty.limit_ms = 10_000;
+    let locked = in_session(&hasty, false);
+    assert_eq!(
+        (locked.name.as_str(), locked.source.as_str(), locked.warned()),
+        ("OK", "network", vec!["NO_KEYRING"]),
+        "{locked:?}"
+    );
+    assert_eq!(fs::read(folder.path().join("test.cache")).unwrap(), before);
+    // Its entries were removed: the key is gone for good.
+    fs::remove_dir_all(home.path().join(".local/share/keyrings")).unwrap();
+    let lost = in_session(&ask, true);
+    assert_eq!(
+        (lost.name.as_str(), lost.source.as_str(), lost.warned()),
+        ("OK", "network", vec!["CACHE_DECRYPT"]),
+        "{lost:?}"
+    );
+}
