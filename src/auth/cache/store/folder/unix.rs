@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
@@ -165,6 +166,12 @@ impl Folder {
     /// Removes a file, if it is there and may be.
     pub fn remove(&self, name: &str) {
         let _ = rustix::fs::unlinkat(&self.handle, name, AtFlags::empty());
+    }
+
+    /// True for a file that was made or changed longer ago than that.
+    pub fn is_older(&self, name: &str, age: Duration) -> bool {
+        let changed = std::fs::symlink_metadata(self.path_of(name)).and_then(|metadata| metadata.modified());
+        changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|elapsed| elapsed > age))
     }
 
     /// The names of all files.

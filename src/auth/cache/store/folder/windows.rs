@@ -4,6 +4,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{Content, cannot, read_all, read_head, refused};
 use crate::error::Result;
@@ -109,6 +110,12 @@ impl Folder {
         let _ = std::fs::remove_file(self.path_of(name));
     }
 
+    /// True for a file that was made or changed longer ago than that.
+    pub fn is_older(&self, name: &str, age: Duration) -> bool {
+        let changed = std::fs::symlink_metadata(self.path_of(name)).and_then(|metadata| metadata.modified());
+        changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|elapsed| elapsed > age))
+    }
+
     /// The names of all files.
     pub fn names(&self) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(&self.path) else {
@@ -140,7 +147,7 @@ fn patiently<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
             // ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION.
             Err(error) if matches!(error.raw_os_error(), Some(5 | 32 | 33)) && tries < TRIES => {
                 tries += 1;
-                std::thread::sleep(std::time::Duration::from_millis(10));
+                std::thread::sleep(Duration::from_millis(10));
             }
             done => return done,
         }

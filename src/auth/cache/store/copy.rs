@@ -1,0 +1,402 @@
+//! The work on the file itself, by threads that may wait for a disk: read, set aside, merged, written.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::format::Document;
+use super::keys::KeyRef;
+use super::locks::Tried;
+use super::seal::Kind;
+use super::{Folder, Inner, MOST_SET_ASIDE, Protection, Store, Work, lock, locks, memory_only, seal};
+use crate::auth::cache::change::{Change, Step};
+use crate::error::{Code, Error, Result};
+
+/// The age at which the file of a lock goes that its holder did not remove.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What is known of the file.
+pub struct Seen {
+    /// Its first line, which is another for each content.
+    pub(super) line: Vec<u8>,
+    history: String,
+    sign_outs: u64,
+}
+
+/// What stands in the way of reading a file.
+pub enum Needs {
+    /// Nothing: its content is here.
+    Nothing(Option<Box<(Document, Vec<u8>)>>),
+    /// A key that is not at hand.
+    Key(KeyRef),
+    /// A new key, for a new file.
+    NewKey,
+}
+
+impl Store {
+    pub(super) fn folder<'a>(&self, inner: &'a Inner) -> Result<&'a Arc<Folder>> {
+        inner
+            .folder
+            .as_ref()
+            .ok_or_else(|| Error::new(Code::CacheIo, "there is no folder for it"))
+    }
+
+    /// Reads the file if it is another than the one seen, and takes in what is new.
+    pub(super) fn look_within(&self, inner: &mut Inner, now: i64, creates: bool) -> Result<Needs> {
+        if inner.off {
+            return Ok(Needs::Nothing(None));
+        }
+        let folder = Arc::clone(self.folder(inner)?);
+        let head = folder.head(&self.names().file);
+        if let (Ok(Some(head)), Some(seen)) = (&head, &inner.seen)
+            && seal::line(head) == seen.line
+        {
+            return Ok(Needs::Nothing(None));
+        }
+        match self.read(inner, now, false)? {
+            Needs::Nothing(Some(found)) => {
+                let (document, line) = *found;
+                self.take_in(inner, &document, line, now);
+                if self.settle_protection(inner) {
+                    Ok(Needs::Nothing(None))
+                } else {
+                    Ok(Needs::NewKey)
+                }
+            }
+            Needs::Nothing(None) => {
+                self.gone(inner, now);
+                if creates {
+                    self.create(inner, now)
+                } else {
+                    Ok(Needs::Nothing(None))
+                }
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// A first file.
+    pub(super) fn create(&self, inner: &mut Inner, now: i64) -> Result<Needs> {
+        if !self.settle_protection(inner) {
+            return Ok(Needs::NewKey);
+        }
+        let folder = Arc::clone(self.folder(inner)?);
+        let _lock = locks::short(&folder, &self.names().lock)?;
+        match self.read(inner, now, true)? {
+            Needs::Nothing(None) => {
+                let document = Document::new(inner.after_damage, self.random.as_ref())?;
+                match self.write(inner, &document) {
+                    Ok(line) => {
+                        inner.after_damage = false;
+                        self.saw(inner, &document, line);
+                    }
+                    // It is written once the disk takes it.
+                    Err(error) => self.warn(inner, error),
+                }
+                Ok(Needs::Nothing(None))
+            }
+            Needs::Nothing(Some(found)) => {
+                let (document, line) = *found;
+                self.take_in(inner, &document, line, now);
+                Ok(Needs::Nothing(None))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// True if it is known how a new file is protected.
+    pub(super) fn settle_protection(&self, inner: &mut Inner) -> bool {
+        if self.wanted.plain_text {
+            inner.protection = Some(Protection::Plain);
+        }
+        inner.protection.is_some()
+    }
+
+    /// The file's content as it is now; `None` if there is no file. One that cannot be used is set aside. `locked` says that the short lock is held.
+    pub(super) fn read(&self, inner: &mut Inner, now: i64, locked: bool) -> Result<Needs> {
+        let folder = Arc::clone(self.folder(inner)?);
+        let names = self.names();
+        for _ in 0..3 {
+            let content = match folder.read(&names.file) {
+                Ok(Some(content)) => content,
+                Ok(None) => return Ok(Needs::Nothing(None)),
+                Err(error) if error.code() == Code::CachePermission && folder.is_foreign(&names.file) => {
+                    let why = Error::new(Code::CachePermission, "belongs to another user");
+                    self.set_aside_if(inner, locked, why, now, |folder| Ok(folder.is_foreign(&names.file)))?;
+                    continue;
+                }
+                Err(error) => {
+                    // What is wrong with rights or links is for a person to mend.
+                    inner.off |= error.code() == Code::CachePermission;
+                    return Err(memory_only(error));
+                }
+            };
+            let same = |folder: &Folder| Ok(folder.read(&names.file)?.is_some_and(|now| now.bytes == content.bytes));
+            if content.was_open {
+                self.tell(
+                    Error::new(
+                        Code::CachePermission,
+                        format!(
+                            "{} could be read by others; it was closed to them",
+                            folder.path_of(&names.file).display()
+                        ),
+                    )
+                    .with_hint("if somebody may have read it, sign out everywhere and sign in again"),
+                );
+            }
+            let header = match seal::kind(&content.bytes) {
+                Kind::Readable(header) => header,
+                Kind::Newer(version) => {
+                    inner.off = true;
+                    return Err(Error::new(
+                        Code::CacheNewerVersion,
+                        format!(
+                            "{} is of the newer format {version} and stays as it is",
+                            folder.path_of(&names.file).display()
+                        ),
+                    )
+                    .with_hint("use the newer version of this library, or a cache of another name"));
+                }
+                Kind::Damaged => {
+                    self.set_aside_if(inner, locked, Error::new(Code::CacheCorrupt, "is damaged"), now, same)?;
+                    continue;
+                }
+            };
+            if let Some(at) = &header.key {
+                if self.wanted.plain_text {
+                    inner.off = true;
+                    return Err(Error::new(
+                        Code::CachePermission,
+                        format!(
+                            "{} is encrypted, but this client asks for plain text; it stays as it is",
+                            folder.path_of(&names.file).display()
+                        ),
+                    )
+                    .with_hint("leave out \"plain_text\", or use a cache of another name"));
+                }
+                let ours = inner.protection.as_ref().and_then(Protection::key).is_some_and(|key| key.at == *at);
+                if !ours {
+                    self.open.store(false, Ordering::Release);
+                    return Ok(Needs::Key(at.clone()));
+                }
+            }
+            inner.rewrite = header.key.is_none() && !self.wanted.plain_text;
+            let key = inner.protection.as_ref().and_then(Protection::key);
+            let document = seal::open(&header, key, &content.bytes).and_then(|text| Document::read(&text, header.minor()));
+            match document {
+                Ok(document) => return Ok(Needs::Nothing(Some(Box::new((document, seal::line(&content.bytes).to_vec()))))),
+                Err(error) => self.set_aside_if(inner, locked, error, now, same)?,
+            }
+        }
+        Err(Error::new(Code::CacheIo, "the file was damaged again and again").with_hint("see which programs write to it"))
+    }
+
+    /// Sets the file aside if it is still the one that was judged. Another process may have been faster.
+    pub(super) fn set_aside_if(
+        &self,
+        inner: &mut Inner,
+        locked: bool,
+        why: Error,
+        now: i64,
+        same: impl FnOnce(&Folder) -> Result<bool>,
+    ) -> Result<()> {
+        let folder = Arc::clone(self.folder(inner)?);
+        let _lock = if locked {
+            None
+        } else {
+            Some(locks::short(&folder, &self.names().lock)?)
+        };
+        if same(&folder)? { self.set_aside(inner, why, now) } else { Ok(()) }
+    }
+
+    /// Gives a file that cannot be used another name, and puts an empty one in its place.
+    pub(super) fn set_aside(&self, inner: &mut Inner, why: Error, now: i64) -> Result<()> {
+        let folder = Arc::clone(self.folder(inner)?);
+        let names = self.names();
+        let prefix = format!("{}.corrupt-", names.stem);
+        let mut kept: Vec<String> = folder.names().into_iter().filter(|name| name.starts_with(&prefix)).collect();
+        kept.sort();
+        let mut name = format!("{prefix}{now}");
+        let mut number = 1;
+        while kept.contains(&name) {
+            number += 1;
+            name = format!("{prefix}{now}-{number}");
+        }
+        folder.rename(&names.file, &name)?;
+        for old in kept.iter().take((kept.len() + 1).saturating_sub(MOST_SET_ASIDE)) {
+            folder.remove(old);
+        }
+        let what = match why.code() {
+            Code::CacheDecrypt => "sign in again",
+            _ => "sign-ins that it held have to be made again",
+        };
+        self.tell(
+            Error::new(why.code(), format!("{} {}", folder.path_of(&names.file).display(), why.message()))
+                .with_hint(format!("{what}; the file was kept as {}", folder.path_of(&name).display())),
+        );
+        inner.after_damage = true;
+        if self.settle_protection(inner) {
+            let document = Document::new(true, self.random.as_ref())?;
+            if let Ok(line) = self.write(inner, &document) {
+                inner.after_damage = false;
+                self.saw(inner, &document, line);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn write(&self, inner: &Inner, document: &Document) -> Result<Vec<u8>> {
+        let folder = self.folder(inner)?;
+        let names = self.names();
+        let key = inner.protection.as_ref().and_then(Protection::key);
+        if key.is_none() && !self.wanted.plain_text {
+            return Err(Error::new(Code::NoKeyring, "its key is not at hand"));
+        }
+        let bytes = seal::seal(key, document.minor, document.write()?, self.random.as_ref())?;
+        let mut nonce = [0; 8];
+        self.random.fill(&mut nonce)?;
+        let temporary = format!("{}.{:016x}.new", names.stem, u64::from_le_bytes(nonce));
+        folder.replace(&names.file, &temporary, &bytes)?;
+        Ok(seal::line(&bytes).to_vec())
+    }
+
+    pub(super) fn saw(&self, inner: &mut Inner, document: &Document, line: Vec<u8>) {
+        inner.seen = Some(Seen {
+            line,
+            history: document.history.clone(),
+            sign_outs: document.sign_outs,
+        });
+    }
+
+    /// Takes in what others did. What waits here to be written is the newest there is, unless somebody signed out meanwhile.
+    pub(super) fn take_in(&self, inner: &mut Inner, document: &Document, line: Vec<u8>, now: i64) {
+        let (mut signed_out, mut removed) = (false, Vec::new());
+        if let Some(seen) = &inner.seen {
+            if seen.history == document.history {
+                signed_out = document.cleared > seen.sign_outs;
+                removed = document.removed_since(seen.sign_outs);
+            } else {
+                signed_out = !document.after_damage;
+            }
+        }
+        let cache = self.cache.upgrade();
+        let merge = |steps| {
+            if let Some(cache) = &cache {
+                cache.merge(&Change { steps, epoch: None }, now);
+            }
+        };
+        if signed_out {
+            lock(&self.waiting).clear();
+            merge(vec![Step::Clear]);
+        }
+        for account in removed {
+            lock(&self.waiting).retain(|work| !work.is_of(&account));
+            merge(vec![Step::RemoveAccount(account)]);
+        }
+        self.saw(inner, document, line);
+        let mut document = document.clone();
+        for work in lock(&self.waiting).iter() {
+            if let Work::Step(step) = work {
+                document.apply(step, now);
+            }
+        }
+        merge(document.steps());
+    }
+
+    /// The file is not there any more: somebody removed it, which is a way to sign out.
+    pub(super) fn gone(&self, inner: &mut Inner, now: i64) {
+        if inner.seen.take().is_some() && !inner.after_damage {
+            lock(&self.waiting).clear();
+            if let Some(cache) = self.cache.upgrade() {
+                cache.merge(
+                    &Change {
+                        steps: vec![Step::Clear],
+                        epoch: None,
+                    },
+                    now,
+                );
+            }
+        }
+    }
+
+    pub(super) fn save_or_warn(&self, inner: &mut Inner, now: i64) {
+        match self.save_within(inner, now) {
+            Ok(()) => inner.said.retain(|code| *code != Code::CacheIo),
+            Err(error) => self.warn(inner, error),
+        }
+    }
+
+    pub(super) fn save_within(&self, inner: &mut Inner, now: i64) -> Result<()> {
+        if inner.off || (lock(&self.waiting).is_empty() && !inner.rewrite) {
+            return Ok(());
+        }
+        let folder = Arc::clone(self.folder(inner)?);
+        let _lock = locks::short(&folder, &self.names().lock)?;
+        let mut document = match self.read(inner, now, true)? {
+            Needs::Nothing(Some(found)) => {
+                let (document, line) = *found;
+                if inner.seen.as_ref().is_none_or(|seen| seen.line != line) {
+                    self.take_in(inner, &document, line, now);
+                }
+                document
+            }
+            Needs::Nothing(None) => {
+                self.gone(inner, now);
+                Document::new(inner.after_damage, self.random.as_ref())?
+            }
+            // Another process began anew with a key of its own: the next call asks for it.
+            Needs::Key(_) | Needs::NewKey => return Ok(()),
+        };
+        let work = std::mem::take(&mut *lock(&self.waiting));
+        if work.is_empty() && !inner.rewrite {
+            return Ok(());
+        }
+        for work in &work {
+            match work {
+                Work::Step(step) => document.apply(step, now),
+                Work::Failure(failure) => document.note(failure.clone()),
+            }
+        }
+        document.tidy(now);
+        match self.write(inner, &document) {
+            Ok(line) => {
+                inner.after_damage = false;
+                inner.rewrite = false;
+                self.saw(inner, &document, line);
+                Ok(())
+            }
+            Err(error) => {
+                // Before what came meanwhile.
+                let mut waiting = lock(&self.waiting);
+                let later = std::mem::replace(&mut *waiting, work);
+                waiting.extend(later);
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes what a process left that died while it wrote.
+    pub(super) fn sweep(&self, inner: &Inner) {
+        let Ok(folder) = self.folder(inner) else { return };
+        let names = self.names();
+        let all = folder.names();
+        // Nobody waits that long for a call: of these nobody has need.
+        for name in all.iter().filter(|name| names.is_call(name) && folder.is_older(name, DAY)) {
+            if let Tried::Held(held) = locks::of_call(folder, name)
+                && held.is_held()
+            {
+                folder.remove(name);
+            }
+        }
+        let left: Vec<String> = all.into_iter().filter(|name| names.is_temporary(name)).collect();
+        if left.is_empty() {
+            return;
+        }
+        // Only its holder writes.
+        if let Ok(held) = locks::short(folder, &names.lock)
+            && held.is_held()
+        {
+            left.iter().for_each(|name| folder.remove(name));
+        }
+    }
+}
