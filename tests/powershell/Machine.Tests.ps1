@@ -169,6 +169,8 @@ Describe 'machine actions' {
         Assert-Equal @(Get-DefenderMachineAction -Since ([DateTime]::UtcNow.AddHours(-1))).id $scan.id
         Assert-Equal @(Get-DefenderMachine ws-0001, ws-0002 | Get-DefenderMachineAction).Count 2
         Assert-Equal @(Get-DefenderMachineAction -Machine ws-0001).id $scan.id
+        Assert-Equal @($scan | Get-DefenderMachineAction).Count 1 'an action down the pipeline is looked at again'
+        Assert-Equal @($scan | Get-DefenderMachine).id $One 'and names its machine'
         $got = Get-Recorded { Get-DefenderMachineAction none, $scan.id }
         Assert-Equal $got.Out.id $scan.id
         Assert-Equal $got.Errors[0].FullyQualifiedErrorId 'DefenderXdr.NOT_FOUND,Get-DefenderMachineAction'

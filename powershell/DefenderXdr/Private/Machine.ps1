@@ -140,7 +140,10 @@ function script:Show-DefenderLeftAction {
 function script:Get-DefenderActionRecord {
     # Get-DefenderMachineAction: by id, the list, or the actions of machines by id or name.
     param([hashtable] $Session, [string[]] $Id, [string[]] $Machine, [System.Collections.IDictionary] $Given, [object] $Piped)
-    if ($null -ne $Piped -and $Piped.PSObject.TypeNames[0] -eq 'DefenderXdr.Machine') { $Machine = [string[]]@([string] $Piped.id) }
+    $type = if ($null -ne $Piped) { $Piped.PSObject.TypeNames[0] }
+    if ($type -eq 'DefenderXdr.Machine') { $Machine = [string[]]@([string] $Piped.id) }
+    # An action is looked at again.
+    elseif ($type -eq 'DefenderXdr.MachineAction') { $Id, $Machine = [string[]]@([string] $Piped.id), $null }
     if ($null -eq $Machine -or $Machine.Length -eq 0) {
         Get-DefenderEndpointRecord $Session 'machine_actions' 'id' $Id $Given
         return

@@ -774,8 +774,8 @@ function Get-DefenderMachineAction {
     Gets machine actions: what was started on machines, by whom, and how it stands.
 
     .DESCRIPTION
-    Lists actions, page by page and record by record, or gets single ones by id. With machines down the pipeline it lists the actions of each. It needs
-    the permission Machine.Read (an app: Machine.Read.All).
+    Lists actions, page by page and record by record, or gets single ones by id. With machines down the pipeline it lists the actions of each; actions
+    down the pipeline it gets again. It needs the permission Machine.Read (an app: Machine.Read.All).
 
     .PARAMETER Id
     The action's id.
