@@ -75,12 +75,15 @@ function script:Initialize-DefenderRows {
     param([hashtable] $Result)
     $names = [System.Collections.Generic.List[string]]::new()
     $kinds = [System.Collections.Generic.Dictionary[string, string]]::new([System.StringComparer]::OrdinalIgnoreCase)
+    $seen = [System.Collections.Generic.HashSet[string]]::new([System.StringComparer]::OrdinalIgnoreCase)
     $distinct = $true
     foreach ($column in $Result.Schema['columns']) {
         $name = [string] (Get-DefenderMember $column 'name')
-        if ($name -eq '' -or $kinds.ContainsKey($name)) { $distinct = $false; continue }
+        if ($name -eq '' -or $seen.Contains($name)) { $distinct = $false; continue }
         $names.Add($name)
-        $kinds[$name] = [string] $script:HuntingKinds[[string] (Get-DefenderMember $column 'type')]
+        $null = $seen.Add($name)
+        $kind = $script:HuntingKinds[[string] (Get-DefenderMember $column 'type')]
+        if ($kind) { $kinds[$name] = $kind }
     }
     $Result.Rows = @{ Names = $names.ToArray(); Kinds = $kinds; Distinct = $distinct }
     if ($null -eq $script:RowTime) {
@@ -93,62 +96,54 @@ function script:Initialize-DefenderRows {
 }
 
 function script:ConvertTo-DefenderRow {
-    # A row as an object: every column of the schema in its order, then what the schema does not name.
+    # A row as an object: every column of the schema in its order, then what the schema does not name. One function for all of it, because a result
+    # may have a hundred thousand rows.
     param([string] $Text, [hashtable] $Result)
     if (-not $Result.ContainsKey('Rows')) { Initialize-DefenderRows $Result }
     $plan = $Result.Rows
+    $names = $plan.Names
+    $kinds = $plan.Kinds
+    $kind = ''
     if ($null -eq $script:JsonEngine) { Initialize-DefenderJsonEngine }
-    if ($script:JsonEngine -and $plan.Distinct -and -not $script:RowOtherTime.IsMatch($Text)) {
+    $quick = $script:JsonEngine -and $plan.Distinct -and -not $script:RowOtherTime.IsMatch($Text)
+    while ($true) {
         $row = $null
-        $fault = $null
-        try { $row = $script:JsonEngine::ConvertFromJson($Text, $false, 1024, [ref] $fault) }
-        catch { $global:Error.RemoveAt(0) }
-        # What became a DateTime must be a cell of a time column, not text that looks like one.
-        $times = $script:RowTime.Matches($Text).Count
-        if ($row -is [System.Management.Automation.PSCustomObject] -and ($times -eq 0 -or (Get-DefenderTimeCellCount $row $plan.Kinds) -eq $times)) {
-            return Complete-DefenderRow $row $plan
+        if ($quick) {
+            $fault = $null
+            try { $row = $script:JsonEngine::ConvertFromJson($Text, $false, 1024, [ref] $fault) }
+            catch { $global:Error.RemoveAt(0) }
+            $times = $script:RowTime.Matches($Text).Count
         }
+        else { $row = ConvertFrom-DefenderJson $Text }
+        if ($row -isnot [System.Management.Automation.PSCustomObject]) {
+            if (-not $quick) { return , $row }
+            $quick = $false
+            continue
+        }
+        $at = 0
+        $inOrder = $true
+        foreach ($property in $row.PSObject.Properties) {
+            $name = $property.Name
+            if ($at -ge $names.Length -or $name -ne $names[$at]) { $inOrder = $false }
+            $at++
+            $value = $property.Value
+            if ($null -eq $value -or -not $kinds.TryGetValue($name, [ref] $kind)) { continue }
+            if ($value -is [DateTime]) { if ($quick -and $kind -eq 'Time') { $times-- } }
+            elseif ($value -isnot [bool] -and $value -isnot [double]) { $property.Value = ConvertTo-DefenderCell $value $kind }
+        }
+        # What PowerShell's own reader made a DateTime of must be a cell of a time column, not text that looks like one.
+        if (-not $quick -or $times -eq 0) { break }
+        $quick = $false
     }
-    $row = ConvertFrom-DefenderJson $Text
-    if ($row -isnot [System.Management.Automation.PSCustomObject]) { return , $row }
-    Complete-DefenderRow $row $plan
-}
-
-function script:Get-DefenderTimeCellCount {
-    param([object] $Row, [object] $Kinds)
-    $kind = ''
-    $count = 0
-    foreach ($property in $Row.PSObject.Properties) {
-        if ($property.Value -is [DateTime] -and $Kinds.TryGetValue($property.Name, [ref] $kind) -and $kind -eq 'Time') { $count++ }
-    }
-    $count
-}
-
-function script:Complete-DefenderRow {
-    # Gives the cells their types, and the columns the schema's order where they have another.
-    param([object] $Row, [hashtable] $Plan)
-    $names = $Plan.Names
-    $kinds = $Plan.Kinds
-    $kind = ''
-    $at = 0
-    $inOrder = $true
-    foreach ($property in $Row.PSObject.Properties) {
-        if ($at -ge $names.Length -or $property.Name -ne $names[$at]) { $inOrder = $false }
-        $at++
-        $value = $property.Value
-        if ($null -eq $value -or -not $kinds.TryGetValue($property.Name, [ref] $kind) -or $kind -eq '') { continue }
-        if ($value -is [DateTime] -or $value -is [bool] -or $value -is [double]) { continue }
-        $property.Value = ConvertTo-DefenderCell $value $kind
-    }
-    if ($Plan.Distinct -and (-not $inOrder -or $at -ne $names.Length)) {
+    if ($plan.Distinct -and (-not $inOrder -or $at -ne $names.Length)) {
         $cells = [ordered]@{}
-        $held = $Row.PSObject.Properties
+        $held = $row.PSObject.Properties
         foreach ($name in $names) { $cells[$name] = $(if ($null -ne $held[$name]) { , $held[$name].Value }) }
         foreach ($property in $held) { if (-not $cells.Contains($property.Name)) { $cells[$property.Name] = $property.Value } }
-        $Row = [pscustomobject] $cells
+        $row = [pscustomobject] $cells
     }
-    $Row.PSObject.TypeNames.Insert(0, 'DefenderXdr.HuntingRow')
-    $Row
+    $row.PSObject.TypeNames.Insert(0, 'DefenderXdr.HuntingRow')
+    $row
 }
 
 function script:ConvertTo-DefenderCell {
