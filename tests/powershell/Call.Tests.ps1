@@ -59,6 +59,15 @@ Describe 'events' {
     }
 }
 
+Describe 'advice on calls' {
+    It 'has the words of the module' {
+        $words = & $inModule { $script:HintWords }
+        $source = @(Get-ChildItem -LiteralPath ([IO.Path]::Combine($RepositoryRoot, 'src')) -Recurse -Include *.rs, *.txt | ForEach-Object { [IO.File]::ReadAllText($_.FullName) }) -join "`n"
+        $source = $source.Replace('\"', '"')
+        foreach ($said in $words.Keys) { Assert-True $source.Contains(($said -replace '^(give the request the secret ).*', '$1')) "the library no longer says: $said" }
+    }
+}
+
 if ($null -eq $Emulator) { return }
 
 function Connect-Test { Reset-Emulator; Connect-Defender -TenantId $Emulator.tenant_id -ClientId $Emulator.confidential_client_id -ClientSecret (New-Secret $RunbookSecretText) }

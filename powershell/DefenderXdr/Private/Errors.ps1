@@ -77,6 +77,14 @@ $script:HintWords = [ordered]@{
     'set machine to the id of the one that is meant'                = 'give the id of the one that is meant'
     'look for it with machine_actions.wait'                         = 'look for it with Wait-DefenderMachineAction'
     'wait for its end (machine_actions.wait), or cancel it, and try again' = 'wait for its end (Wait-DefenderMachineAction), or cancel it (Stop-DefenderMachineAction), and try again'
+    'get the incidents one by one with follow false'                = 'get the incidents one by one with -NoFollow'
+    'use resume to go on, updated_since to begin'                   = 'give -Resume to go on, or -UpdatedSince to begin'
+    'to get more records leave it out and set first'                = 'to get more records leave it out and give -First'
+    'ask for smaller pages (top)'                                   = 'ask for smaller pages (-PageSize)'
+    'set query to an object such as {"$filter": "status eq ''New''"}' = 'give -Query a hashtable such as @{ ''$filter'' = "status eq ''New''" }'
+    'leave it out; an empty list takes all tags away'               = 'leave it out; -Tag @() takes all tags away'
+    'the host comes from service, cloud and base_url'               = 'the host comes from -Service, the connection''s cloud and -BaseUrl'
+    'use query, or another method'                                  = 'give -Query, or another -Method'
     'Look at machine_actions.list before trying again'              = 'Look at Get-DefenderMachineAction before trying again'
 }
 
