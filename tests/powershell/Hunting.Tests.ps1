@@ -123,7 +123,7 @@ Describe 'Invoke-DefenderHunting' {
             Assert-Equal @(Get-EmulatorRequest 'runHuntingQuery')[-1].json.Timespan 'P7D'
         }
         finally { [IO.Directory]::Delete($folder, $true) }
-        $null = Assert-Fails { Invoke-DefenderHunting 'DeviceInfo' -Timespan 'a week' } BAD_ARGUMENT
+        foreach ($span in 'a week', 7d) { Assert-Match (Assert-Fails { Invoke-DefenderHunting 'DeviceInfo' -Timespan $span } BAD_ARGUMENT).ErrorDetails.RecommendedAction 'P30D' }
         $null = Assert-Fails { Invoke-DefenderHunting 'DeviceInfo' -Timespan P1D -Backend Xdr } BAD_ARGUMENT
     }
     It 'streams many rows, and stops with Select-Object' {

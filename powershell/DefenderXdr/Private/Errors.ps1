@@ -84,6 +84,7 @@ $script:HintWords = [ordered]@{
     'set query to an object such as {"$filter": "status eq ''New''"}' = 'give -Query a hashtable such as @{ ''$filter'' = "status eq ''New''" }'
     'leave it out; an empty list takes all tags away'               = 'leave it out; -Tag @() takes all tags away'
     'the host comes from service, cloud and base_url'               = 'the host comes from -Service, the connection''s cloud and -BaseUrl'
+    'the service cannot filter by severity: filter what comes back' = 'the service cannot filter by severity: give -Severity, or filter what comes back'
     'use query, or another method'                                  = 'give -Query, or another -Method'
     'Look at machine_actions.list before trying again'              = 'Look at Get-DefenderMachineAction before trying again'
 }

@@ -32,7 +32,8 @@ function script:Invoke-DefenderHunt {
     param([hashtable] $Session, [string] $Query, [System.Collections.IDictionary] $Given)
     $call = New-DefenderCall 'hunting.run' $Given
     $call.query = $Query
-    if ($call.Contains('timespan') -and $call.timespan -is [timespan]) { $call.timespan = [System.Xml.XmlConvert]::ToString($call.timespan) }
+    # An unquoted 7d is a number to PowerShell; the library says how to write it.
+    if ($call.Contains('timespan')) { $call.timespan = $(if ($call.timespan -is [timespan]) { [System.Xml.XmlConvert]::ToString($call.timespan) } else { [string] $call.timespan }) }
     $converter = if ($Given.ContainsKey('Raw') -and $Given['Raw']) { '' } else { 'ConvertTo-DefenderRow' }
     if (-not ($Given.ContainsKey('PassThru') -and $Given['PassThru'])) {
         Invoke-DefenderCall $Session $call -ItemConverter $converter
