@@ -16,6 +16,8 @@ mod disk;
 mod keyrings;
 #[path = "../demo/src/library.rs"]
 mod library;
+#[path = "cache_on_disk/powershell.rs"]
+mod powershell;
 #[path = "cache_on_disk/processes.rs"]
 mod processes;
 mod scripted;

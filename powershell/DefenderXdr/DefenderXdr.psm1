@@ -23,6 +23,8 @@ function Import-DefenderPrivate {
     $script:Client = [System.IntPtr]::Zero
     $script:ClientTarget = $null    # DEFENDER_XDR_EMULATOR when the client was made
     $script:ClientPlace = $null     # the variables of the place that the client was told, as JSON
+    $script:TokenCache = ''         # the cache on disk that Connect-Defender was asked for, as JSON; empty: memory
+    $script:ClientCache = ''        # the same when the client was made
     # Prepared requests by their argument key, oldest first; case matters in redirect URIs and resources.
     $script:Requests = [System.Collections.Specialized.OrderedDictionary]::new([System.StringComparer]::Ordinal)
     $script:AdalBeside = $null      # whether the real ADAL.PS is loaded too; looked at once

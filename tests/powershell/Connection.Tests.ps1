@@ -19,6 +19,14 @@ Describe 'Connect-Defender arguments' {
         $record = Assert-Fails { Connect-Defender -ClientId '22869222-3c51-4d11-ad15-99b70e71c548' -Service XDR -Resource $Resource } BAD_ARGUMENT InvalidArgument
         Assert-Match "$record" '-Service and -Resource'
     }
+    It 'checks the name of a token cache, and keeps the setting of before' {
+        $id = @{ ClientId = '22869222-3c51-4d11-ad15-99b70e71c548' }
+        $inModule = Get-Module -Name DefenderXdr
+        foreach ($arguments in @{ PlainTextTokenCache = $true }, @{ TokenCache = '' }, @{ TokenCache = 'a b' }, @{ TokenCache = '../x' }) {
+            $null = Assert-Fails { Connect-Defender @id @arguments } BAD_ARGUMENT InvalidArgument
+            Assert-Equal (& $inModule { $script:TokenCache }) ''
+        }
+    }
     It 'refuses an empty token, and what is none' {
         foreach ($value in '', ' ', 5, [securestring]::new()) { $null = Assert-Fails { Connect-Defender -AccessToken $value } BAD_ARGUMENT InvalidArgument }
     }

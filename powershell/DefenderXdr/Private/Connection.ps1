@@ -27,6 +27,19 @@ function script:Get-DefenderConnectionToken {
     Get-DefenderTokenFor -Entry $connection.Renewal -ReadCache $false -Timeout $Timeout -Failure $Failure
 }
 
+function script:Set-DefenderTokenCache {
+    # Takes note of the cache that Connect-Defender was asked for; the library checks the name.
+    param([System.Collections.IDictionary] $Given, [hashtable] $Failure)
+    $cache = ''
+    if ($Given.Keys -contains 'TokenCache') { $cache = ConvertTo-DefenderJson ([ordered]@{ name = $Given['TokenCache']; persist = $true; plain_text = [bool] $Given['PlainTextTokenCache'] }) }
+    elseif ($Given['PlainTextTokenCache']) {
+        $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message '-PlainTextTokenCache goes with -TokenCache only' `
+            -Hint 'Name the cache with -TokenCache, or remove -PlainTextTokenCache.'
+        return
+    }
+    $script:TokenCache = $cache
+}
+
 function script:Get-DefenderContextObject {
     # What the connection is, without any token.
     $connection = $script:Connection

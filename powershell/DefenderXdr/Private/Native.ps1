@@ -255,7 +255,7 @@ function script:Sync-DefenderEnvironment {
 $script:PlaceVariables = 'AZURE_TENANT_ID', 'AZURE_CLIENT_ID', 'AZURE_USERNAME', 'AZURE_CLIENT_CERTIFICATE_PATH', 'AZURE_CLIENT_SEND_CERTIFICATE_CHAIN', 'AZURE_AUTHORITY_HOST',
 'AZURE_FEDERATED_TOKEN_FILE', 'AZURE_POD_IDENTITY_AUTHORITY_HOST', 'AZURE_CONFIG_DIR', 'AZD_CONFIG_DIR', 'REGION_NAME', 'IDENTITY_ENDPOINT', 'IDENTITY_SERVER_THUMBPRINT', 'IMDS_ENDPOINT',
 'MSI_ENDPOINT', 'DEFAULT_IDENTITY_CLIENT_ID', 'AUTOMATION_ASSET_ACCOUNTID', 'GITHUB_ACTIONS', 'ACTIONS_ID_TOKEN_REQUEST_URL', 'SYSTEM_OIDCREQUESTURI',
-'AZURESUBSCRIPTION_SERVICE_CONNECTION_ID', 'AZURESUBSCRIPTION_CLIENT_ID', 'AZURESUBSCRIPTION_TENANT_ID', 'PATH', 'HOME'
+'AZURESUBSCRIPTION_SERVICE_CONNECTION_ID', 'AZURESUBSCRIPTION_CLIENT_ID', 'AZURESUBSCRIPTION_TENANT_ID', 'PATH', 'HOME', 'XDG_STATE_HOME'
 
 function script:Get-DefenderPlace {
     # The variables of the place whose value native code does not see, as JSON; nothing when it sees them all.
@@ -321,7 +321,7 @@ function script:Initialize-DefenderClient {
     param([hashtable] $Failure)
     if ($script:Client -ne [System.IntPtr]::Zero) {
         if (Test-DefenderTarget) {
-            if ((Get-DefenderPlace) -ceq $script:ClientPlace) { return }
+            if ((Get-DefenderPlace) -ceq $script:ClientPlace -and $script:TokenCache -ceq $script:ClientCache) { return }
             # A connection keeps the client it was made with.
             Close-DefenderClient
         }
@@ -339,6 +339,7 @@ function script:Initialize-DefenderClient {
     if ($null -ne $proxy) { foreach ($name in 'proxy', 'proxy_user', 'no_proxy') { if ($proxy[$name]) { $document[$name] = $proxy[$name] } } }
     $json = ConvertTo-DefenderJson $document
     if ($place) { $json = $json.Substring(0, $json.Length - 1) + ",`"environment`":$place}" }
+    if ($script:TokenCache) { $json = $json.Substring(0, $json.Length - 1) + ",`"cache`":$($script:TokenCache)}" }
     $config = [System.Text.Encoding]::UTF8.GetBytes($json)
     $client = [System.IntPtr]::Zero
     $detail = [System.IntPtr]::Zero
@@ -354,6 +355,7 @@ function script:Initialize-DefenderClient {
     }
     $script:Client = $client
     $script:ClientPlace = $place
+    $script:ClientCache = $script:TokenCache
     $script:ClientTarget = [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR')
     # What was meant for the emulator must never go to Microsoft, whatever became of the environment variable on the way.
     if ($script:ClientTarget -and -not (Get-DefenderClientDescription)['emulator']) {

@@ -136,6 +136,14 @@ function Connect-Defender {
     .PARAMETER Force
     Gets a new token although a fresh one is in the cache.
 
+    .PARAMETER TokenCache
+    The name of a token cache on disk: at most 64 letters, digits, - and _. It is encrypted, and shared by all your processes that name it, so one
+    sign-in serves them all. The module's other commands use it too, until Connect-Defender is run without it. By default tokens are kept in memory.
+    docs/guide/token-cache.md says where the file and its key are, and how to remove them.
+
+    .PARAMETER PlainTextTokenCache
+    Leaves the file of -TokenCache unencrypted, where there is no keyring. A warning says so each time.
+
     .PARAMETER PassThru
     Returns the connection's context.
 
@@ -165,6 +173,11 @@ function Connect-Defender {
     Connect-Defender -ManagedIdentity
 
     Connects as the Azure resource this runs on, in a runbook or a function app for instance.
+
+    .EXAMPLE
+    Connect-Defender -TenantId $tenantId -ClientId $clientId -TokenCache soc
+
+    Signs in a user once for all PowerShell windows and scripts that name the cache soc.
 
     .LINK
     Get-DefenderContext
@@ -279,6 +292,11 @@ function Connect-Defender {
 
         [switch] $Force,
 
+        [AllowEmptyString()]
+        [string] $TokenCache,
+
+        [switch] $PlainTextTokenCache,
+
         [switch] $PassThru
     )
 
@@ -286,8 +304,11 @@ function Connect-Defender {
     $failure = @{ Record = $null }
     $plan = New-DefenderPlan $PSCmdlet.ParameterSetName $PSBoundParameters $PSCmdlet $failure
     if (-not $Timeout) { $Timeout = if ($DeviceCode) { 900 } else { 300 } }
+    $before = $script:TokenCache
+    if ($null -eq $failure.Record) { Set-DefenderTokenCache $PSBoundParameters $failure }
     if ($null -eq $failure.Record) { Open-DefenderConnection -Plan $plan -Renew:$plan.Anew -Timeout $Timeout -Failure $failure }
     if ($null -ne $failure.Record) {
+        $script:TokenCache = $before
         if ($ManagedIdentity -and $ClientId -and $failure.Record.FullyQualifiedErrorId -cne 'DefenderXdr.BAD_ARGUMENT') {
             Add-DefenderHint $failure.Record 'with -ManagedIdentity, -ClientId names an app that trusts the identity by a federated credential: a user-assigned identity is -IdentityClientId'
         }

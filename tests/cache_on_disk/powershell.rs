@@ -1,0 +1,104 @@
+//! The same in PowerShell: one sign-in for all windows, and the library's own warnings.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::disk::{Ask, issuing, library, token_calls};
+use crate::scripted::{CLIENT, SECRET, Scripted, TENANT};
+use crate::support;
+
+/// What a script's `Connect-Defender` with these words comes to: its token and warnings, or its error.
+fn connect(server: &Scripted, home: &Path, words: &str) -> Option<Value> {
+    let pwsh = std::env::var_os("PWSH")
+        .map(std::path::PathBuf::from)
+        .or_else(|| support::on_path("pwsh"));
+    let Some(pwsh) = pwsh else {
+        support::skip(
+            "the token cache in PowerShell",
+            "no pwsh: set PWSH to PowerShell 7's path, or put pwsh on PATH",
+        );
+        return None;
+    };
+    let module = support::root().join("powershell/DefenderXdr/DefenderXdr.psd1");
+    let authority = format!("{}/{TENANT}", server.origin);
+    let script = format!(
+        r"Set-StrictMode -Version 3.0
+$ErrorActionPreference = 'Stop'
+Import-Module '{module}'
+$secret = ConvertTo-SecureString -String '{SECRET}' -AsPlainText -Force
+$said = [ordered]@{{ name = 'OK'; warnings = @(); token = '' }}
+try {{
+    $all = @(Connect-Defender -Authority '{authority}' -ClientId '{CLIENT}' -ClientSecret $secret {words} 3>&1)
+    $said.warnings = [string[]]@($all | ForEach-Object Message)
+    $said.token = (Get-DefenderToken).AccessToken
+}}
+catch {{
+    $said.name = $_.FullyQualifiedErrorId
+    $said.message = $_.Exception.Message
+    $said.shown = $_ | Out-String
+    if ($_.ErrorDetails) {{ $said.hint = $_.ErrorDetails.RecommendedAction }}
+}}
+[Console]::Out.WriteLine('SAID ' + (ConvertTo-Json -InputObject $said -Compress))",
+        module = module.display(),
+    );
+    let mut command = Command::new(pwsh);
+    command.args(["-NoProfile", "-NonInteractive", "-Command", &script]);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().to_ascii_lowercase().ends_with("_proxy") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .env_remove("DEFENDER_XDR_EMULATOR")
+        .env("DEFENDER_XDR_LIBRARY", support::cdylib());
+    command
+        .env("HOME", home)
+        .env_remove("XDG_STATE_HOME")
+        .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent");
+    let ran = support::run(&mut command, Duration::from_secs(120));
+    let line = ran.stdout.lines().find_map(|line| line.strip_prefix("SAID "));
+    Some(serde_json::from_str(line.unwrap_or_else(|| panic!("{}", ran.said()))).unwrap())
+}
+
+#[test]
+fn a_script_finds_what_another_got() {
+    let (server, home) = (issuing(), tempfile::tempdir().unwrap());
+    let words = "-TokenCache soc -PlainTextTokenCache";
+    let Some(first) = connect(&server, home.path(), words) else {
+        return;
+    };
+    assert_eq!(first["name"], "OK", "{first}");
+    let second = connect(&server, home.path(), words).unwrap();
+    assert_eq!(second["token"], first["token"], "{second}");
+    assert_eq!(token_calls(&server), 1);
+    let folder = home.path().join(".local/state/defender-xdr/token-cache");
+    // A damaged file is told in the words that C hears.
+    let plain = first["warnings"].clone();
+    assert_eq!(plain.as_array().unwrap().len(), 1, "{plain}");
+    std::fs::write(folder.join("soc.cache"), b"damaged").unwrap();
+    let third = connect(&server, home.path(), words).unwrap();
+    std::fs::write(folder.join("soc.cache"), b"damaged").unwrap();
+    let here = Ask::app(&server, &folder).cache(json!({"name": "soc"})).here(library());
+    let told = |text: &Value| {
+        let text = text.as_str().unwrap().to_owned();
+        text.split(".corrupt-").next().unwrap().to_owned()
+    };
+    let in_c: Vec<String> = here.warnings.iter().map(|warning| told(&warning["message"])).collect();
+    let in_powershell: Vec<String> = third["warnings"].as_array().unwrap().iter().map(told).collect();
+    assert_eq!(in_powershell, in_c);
+    assert_eq!(in_c.len(), 2, "{in_c:?}");
+    // Without the cache, and with a name that can be no file.
+    let memory = connect(&server, home.path(), "").unwrap();
+    assert!(memory["name"] == "OK" && memory["warnings"] == json!([]), "{memory}");
+    assert_ne!(memory["token"], third["token"]);
+    let refused = connect(&server, home.path(), "-TokenCache 'a/b'").unwrap();
+    let here = Ask::app(&server, &folder).cache(json!({"name": "a/b"})).here(library());
+    assert_eq!(refused["name"], "DefenderXdr.BAD_ARGUMENT,Connect-Defender");
+    assert_eq!(
+        (refused["message"].as_str().unwrap(), refused["hint"].as_str().unwrap()),
+        (here.message.as_str(), here.hint.as_str())
+    );
+}
