@@ -22,6 +22,7 @@ function Import-DefenderPrivate {
     }
     $script:Client = [System.IntPtr]::Zero
     $script:ClientTarget = $null    # DEFENDER_XDR_EMULATOR when the client was made
+    $script:ClientProxy = ''        # the proxy that a command named for it
     $script:ClientPlace = $null     # the variables of the place that the client was told, as JSON
     $script:TokenCache = ''         # the cache on disk that Connect-Defender was asked for, as JSON; empty: memory
     $script:ClientCache = ''        # the same when the client was made

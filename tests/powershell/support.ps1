@@ -126,6 +126,21 @@ function New-TestCertificate {
     $request.CreateSelfSigned([DateTimeOffset]::UtcNow.AddDays(-1), [DateTimeOffset]::UtcNow.AddDays(30))
 }
 
+function New-FederatedToken {
+    # A token of the issuer that the emulator's pipeline app trusts.
+    param([int] $Seconds = 600)
+    (Invoke-Emulator POST federated_token @{ issuer = 'https://token.actions.githubusercontent.com'; subject = 'repo:fabrikam/soc:ref:refs/heads/main'; seconds = $Seconds }).token
+}
+
+function New-AuthorizationCode {
+    # A code that a person's sign-in brings to a web page of the confidential app.
+    param([string] $RedirectUri)
+    $query = "client_id=$($Emulator.confidential_client_id)&response_type=code&resource=$([uri]::EscapeDataString($Resource))&redirect_uri=$([uri]::EscapeDataString($RedirectUri))&state=s"
+    $landed = Invoke-Process ([Environment]::GetEnvironmentVariable('DXDR_TEST_EMULATOR_PROGRAM')) @('browse', "$($Emulator.origin)/login.microsoftonline.com/$($Emulator.tenant_id)/oauth2/authorize?$query")
+    if ($landed.Out -notmatch '[?&]code=(?<code>[^&\s]+)') { throw "no code came: $($landed.Out) $($landed.Err)" }
+    [uri]::UnescapeDataString($Matches['code'])
+}
+
 function ConvertFrom-Base64Url {
     param([string] $Text)
     $Text = $Text.Replace('-', '+').Replace('_', '/')

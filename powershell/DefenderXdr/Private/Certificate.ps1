@@ -10,7 +10,18 @@ function script:Set-DefenderCertificate {
             if ($Given.Contains('CertificatePassword')) { $Plan.Secrets.certificate_password = $Given.CertificatePassword }
             break
         }
-        'Certificate' { $Plan.Certificate = $Given.Certificate; break }
+        'Certificate' {
+            $Plan.Certificate = $Given.Certificate -as [System.Security.Cryptography.X509Certificates.X509Certificate2]
+            if ($Given.Certificate -is [string] -or $null -eq $Plan.Certificate) {
+                $text = if ($Given.Certificate -is [string]) { Format-DefenderText $Given.Certificate.Trim() }
+                $hint = if ($text -match '^[0-9A-Fa-f]{40}$') { 'For a thumbprint give -CertificateThumbprint.' }
+                elseif ($text -match '^CN=') { 'For a subject give -CertificateSubject.' }
+                else { 'For a PFX or PEM file give -CertificatePath, with -CertificatePassword if it has one; a certificate of the store is Get-Item Cert:\CurrentUser\My\<thumbprint>.' }
+                $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "-Certificate is not a certificate but $(if ($text) { "the text '$text'" } else { "a $($Given.Certificate.GetType().Name)" })" -Hint $hint
+                return
+            }
+            break
+        }
         default {
             $found = Find-DefenderCertificate $Method ([string] $Given[$Method]) $Failure
             if ($null -ne $Failure.Record) { return }

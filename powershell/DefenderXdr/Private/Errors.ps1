@@ -53,8 +53,11 @@ function script:ConvertTo-DefenderErrorRecord {
     $record = [System.Management.Automation.ErrorRecord]::new($outer, "DefenderXdr.$name", $category, $null)
     $shown = $message
     if ($name -ceq 'INTERACTION_REQUIRED' -and $message.StartsWith('no way to sign in was found here. ')) {
-        # One line for each way. The exception keeps the single line, for logs.
-        $shown = $message.Replace('found here. ', "found here.`n  ").Replace(' | ', "`n  ").Replace('the request names no client_id', '-ClientId is not given')
+        # One numbered line for each way: a script's error view folds lines into one paragraph, where the numbers still tell them apart. The
+        # exception keeps the single line, for logs.
+        $number = 0
+        $lines = foreach ($way in $message.Substring(34) -split ' \| ') { $number++; "  ($number) $way" }
+        $shown = "no way to sign in was found here:`n$($lines -join "`n")".Replace('the request names no client_id', '-ClientId is not given')
     }
     # Windows PowerShell has no place for the recommended action in its error view.
     if ($PSVersionTable.PSEdition -eq 'Desktop') { $shown = "$shown ($hint)" }

@@ -54,6 +54,7 @@ function script:Invoke-DefenderEvent {
         }
         'device_code' { Show-DefenderDeviceCode $notice $Progress; break }
         'sign' { Invoke-DefenderSign -Operation $Operation -Notice $notice -Progress $Progress -Failure $Failure; break }
+        'assertion' { Invoke-DefenderAssertion -Operation $Operation -Notice $notice -Progress $Progress -Failure $Failure; break }
         'paste_redirect' { Invoke-DefenderPaste -Operation $Operation -Notice $notice -Failure $Failure; break }
         default { Write-Verbose (Format-DefenderText "$kind $($notice['message'])") }
     }
@@ -90,6 +91,35 @@ function script:Show-DefenderDeviceCode {
     if ($null -ne $caller) { $caller.WriteObject($code) }
     else { Write-Information -MessageData $code -Tags 'DefenderXdr.DeviceCode' }
     Show-DefenderProgress $Progress "Waiting for a sign-in with the code $($code.UserCode) at $($code.VerificationUri); Ctrl+C cancels" -1
+}
+
+function script:Invoke-DefenderAssertion {
+    # Answers the event assertion with what the script block of -ClientAssertion returns. It runs in this pipeline, so Ctrl+C stops it too.
+    param([System.IntPtr] $Operation, [object] $Notice, [hashtable] $Progress, [hashtable] $Failure)
+    $block = if ($null -ne $Progress.Entry) { $Progress.Entry['Assertion'] }
+    if ($null -eq $block) {
+        $Failure.Record = New-DefenderErrorRecord -Name 'TOOL_FAILED' -Code 10007 -Message 'the library asked for an assertion, and this call has no script block to make one' -Hint 'Run Connect-Defender again, with -ClientAssertion.'
+        return
+    }
+    $question = [pscustomobject]@{ Audience = $Notice['audience']; ClientId = $Notice['client_id']; Problem = $(if ($Notice['problem']) { Format-DefenderText $Notice['problem'] }) }
+    $answers = @()
+    try {
+        # The loop takes a break or continue of the script block, which else would leave a loop of ours.
+        foreach ($once in 1) { $null = $once; $answers = @(& $block $question) }
+    }
+    catch {
+        $global:Error.RemoveAt(0)
+        $Failure.Record = New-DefenderErrorRecord -Name 'TOOL_FAILED' -Code 10007 -Message "the script block of -ClientAssertion failed: $(Format-DefenderText $_.Exception.Message)" `
+            -Hint "Run it by itself: & { ... } ([pscustomobject]@{ Audience = '$($question.Audience)'; ClientId = '$($question.ClientId)'; Problem = `$null })."
+        return
+    }
+    $assertion = if ($answers.Length -eq 1) { Get-DefenderTokenSecret $answers[0] }
+    if ($null -eq $assertion) {
+        $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "the script block of -ClientAssertion returned $(if ($answers.Length -gt 1) { "$($answers.Length) objects" } else { 'no assertion' })" `
+            -Hint 'Let it return the signed assertion (a JWT) alone, as text or as a SecureString: put $null = before other commands in it.'
+        return
+    }
+    Send-DefenderReply -Operation $Operation -EventId $Notice['id'] -Reply $assertion -Failure $Failure
 }
 
 function script:Invoke-DefenderPaste {

@@ -1,6 +1,7 @@
 # The ways to sign in of the module's own commands: what their parameters mean to the library.
 
-# What each way takes besides what all take. A way is named as the parameter set of Connect-Defender and Get-DefenderToken.
+# What each way takes besides what all take. A way has the name of its parameter; User is a person with a browser, or the automatic choice.
+# The ways are no parameter sets: two at once are told by name, and help shows one line of syntax.
 $script:GrantOptions = @{
     User                  = 'ClientId', 'RedirectUri', 'LoginHint', 'DomainHint', 'Prompt'
     DeviceCode            = , 'ClientId'
@@ -34,6 +35,59 @@ $script:Clouds = @{
     China   = @{ Cloud = 'china'; Graph = 'https://microsoftgraph.chinacloudapi.cn' }
 }
 
+function script:Get-DefenderMethod {
+    # The way to sign in that the parameters name.
+    param([System.Collections.IDictionary] $Given, [hashtable] $Failure)
+    $ways = [string[]]@(foreach ($name in $Given.Keys) {
+            if (-not $script:GrantOptions.ContainsKey($name)) { continue }
+            if ($Given[$name] -isnot [switch] -and $Given[$name] -isnot [bool] -or $Given[$name]) { $name }
+        })
+    if ($ways.Length -eq 0) { return 'User' }
+    if ($ways.Length -eq 1) { return $ways[0] }
+    [System.Array]::Sort($ways, [System.StringComparer]::Ordinal)
+    $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "-$($ways -join ' and -') are $(if ($ways.Length -eq 2) { 'two' } else { $ways.Length }) ways to sign in" `
+        -Hint "Give one of -$($ways[0..($ways.Length - 2)] -join ', -') and -$($ways[-1])."
+}
+
+function script:Test-DefenderSecret {
+    # Refuses what should be a SecureString and is none. Plain text stays in the history, in transcripts and in logs.
+    param([string] $Name, [object] $Value, [hashtable] $Failure)
+    if ($Value -is [securestring]) { return }
+    $hint = "Use a SecureString: `$secret = Read-Host -AsSecureString, or in a job `$secret = ConvertTo-SecureString `$env:APP_SECRET -AsPlainText -Force; then -$Name `$secret."
+    $message = if ($null -eq $Value -or $Value -is [string] -and $Value.Trim() -eq '') { "-$Name is empty" } elseif ($Value -is [string]) { "-$Name is plain text" } else { "-$Name is no SecureString" }
+    if ($Value -is [pscredential]) { $hint = "Give -Credential, or -$Name `$credential.Password." }
+    $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message $message -Hint $hint
+}
+
+function script:Get-DefenderProxyChoice {
+    # What -Proxy and its neighbours ask for, as Get-DefenderProxy gives it; nothing when they are not given.
+    param([System.Collections.IDictionary] $Given, [hashtable] $Failure)
+    if ($Given['NoProxy']) {
+        foreach ($name in 'Proxy', 'ProxyCredential', 'ProxyBypass') {
+            if ($Given.Contains($name)) { $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "-NoProxy and -$name cannot be given together" -Hint 'Give -Proxy, or -NoProxy.'; return }
+        }
+        return @{ proxy = 'none'; proxy_user = $null; no_proxy = $null; Password = $null }
+    }
+    if (-not $Given.Contains('Proxy')) {
+        foreach ($name in 'ProxyCredential', 'ProxyBypass') {
+            if ($Given.Contains($name)) { $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "-$name needs -Proxy" -Hint 'Give the address of the proxy too: -Proxy http://host:port.'; return }
+        }
+        return
+    }
+    $address = ([string] $Given.Proxy).Trim()
+    if ($address -notmatch '^https?://[^/]') {
+        $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message '-Proxy is not the address of a proxy' -Hint 'Write it as http://host:port; -NoProxy goes through none.'
+        return
+    }
+    $choice = @{ proxy = $address.TrimEnd('/'); proxy_user = $null; no_proxy = $null; Password = $null }
+    if ($Given['ProxyBypass']) { $choice.no_proxy = $Given.ProxyBypass -join ',' }
+    if ($null -ne $Given['ProxyCredential']) {
+        $choice.proxy_user = $Given.ProxyCredential.UserName
+        $choice.Password = $Given.ProxyCredential.Password
+    }
+    $choice
+}
+
 function script:Get-DefenderScope {
     param([string] $Service, [string] $Resource, [string[]] $Scopes, [string] $Cloud = 'Public')
     if ($Scopes) { return , $Scopes }
@@ -44,19 +98,22 @@ function script:Get-DefenderScope {
 }
 
 function script:New-DefenderPlan {
-    # What the parameters of Connect-Defender or Get-DefenderToken ask for: @{ Document; Secrets; Certificate; CallCloud; Anew }, or a failure.
-    param([string] $Method, [System.Collections.IDictionary] $Given, [System.Management.Automation.PSCmdlet] $Caller, [hashtable] $Failure)
+    # What the parameters of Connect-Defender or Get-DefenderToken ask for: @{ Document; Secrets; Certificate; Assertion; Proxy;
+    # CallCloud; Anew }, or a failure.
+    param([System.Collections.IDictionary] $Given, [System.Management.Automation.PSCmdlet] $Caller, [hashtable] $Failure)
     $bound = $Given
     $Given = @{}
     foreach ($name in $bound.Keys) { $Given[$name] = $bound[$name] }
     $document = [ordered]@{}
     $secrets = @{}
-    $plan = @{ Document = $document; Secrets = $secrets; Certificate = $null; CallCloud = $null; Anew = [bool] $Given['Force'] }
+    $plan = @{ Document = $document; Secrets = $secrets; Certificate = $null; Assertion = $null; Proxy = $null; CallCloud = $null; Anew = [bool] $Given['Force'] }
     $refuse = {
         param($message, $hint)
         $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message $message -Hint $hint
     }
 
+    $method = Get-DefenderMethod $Given $Failure
+    if ($null -ne $Failure.Record) { return }
     foreach ($name in $script:GrantOptionNames) {
         if ($Given.Contains($name) -and $name -notin $script:GrantOptions[$Method]) {
             $takers = @($script:GrantOptions.Keys | Where-Object { $name -in $script:GrantOptions[$_] } | Sort-Object | ForEach-Object { "-$_" })
@@ -76,9 +133,25 @@ function script:New-DefenderPlan {
         return
     }
 
+    # An unset variable is empty.
+    if ($method -ne 'User' -and $method -ne 'AccessToken' -and ($null -eq $Given[$method] -or $Given[$method] -is [string] -and [string]::IsNullOrWhiteSpace($Given[$method]))) {
+        & $refuse "-$method is empty" 'Check that the variable is spelt as it was set: an unset variable is empty.'
+        return
+    }
+    foreach ($name in 'ClientSecret', 'CertificatePassword') {
+        if ($Given.Contains($name)) { Test-DefenderSecret $name $Given[$name] $Failure }
+        if ($null -ne $Failure.Record) { return }
+    }
+    $plan.Proxy = Get-DefenderProxyChoice $Given $Failure
+    if ($null -ne $Failure.Record) { return }
+    if ($Given.Contains('AuthorityType') -and -not $Given.Contains('Authority')) {
+        & $refuse '-AuthorityType needs -Authority' 'Give the address of the authority too.'
+        return
+    }
+
     # What brings its token from elsewhere has no say in what it is for.
     if ($Method -eq 'AccessToken') {
-        foreach ($name in 'TenantId', 'Authority', 'Cloud', 'Service', 'Resource', 'Scopes', 'Claims', 'Force') {
+        foreach ($name in 'TenantId', 'Authority', 'AuthorityType', 'NoInstanceDiscovery', 'Cloud', 'Service', 'Resource', 'Scopes', 'Claims', 'Force') {
             if ($Given.Contains($name)) {
                 & $refuse "-$name does not go with -AccessToken" "Remove -${name}: the token is used as it is."
                 return
@@ -87,6 +160,7 @@ function script:New-DefenderPlan {
         $document.grant = 'access_token'
         $secrets.access_token = Get-DefenderTokenSecret $Given.AccessToken
         if ($null -eq $secrets.access_token) { & $refuse '-AccessToken holds no token' 'Give the token as text, as a SecureString, or the object of Get-ADALToken.' }
+        else { Test-DefenderAccessToken $secrets.access_token $Failure }
         return $plan
     }
 
@@ -100,6 +174,8 @@ function script:New-DefenderPlan {
         if ($script:Clouds[$cloud].Cloud -ne 'public') { $document.cloud = $script:Clouds[$cloud].Cloud }
         if ($Given.Contains('TenantId')) { $document.tenant_id = [string] $Given.TenantId }
     }
+    if ($Given['AuthorityType']) { $document.authority_type = $Given.AuthorityType.ToLowerInvariant() }
+    if ($Given['NoInstanceDiscovery']) { $document.instance_discovery = $false }
     if ($Given.Contains('ClientId')) { $document.client_id = [string] $Given.ClientId }
     $document.scopes = Get-DefenderScope -Service $service -Resource ([string] $Given['Resource']) -Scopes $Given['Scopes'] -Cloud $cloud
     if ($null -eq $document.scopes) {
@@ -158,6 +234,12 @@ function script:New-DefenderPlan {
         { $_ -like 'Certificate*' } { Set-DefenderCertificate $Method $Given $plan $Caller $Failure; break }
         'ClientAssertion' {
             $document.credential = [ordered]@{ type = 'assertion' }
+            if ($Given.ClientAssertion -is [scriptblock]) {
+                # Asked by the event assertion, whenever the library needs one.
+                $document.credential.from_event = $true
+                $plan.Assertion = $Given.ClientAssertion
+                break
+            }
             $secrets.client_assertion = Get-DefenderTokenSecret $Given.ClientAssertion
             if ($null -eq $secrets.client_assertion) { & $refuse '-ClientAssertion is empty' 'Give the signed assertion (a JWT) as text or as a SecureString.' }
             break
@@ -216,14 +298,36 @@ function script:New-DefenderPlan {
     $plan
 }
 
+function script:Test-DefenderAccessToken {
+    # Refuses what no header can carry, and warns of what is no JWT: the tokens of these services are, but other kinds exist.
+    param([object] $Token, [hashtable] $Failure)
+    $bytes = Get-DefenderTokenText $Token
+    try {
+        foreach ($byte in $bytes) {
+            if ($byte -le 32 -or $byte -ge 127) {
+                $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message '-AccessToken holds spaces, control characters or letters that no token has' `
+                    -Hint 'Give the access token alone, without quotes or line breaks; (Get-ADALToken ...).AccessToken holds one.'
+                return
+            }
+        }
+        Initialize-DefenderNative $Failure
+        if ($null -ne $Failure.Record) { return }
+        if (-not (Read-DefenderClaims $bytes @{ Record = $null })) {
+            Write-Warning '-AccessToken is not a JSON Web Token, which the tokens of Microsoft Defender XDR are. It is used as it is: whether the service takes it shows at the first call.'
+        }
+    }
+    finally { [System.Array]::Clear($bytes, 0, $bytes.Length) }
+}
+
 function script:Get-DefenderPlanToken {
     # The token of a plan, without a connection.
     param([hashtable] $Plan, [object] $Caller, [int] $Timeout, [hashtable] $Failure)
-    Initialize-DefenderClient $Failure
+    Initialize-DefenderClient $Failure $Plan['Proxy']
     if ($null -ne $Failure.Record) { return }
     if ($Plan.Anew) { $Plan.Document.cache = 'skip' }
     $entry = New-DefenderEntry ([System.IntPtr]::Zero) ([System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $Plan.Document)))
     $entry.Certificate = $Plan.Certificate
+    $entry.Assertion = $Plan['Assertion']
     $entry.Caller = $Caller
     Get-DefenderTokenFor -Entry $entry -Secrets $Plan.Secrets -ReadCache (-not $Plan.Anew) -Timeout $Timeout -Failure $Failure
 }

@@ -317,11 +317,16 @@ function script:Test-DefenderTarget {
 }
 
 function script:Initialize-DefenderClient {
-    # Makes $script:Client ready: one per module import.
-    param([hashtable] $Failure)
+    # Makes $script:Client ready: one per module import. -Proxy is what the command names, in place of the system's. Tokens are in the process's
+    # cache, so they outlive a client.
+    param([hashtable] $Failure, [hashtable] $Proxy)
+    $way = ''
+    if ($null -ne $Proxy) { $way = $Proxy.proxy, $Proxy.proxy_user, $Proxy.no_proxy -join "`0" }
     if ($script:Client -ne [System.IntPtr]::Zero) {
         if (Test-DefenderTarget) {
-            if ((Get-DefenderPlace) -ceq $script:ClientPlace -and $script:TokenCache -ceq $script:ClientCache) { return }
+            # A password may have changed.
+            if ((Get-DefenderPlace) -ceq $script:ClientPlace -and $script:TokenCache -ceq $script:ClientCache -and $way -ceq $script:ClientProxy -and
+                ($null -eq $Proxy -or $null -eq $Proxy.Password)) { return }
             # A connection keeps the client it was made with.
             Close-DefenderClient
         }
@@ -335,7 +340,7 @@ function script:Initialize-DefenderClient {
     Sync-DefenderEnvironment
     $document = [ordered]@{ application = "DefenderXdr.PowerShell/$script:ModuleVersion"; emulator = [string] [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR') }
     $place = Get-DefenderPlace
-    $proxy = Get-DefenderProxy
+    $proxy = if ($null -ne $Proxy) { $Proxy } else { Get-DefenderProxy }
     if ($null -ne $proxy) { foreach ($name in 'proxy', 'proxy_user', 'no_proxy') { if ($proxy[$name]) { $document[$name] = $proxy[$name] } } }
     $json = ConvertTo-DefenderJson $document
     if ($place) { $json = $json.Substring(0, $json.Length - 1) + ",`"environment`":$place}" }
@@ -356,6 +361,7 @@ function script:Initialize-DefenderClient {
     $script:Client = $client
     $script:ClientPlace = $place
     $script:ClientCache = $script:TokenCache
+    $script:ClientProxy = $way
     $script:ClientTarget = [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR')
     # What was meant for the emulator must never go to Microsoft, whatever became of the environment variable on the way.
     if ($script:ClientTarget -and -not (Get-DefenderClientDescription)['emulator']) {
@@ -391,6 +397,7 @@ function script:Close-DefenderClient {
     $script:Client = [System.IntPtr]::Zero
     $script:ClientTarget = $null
     $script:ClientPlace = $null
+    $script:ClientProxy = ''
 }
 
 function script:Clear-DefenderCache {
@@ -502,10 +509,10 @@ function script:Get-DefenderRequestDescription {
 }
 
 function script:New-DefenderEntry {
-    # What is kept of a request: its handle or its document, the token last seen for it, the certificate that signs for it, and the command
-    # that wants to see a device code as an object.
+    # What is kept of a request: its handle or its document, the token last seen for it, the certificate that signs for it or the script block
+    # that makes its assertions, and the command that wants to see a device code as an object.
     param([System.IntPtr] $Handle, [byte[]] $Json)
-    @{ Handle = $Handle; Json = $Json; Value = $null; About = $null; Certificate = $null; Caller = $null }
+    @{ Handle = $Handle; Json = $Json; Value = $null; About = $null; Certificate = $null; Assertion = $null; Caller = $null }
 }
 
 function script:Add-DefenderRequest {
@@ -590,13 +597,15 @@ function script:Read-DefenderClaims {
 function script:Open-DefenderConnection {
     # Prepares the connection's requests, gets the first token, and only then replaces the connection there was.
     param([hashtable] $Plan, [switch] $Renew, [int] $Timeout, [hashtable] $Failure)
-    Initialize-DefenderClient $Failure
+    Initialize-DefenderClient $Failure $Plan['Proxy']
     if ($null -ne $Failure.Record) { return }
     $document = $Plan.Document
     $entry = New-DefenderEntry ([System.IntPtr]::Zero) $null
     $renewal = New-DefenderEntry ([System.IntPtr]::Zero) $null
     $entry.Certificate = $Plan.Certificate
     $renewal.Certificate = $Plan.Certificate
+    $entry.Assertion = $Plan['Assertion']
+    $renewal.Assertion = $Plan['Assertion']
     $opened = @{ Entry = $entry; Renewal = $renewal; Cloud = $Plan.CallCloud; Who = $null }
     try {
         Set-DefenderEntryRequest $entry $document $Plan.Secrets $Failure

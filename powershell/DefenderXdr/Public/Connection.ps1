@@ -24,6 +24,12 @@ function Connect-Defender {
     .PARAMETER Cloud
     The cloud: Public (the default), GCC, GCCHigh, DoD or China. It chooses the sign-in address and the addresses of the services.
 
+    .PARAMETER AuthorityType
+    What -Authority is, where its address does not say so: Entra, ADFS, B2C, CIAM (External ID) or OIDC (any OpenID provider).
+
+    .PARAMETER NoInstanceDiscovery
+    Does not ask Microsoft whether the host of -Authority is one of its clouds, as in a cloud of its own without a way there.
+
     .PARAMETER RedirectUri
     A redirect URI of the app, sent exactly as written. The default is http://localhost.
 
@@ -45,16 +51,16 @@ function Connect-Defender {
     as the user name, and its secret as the password.
 
     .PARAMETER ClientSecret
-    The secret of a confidential client.
+    The secret of a confidential client, as a SecureString: Read-Host -AsSecureString asks for one.
 
     .PARAMETER Certificate
-    The certificate of a confidential client, with its private key: RSA, 2048 bits or more. The key need not be exportable.
+    The certificate of a confidential client, an X509Certificate2 with its private key: RSA, 2048 bits or more. The key need not be exportable.
 
     .PARAMETER CertificatePath
     A PFX or PEM file with the certificate and its private key.
 
     .PARAMETER CertificatePassword
-    The password of the file of -CertificatePath.
+    The password of the file of -CertificatePath, as a SecureString.
 
     .PARAMETER CertificateThumbprint
     The thumbprint of a certificate in the store My of the user or the machine.
@@ -66,7 +72,8 @@ function Connect-Defender {
     Sends the certificate along, for apps that trust a subject and issuer.
 
     .PARAMETER ClientAssertion
-    A signed assertion (JWT) that proves the app, as text or SecureString.
+    A signed assertion (JWT) that proves the app, as text or SecureString; or a script block that returns one. The script block is run each time a
+    token is got or renewed. Its argument has Audience and ClientId, for what it signs, and Problem: why the assertion before was not taken.
 
     .PARAMETER ClientAssertionFile
     A file that holds such an assertion. It is read again for each token.
@@ -130,6 +137,18 @@ function Connect-Defender {
     .PARAMETER Claims
     A claims request, as JSON: the Claims of an error of a service that wants more, for instance.
 
+    .PARAMETER Proxy
+    The proxy to go through, http://host:port, in place of the system's. It stays with the connection.
+
+    .PARAMETER ProxyCredential
+    The user name and password for the proxy of -Proxy.
+
+    .PARAMETER ProxyBypass
+    Hosts, domains (.fabrikam.example), addresses and networks (10.0.0.0/8) that are not asked through the proxy of -Proxy.
+
+    .PARAMETER NoProxy
+    Goes through no proxy, whatever the system or the environment says.
+
     .PARAMETER Timeout
     Seconds to wait for the token, sign-in included. The default is 300; with -DeviceCode 900.
 
@@ -170,6 +189,11 @@ function Connect-Defender {
     Connects an app that proves itself with a certificate.
 
     .EXAMPLE
+    Connect-Defender -TenantId $tenantId -ClientId $clientId -ClientAssertion { param($question) New-Assertion -Audience $question.Audience }
+
+    Connects an app whose assertions a command of your own makes, at each renewal anew.
+
+    .EXAMPLE
     Connect-Defender -ManagedIdentity
 
     Connects as the Azure resource this runs on, in a runbook or a function app for instance.
@@ -185,7 +209,9 @@ function Connect-Defender {
     .LINK
     Disconnect-Defender
     #>
-    [CmdletBinding(DefaultParameterSetName = 'User')]
+    [System.Diagnostics.CodeAnalysis.SuppressMessageAttribute('PSAvoidUsingPlainTextForPassword', 'CertificatePassword', Justification = 'Plain text is refused, in words that say what to do.')]
+    [System.Diagnostics.CodeAnalysis.SuppressMessageAttribute('PSAvoidUsingUsernameAndPasswordParams', '', Justification = 'The password is that of a file.')]
+    [CmdletBinding()]
     [OutputType('DefenderXdr.Context')]
     param(
         [AllowEmptyString()]
@@ -198,6 +224,11 @@ function Connect-Defender {
         [ValidateSet('Public', 'GCC', 'GCCHigh', 'DoD', 'China')]
         [string] $Cloud,
 
+        [ValidateSet('Entra', 'ADFS', 'B2C', 'CIAM', 'OIDC')]
+        [string] $AuthorityType,
+
+        [switch] $NoInstanceDiscovery,
+
         [uri] $RedirectUri,
 
         [string] $LoginHint,
@@ -207,51 +238,38 @@ function Connect-Defender {
         [ValidateSet('Login', 'SelectAccount', 'Consent', 'Create', 'None')]
         [string] $Prompt,
 
-        [Parameter(Mandatory, ParameterSetName = 'DeviceCode')]
         [switch] $DeviceCode,
 
-        [Parameter(Mandatory, ParameterSetName = 'Credential')]
         [pscredential] $Credential,
 
-        [Parameter(Mandatory, ParameterSetName = 'ClientSecret')]
-        [securestring] $ClientSecret,
+        [object] $ClientSecret,
 
-        [Parameter(Mandatory, ParameterSetName = 'Certificate')]
-        [System.Security.Cryptography.X509Certificates.X509Certificate2] $Certificate,
+        [object] $Certificate,
 
-        [Parameter(Mandatory, ParameterSetName = 'CertificatePath')]
         [string] $CertificatePath,
 
-        [securestring] $CertificatePassword,
+        [object] $CertificatePassword,
 
-        [Parameter(Mandatory, ParameterSetName = 'CertificateThumbprint')]
         [string] $CertificateThumbprint,
 
-        [Parameter(Mandatory, ParameterSetName = 'CertificateSubject')]
         [string] $CertificateSubject,
 
         [switch] $SendX5c,
 
-        [Parameter(Mandatory, ParameterSetName = 'ClientAssertion')]
         [object] $ClientAssertion,
 
-        [Parameter(Mandatory, ParameterSetName = 'ClientAssertionFile')]
         [string] $ClientAssertionFile,
 
-        [Parameter(Mandatory, ParameterSetName = 'WorkloadIdentity')]
         [switch] $WorkloadIdentity,
 
-        [Parameter(Mandatory, ParameterSetName = 'GitHubActions')]
         [switch] $GitHubActions,
 
-        [Parameter(Mandatory, ParameterSetName = 'AzurePipelines')]
         [switch] $AzurePipelines,
 
         [string] $ServiceConnectionId,
 
         [object] $UserAssertion,
 
-        [Parameter(Mandatory, ParameterSetName = 'ManagedIdentity')]
         [switch] $ManagedIdentity,
 
         [string] $IdentityClientId,
@@ -260,20 +278,14 @@ function Connect-Defender {
 
         [string] $IdentityResourceId,
 
-        [Parameter(Mandatory, ParameterSetName = 'AzureCli')]
         [switch] $AzureCli,
 
-        [Parameter(Mandatory, ParameterSetName = 'AzureDeveloperCli')]
         [switch] $AzureDeveloperCli,
 
-        [Parameter(Mandatory, ParameterSetName = 'Environment')]
         [switch] $Environment,
 
-        [Parameter(Mandatory, ParameterSetName = 'RefreshToken')]
         [object] $RefreshToken,
 
-        [Parameter(Mandatory, ParameterSetName = 'AccessToken')]
-        [ValidateNotNull()]
         [object] $AccessToken,
 
         [ValidateSet('XDR', 'Endpoint', 'Graph')]
@@ -286,6 +298,14 @@ function Connect-Defender {
         [string] $Region,
 
         [string] $Claims,
+
+        [string] $Proxy,
+
+        [pscredential] $ProxyCredential,
+
+        [string[]] $ProxyBypass,
+
+        [switch] $NoProxy,
 
         [ValidateRange(1, 86400)]
         [int] $Timeout,
@@ -302,7 +322,7 @@ function Connect-Defender {
 
     if (-not $script:Loaded) { Import-DefenderPrivate }
     $failure = @{ Record = $null }
-    $plan = New-DefenderPlan $PSCmdlet.ParameterSetName $PSBoundParameters $PSCmdlet $failure
+    $plan = New-DefenderPlan $PSBoundParameters $PSCmdlet $failure
     if (-not $Timeout) { $Timeout = if ($DeviceCode) { 900 } else { 300 } }
     $before = $script:TokenCache
     if ($null -eq $failure.Record) { Set-DefenderTokenCache $PSBoundParameters $failure }
@@ -407,6 +427,12 @@ function Get-DefenderToken {
     .PARAMETER Cloud
     The cloud: Public (the default), GCC, GCCHigh, DoD or China. It chooses the sign-in address and the addresses of the services.
 
+    .PARAMETER AuthorityType
+    What -Authority is, where its address does not say so: Entra, ADFS, B2C, CIAM (External ID) or OIDC (any OpenID provider).
+
+    .PARAMETER NoInstanceDiscovery
+    Does not ask Microsoft whether the host of -Authority is one of its clouds, as in a cloud of its own without a way there.
+
     .PARAMETER RedirectUri
     A redirect URI of the app, sent exactly as written. The default is http://localhost.
 
@@ -428,16 +454,16 @@ function Get-DefenderToken {
     as the user name, and its secret as the password.
 
     .PARAMETER ClientSecret
-    The secret of a confidential client.
+    The secret of a confidential client, as a SecureString: Read-Host -AsSecureString asks for one.
 
     .PARAMETER Certificate
-    The certificate of a confidential client, with its private key: RSA, 2048 bits or more. The key need not be exportable.
+    The certificate of a confidential client, an X509Certificate2 with its private key: RSA, 2048 bits or more. The key need not be exportable.
 
     .PARAMETER CertificatePath
     A PFX or PEM file with the certificate and its private key.
 
     .PARAMETER CertificatePassword
-    The password of the file of -CertificatePath.
+    The password of the file of -CertificatePath, as a SecureString.
 
     .PARAMETER CertificateThumbprint
     The thumbprint of a certificate in the store My of the user or the machine.
@@ -449,7 +475,8 @@ function Get-DefenderToken {
     Sends the certificate along, for apps that trust a subject and issuer.
 
     .PARAMETER ClientAssertion
-    A signed assertion (JWT) that proves the app, as text or SecureString.
+    A signed assertion (JWT) that proves the app, as text or SecureString; or a script block that returns one. The script block is run each time a
+    token is got or renewed. Its argument has Audience and ClientId, for what it signs, and Problem: why the assertion before was not taken.
 
     .PARAMETER ClientAssertionFile
     A file that holds such an assertion. It is read again for each token.
@@ -510,6 +537,18 @@ function Get-DefenderToken {
     .PARAMETER Claims
     A claims request, as JSON: the Claims of an error of a service that wants more, for instance.
 
+    .PARAMETER Proxy
+    The proxy to go through, http://host:port, in place of the system's. It stays with the connection.
+
+    .PARAMETER ProxyCredential
+    The user name and password for the proxy of -Proxy.
+
+    .PARAMETER ProxyBypass
+    Hosts, domains (.fabrikam.example), addresses and networks (10.0.0.0/8) that are not asked through the proxy of -Proxy.
+
+    .PARAMETER NoProxy
+    Goes through no proxy, whatever the system or the environment says.
+
     .PARAMETER Timeout
     Seconds to wait for the token, sign-in included. The default is 300; with -DeviceCode 900.
 
@@ -540,7 +579,9 @@ function Get-DefenderToken {
     .LINK
     Connect-Defender
     #>
-    [CmdletBinding(DefaultParameterSetName = 'User')]
+    [System.Diagnostics.CodeAnalysis.SuppressMessageAttribute('PSAvoidUsingPlainTextForPassword', 'CertificatePassword', Justification = 'Plain text is refused, in words that say what to do.')]
+    [System.Diagnostics.CodeAnalysis.SuppressMessageAttribute('PSAvoidUsingUsernameAndPasswordParams', '', Justification = 'The password is that of a file.')]
+    [CmdletBinding()]
     [OutputType('DefenderXdr.Token')]
     param(
         [switch] $AsSecureString,
@@ -557,6 +598,11 @@ function Get-DefenderToken {
         [ValidateSet('Public', 'GCC', 'GCCHigh', 'DoD', 'China')]
         [string] $Cloud,
 
+        [ValidateSet('Entra', 'ADFS', 'B2C', 'CIAM', 'OIDC')]
+        [string] $AuthorityType,
+
+        [switch] $NoInstanceDiscovery,
+
         [uri] $RedirectUri,
 
         [string] $LoginHint,
@@ -566,51 +612,38 @@ function Get-DefenderToken {
         [ValidateSet('Login', 'SelectAccount', 'Consent', 'Create', 'None')]
         [string] $Prompt,
 
-        [Parameter(Mandatory, ParameterSetName = 'DeviceCode')]
         [switch] $DeviceCode,
 
-        [Parameter(Mandatory, ParameterSetName = 'Credential')]
         [pscredential] $Credential,
 
-        [Parameter(Mandatory, ParameterSetName = 'ClientSecret')]
-        [securestring] $ClientSecret,
+        [object] $ClientSecret,
 
-        [Parameter(Mandatory, ParameterSetName = 'Certificate')]
-        [System.Security.Cryptography.X509Certificates.X509Certificate2] $Certificate,
+        [object] $Certificate,
 
-        [Parameter(Mandatory, ParameterSetName = 'CertificatePath')]
         [string] $CertificatePath,
 
-        [securestring] $CertificatePassword,
+        [object] $CertificatePassword,
 
-        [Parameter(Mandatory, ParameterSetName = 'CertificateThumbprint')]
         [string] $CertificateThumbprint,
 
-        [Parameter(Mandatory, ParameterSetName = 'CertificateSubject')]
         [string] $CertificateSubject,
 
         [switch] $SendX5c,
 
-        [Parameter(Mandatory, ParameterSetName = 'ClientAssertion')]
         [object] $ClientAssertion,
 
-        [Parameter(Mandatory, ParameterSetName = 'ClientAssertionFile')]
         [string] $ClientAssertionFile,
 
-        [Parameter(Mandatory, ParameterSetName = 'WorkloadIdentity')]
         [switch] $WorkloadIdentity,
 
-        [Parameter(Mandatory, ParameterSetName = 'GitHubActions')]
         [switch] $GitHubActions,
 
-        [Parameter(Mandatory, ParameterSetName = 'AzurePipelines')]
         [switch] $AzurePipelines,
 
         [string] $ServiceConnectionId,
 
         [object] $UserAssertion,
 
-        [Parameter(Mandatory, ParameterSetName = 'ManagedIdentity')]
         [switch] $ManagedIdentity,
 
         [string] $IdentityClientId,
@@ -619,16 +652,12 @@ function Get-DefenderToken {
 
         [string] $IdentityResourceId,
 
-        [Parameter(Mandatory, ParameterSetName = 'AzureCli')]
         [switch] $AzureCli,
 
-        [Parameter(Mandatory, ParameterSetName = 'AzureDeveloperCli')]
         [switch] $AzureDeveloperCli,
 
-        [Parameter(Mandatory, ParameterSetName = 'Environment')]
         [switch] $Environment,
 
-        [Parameter(Mandatory, ParameterSetName = 'RefreshToken')]
         [object] $RefreshToken,
 
         [ValidateSet('XDR', 'Endpoint', 'Graph')]
@@ -641,6 +670,14 @@ function Get-DefenderToken {
         [string] $Region,
 
         [string] $Claims,
+
+        [string] $Proxy,
+
+        [pscredential] $ProxyCredential,
+
+        [string[]] $ProxyBypass,
+
+        [switch] $NoProxy,
 
         [ValidateRange(1, 86400)]
         [int] $Timeout,
@@ -655,7 +692,7 @@ function Get-DefenderToken {
     $own = @($PSBoundParameters.Keys | Where-Object { $_ -notin 'AsSecureString', 'Force', 'Timeout' -and $_ -notin [System.Management.Automation.PSCmdlet]::CommonParameters })
     if ($own.Count -eq 0 -and $null -ne $script:Connection) { $token = Get-DefenderConnectionToken -Force:$Force -Timeout $Timeout -Failure $failure }
     else {
-        $plan = New-DefenderPlan $PSCmdlet.ParameterSetName $PSBoundParameters $PSCmdlet $failure
+        $plan = New-DefenderPlan $PSBoundParameters $PSCmdlet $failure
         if ($null -eq $failure.Record) { $token = Get-DefenderPlanToken $plan $(if ($DeviceCode -and $PassThru) { $PSCmdlet }) $Timeout $failure }
     }
     if ($null -ne $failure.Record) {
