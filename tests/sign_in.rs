@@ -619,7 +619,25 @@ fn a_browser_is_not_sent_to_a_stranger_in_the_emulators_place() {
 
 #[test]
 fn a_browser_that_does_not_start_ends_the_wait_at_once() {
-    for (browser, word) in [("/no/such/browser", "could not be started"), ("false", "ended with")] {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("browser");
+    std::fs::write(
+        &script,
+        "#!/bin/sh\nfor i in 1 2 3; do echo \"cannot open display: $1\" >&2; done\nyes | head -c 100000 >&2\nexit 4\n",
+    )
+    .unwrap();
+    let script = format!("sh {}", script.display());
+    // What the program says is told, and no more of it than a line's worth.
+    let complains = if cfg!(target_os = "linux") {
+        "exit status: 4: cannot open display: (the address) cannot open"
+    } else {
+        "ended with"
+    };
+    for (browser, word) in [
+        ("/no/such/browser", "could not be started"),
+        ("false", "ended with"),
+        (&script, complains),
+    ] {
         let child = std::process::Command::new(std::env::current_exe().unwrap())
             .args([
                 "--ignored",

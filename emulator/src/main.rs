@@ -14,7 +14,7 @@ const HELP: &str = "\
 Entra ID sign-in and the Defender APIs on loopback, for development and tests.
 
 Usage:
-  defender-emulator serve [--port N] [--config FILE] [--tls] [--tls-port N] [--auto-approve] [--quiet]
+  defender-emulator serve [--port N] [--config FILE] [--tls] [--tls-port N] [--auto-approve] [--recent] [--quiet]
   defender-emulator browse URL [--user UPN] [--password P] [--code C] [--decline] [--ca-file FILE] [--timeout SECONDS]
   defender-emulator environment PLACE [--emulator VALUE] [--format sh|powershell|json]
   defender-emulator config
@@ -34,6 +34,7 @@ config   prints the embedded configuration, to start one's own from.
   --tls             serve TLS on a second port, from a certificate authority made at the start
   --tls-port N      that port
   --auto-approve    answer sign-ins at once, without a page
+  --recent          the newest made-up incidents are of now, not of September 2026
   --quiet           log nothing
   --user UPN        who signs in (default: the first test user the page names)
   --password P      their password (default: the one the page names)
@@ -78,6 +79,7 @@ struct Serve {
     config: Option<PathBuf>,
     tls: bool,
     auto_approve: bool,
+    recent: bool,
     quiet: bool,
 }
 
@@ -97,7 +99,13 @@ fn main() -> ExitCode {
             // A wrong file is a wrong argument.
             let config = options.config.as_deref().map(Config::load).transpose();
             match config {
-                Ok(config) => serve(&options, config.unwrap_or_default()),
+                Ok(config) => {
+                    let mut config = config.unwrap_or_default();
+                    if options.recent {
+                        "now".clone_into(&mut config.data.newest_generated);
+                    }
+                    serve(&options, config)
+                }
                 Err(e) => {
                     complain(&e.to_string());
                     return ExitCode::from(2);
@@ -157,6 +165,7 @@ fn parse_serve(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
             Long("config") => serve.config = Some(parser.value()?.into()),
             Long("tls") => serve.tls = true,
             Long("auto-approve") => serve.auto_approve = true,
+            Long("recent") => serve.recent = true,
             Long("quiet") => serve.quiet = true,
             Short('h') | Long("help") => return Ok(Command::Help),
             other => return Err(other.unexpected()),

@@ -244,6 +244,35 @@ fn a_configuration_file_takes_the_place_of_the_default() {
 }
 
 #[test]
+fn recent_data_ends_now_and_other_data_does_not() {
+    for (arguments, recent) in [(&["--recent", "--quiet"][..], true), (&["--quiet"], false)] {
+        let served = serve(arguments);
+        let origin = served.text("origin");
+        let secret = "emu8Q~runbook.secret.for.tests.only-1";
+        let fields = [
+            ("grant_type", "client_credentials"),
+            ("client_id", served.text("confidential_client_id")),
+            ("client_secret", secret),
+            ("resource", "https://api.security.microsoft.com"),
+        ];
+        let path = format!("/login.microsoftonline.com/{}/oauth2/token", served.text("tenant_id"));
+        let type_ = [("content-type", "application/x-www-form-urlencoded")];
+        let token = send(origin, "POST", &path, &type_, form(&fields).as_bytes()).unwrap().json()["access_token"].clone();
+        let bearer = format!("Bearer {}", token.as_str().unwrap());
+        let list = "/api.security.microsoft.com/api/incidents?$top=1";
+        let newest = send(origin, "GET", list, &[("authorization", &bearer)], b"").unwrap().json()["value"][0]["lastUpdateTime"].clone();
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
+        // Days since 1970 as a date: the year and month are enough to tell now from the fixed time.
+        let fixed = newest.as_str().unwrap().starts_with("2026-09-");
+        assert!(now < 1_791_000_000 || fixed != recent, "{newest}");
+        served.end();
+    }
+}
+
+#[test]
 fn wrong_arguments_are_one_line_and_a_two() {
     for arguments in [
         &["serve", "--prot", "1"][..],

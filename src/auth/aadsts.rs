@@ -18,6 +18,8 @@ pub struct About<'a> {
     pub redirect_uri: Option<&'a str>,
     /// What the token is for.
     pub target: &'a Target,
+    /// The authority's host.
+    pub host: &'a str,
     /// Where an administrator can consent.
     pub consent_uri: Option<String>,
 }
@@ -46,13 +48,15 @@ impl Row {
             && let Some(bare) = of_no_resource(about.target)
         {
             return format!(
-                "a scope without a resource is one of Microsoft Graph: for Defender XDR write https://api.security.microsoft.com/{bare}"
+                "a scope without a resource is one of Microsoft Graph: for Defender XDR write {}/{bare}",
+                defender(about.host, &target)
             );
         }
         self.fix
             .replace("{client}", about.client_id)
             .replace("{tenant}", about.tenant)
             .replace("{redirect}", about.redirect_uri.unwrap_or("(none was sent)"))
+            .replace("{defender}", defender(about.host, &target))
             .replace("{target}", &target)
             .replace("{scope}", &scope)
             .replace(
@@ -67,6 +71,7 @@ impl Row {
             .replace("{client}", "(client ID)")
             .replace("{tenant}", "the tenant")
             .replace("{redirect}", "(the redirect URI sent)")
+            .replace("{defender}", defender("", ""))
             .replace("{target}", "the resource or scope asked for")
             .replace("{scope}", "RESOURCE/.default")
             .replace(
@@ -78,6 +83,17 @@ impl Row {
 
 /// What AADSTS650053 means: the table's words.
 const NO_SUCH_SCOPE: &str = "the service has no such scope";
+
+/// The resource of Defender XDR in the cloud that is meant ("Microsoft Defender for US Government customers"): GCC signs in with the public cloud.
+fn defender(host: &str, target: &str) -> &'static str {
+    if host.ends_with(".us") {
+        "https://api-gov.security.microsoft.us"
+    } else if target.contains("://api-gcc.") {
+        "https://api-gcc.security.microsoft.us"
+    } else {
+        "https://api.security.microsoft.com"
+    }
+}
 
 /// The first scope that names a permission but no resource. The scopes of OpenID Connect belong to none.
 fn of_no_resource(target: &Target) -> Option<&str> {
@@ -200,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_scope_without_a_resource_is_told_what_it_means() {
-        let said = |scopes: &[&str]| {
+        let said_by = |host: &str, number: u32, scopes: &[&str]| {
             let target = Target::Scopes(scopes.iter().map(|&scope| scope.to_owned()).collect());
             let about = About {
                 grant: Grant::DeviceCode,
@@ -208,10 +224,32 @@ mod tests {
                 tenant: "tenant",
                 redirect_uri: None,
                 target: &target,
+                host,
                 consent_uri: None,
             };
-            refine(Error::new(Code::OauthOther, "invalid"), Some(650_053), false, &about)
+            refine(Error::new(Code::OauthOther, "invalid"), Some(number), false, &about)
         };
+        for (host, resource, defender) in [
+            (
+                "login.microsoftonline.com",
+                "https://api.example",
+                "https://api.security.microsoft.com",
+            ),
+            (
+                "login.microsoftonline.us",
+                "https://api-gov.security.microsoft.us",
+                "https://api-gov.security.microsoft.us",
+            ),
+            (
+                "login.microsoftonline.com",
+                "https://api-gcc.security.microsoft.us",
+                "https://api-gcc.security.microsoft.us",
+            ),
+        ] {
+            let error = said_by(host, 500_011, &[&format!("{resource}/.default")]);
+            assert!(error.hint().unwrap().ends_with(defender), "{error}");
+        }
+        let said = |scopes: &[&str]| said_by("login.microsoftonline.com", 650_053, scopes);
         let error = said(&["openid", "Incident.Read"]);
         assert_eq!(error.code(), Code::InvalidScope);
         assert!(

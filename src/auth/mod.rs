@@ -275,6 +275,7 @@ impl SignIn {
             tenant: self.authority.name(),
             redirect_uri: self.redirect_uri.as_deref(),
             target: &self.target,
+            host: self.authority.host(),
             consent_uri: self
                 .authority
                 .admin_consent(&self.client_id, self.redirect_uri.as_deref(), &self.target)

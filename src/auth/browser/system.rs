@@ -91,9 +91,10 @@ fn openers(wsl: bool, url: &str) -> Vec<(&'static str, Vec<String>)> {
 /// starts is taken. Resolves when it ends, so that one that fails at once is noticed; a person's choice is not quietly replaced by another browser.
 async fn by_name(named: &str, url: &str) -> Result<()> {
     let candidates: Vec<&str> = if cfg!(windows) { vec![named] } else { named.split(':').collect() };
+    let complaints = Complaints::new();
     let started = candidates
         .iter()
-        .filter_map(|candidate| command(candidate, url))
+        .filter_map(|candidate| command(candidate, url, &complaints))
         .find_map(|mut command| command.spawn().ok());
     let Some(child) = started else {
         return Err(Error::new(
@@ -103,10 +104,11 @@ async fn by_name(named: &str, url: &str) -> Result<()> {
         .with_hint("set BROWSER to a browser's path, or remove it to use the system's"));
     };
     match ended(child).await {
-        Ok(status) if !status.success() => Err(
-            Error::new(Code::NoBrowser, format!("the browser that BROWSER names ended with {status}"))
-                .with_hint("check BROWSER, or remove it to use the system's browser"),
-        ),
+        Ok(status) if !status.success() => Err(Error::new(
+            Code::NoBrowser,
+            format!("the browser that BROWSER names ended with {status}{}", complaints.told(url)),
+        )
+        .with_hint("check BROWSER, or remove it to use the system's browser")),
         _ => Ok(()),
     }
 }
@@ -119,7 +121,53 @@ async fn ended(mut child: Child) -> std::io::Result<ExitStatus> {
     ended.await.unwrap_or_else(|_| Err(std::io::ErrorKind::Interrupted.into()))
 }
 
-fn command(named: &str, url: &str) -> Option<Command> {
+/// What a browser writes to its standard error, as far as a few kilobytes go: a piece of memory that cannot grow, so a browser that lives for hours
+/// and outlives this process neither fills it nor loses its reader. Elsewhere than on Linux what it says is not kept.
+struct Complaints(Option<std::fs::File>);
+
+impl Complaints {
+    #[cfg(target_os = "linux")]
+    fn new() -> Complaints {
+        use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+        let make = || -> std::io::Result<std::fs::File> {
+            let file = std::fs::File::from(memfd_create("browser", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+            file.set_len(4096)?;
+            fcntl_add_seals(&file, SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+            Ok(file)
+        };
+        Complaints(make().ok())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn new() -> Complaints {
+        Complaints(None)
+    }
+
+    /// Where the browser shall write.
+    fn stdio(&self) -> Stdio {
+        let copy = self.0.as_ref().and_then(|file| file.try_clone().ok());
+        copy.map_or_else(Stdio::null, Stdio::from)
+    }
+
+    /// What was written, without the address, which is of no use to a reader.
+    #[cfg(target_os = "linux")]
+    fn told(&self, url: &str) -> String {
+        use std::os::unix::fs::FileExt;
+        let mut bytes = [0; 4096];
+        let read = self.0.as_ref().and_then(|file| file.read_at(&mut bytes, 0).ok()).unwrap_or(0);
+        let text = String::from_utf8_lossy(bytes.get(..read).unwrap_or_default());
+        let text = text.trim_end_matches('\0').trim().replace(url, "(the address)");
+        let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect();
+        if text.is_empty() { text } else { format!(": {text}") }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn told(&self, _url: &str) -> String {
+        String::new()
+    }
+}
+
+fn command(named: &str, url: &str, complaints: &Complaints) -> Option<Command> {
     const TEXT: &[&str] = &["w3m", "lynx", "links", "elinks", "browsh"];
     let mut words = named.split_whitespace();
     let program = words.next()?;
@@ -137,7 +185,7 @@ fn command(named: &str, url: &str) -> Option<Command> {
         .file_name()
         .is_some_and(|name| TEXT.iter().any(|text| name == *text))
     {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(complaints.stdio());
     }
     Some(command)
 }
