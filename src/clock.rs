@@ -110,7 +110,8 @@ pub mod stepped {
                     if let Some(ms) = line.strip_prefix("advance ").and_then(|ms| ms.trim().parse::<i64>().ok()) {
                         let value = now.fetch_add(ms, Ordering::SeqCst) + ms;
                         sender.send_replace(value);
-                        let _ = writeln!(answer, "now {value}");
+                        // In one piece: the other thread writes there too.
+                        let _ = answer.write_all(format!("now {value}\n").as_bytes());
                     }
                 }
             });
@@ -131,7 +132,9 @@ pub mod stepped {
             let ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
             let until = self.unix_ms().saturating_add(ms);
             let mut moved = self.moved.clone();
-            let _ = writeln!(self.out.lock().unwrap_or_else(PoisonError::into_inner), "sleep {ms}");
+            let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = out.write_all(format!("sleep {ms}\n").as_bytes());
+            drop(out);
             Box::pin(async move {
                 let _ = moved.wait_for(|now| *now >= until).await;
             })

@@ -7,8 +7,8 @@
 mod scripted;
 mod support;
 
-use std::io::Read;
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -40,6 +40,11 @@ struct Desk {
 impl Desk {
     /// `None`, said aloud, where there is no Chromium.
     fn new(test: &str) -> Option<Desk> {
+        Desk::resolving(test, None)
+    }
+
+    /// The same; who comes to `https://portal.azure.com` is counted and finds what listens at an address, if one is given, whatever its certificate says.
+    fn resolving(test: &str, portal: Option<&str>) -> Option<Desk> {
         let Some(chromium) = support::on_path("chromium") else {
             support::skip(test, "chromium is not on PATH");
             return None;
@@ -49,15 +54,25 @@ impl Desk {
         let port = outside.local_addr().unwrap().port();
         let strangers = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&strangers);
+        let behind = portal.map(str::to_owned);
         std::thread::spawn(move || {
             for stream in outside.incoming() {
                 count.fetch_add(1, Ordering::SeqCst);
-                let _ = stream.unwrap().read(&mut [0; 1]);
+                let mut stream = stream.unwrap();
+                let Some(address) = &behind else {
+                    let _ = stream.read(&mut [0; 1]);
+                    continue;
+                };
+                let (mut far, mut back) = (TcpStream::connect(address).unwrap(), stream.try_clone().unwrap());
+                let mut answers = far.try_clone().unwrap();
+                std::thread::spawn(move || std::io::copy(&mut answers, &mut back));
+                std::thread::spawn(move || std::io::copy(&mut stream, &mut far));
             }
         });
+        let trust = portal.map_or("", |_| "--ignore-certificate-errors");
         let script = format!(
             "#!/bin/sh\nprintf '%s\\n' $$ \"$@\" > '{0}/started.new'\nmv '{0}/started.new' '{0}/started'\nexec '{1}' --headless=new --no-sandbox --disable-gpu --remote-debugging-port=0 \
-             --host-resolver-rules='MAP portal.azure.com 127.0.0.1:{port}, MAP login.microsoftonline.com 127.0.0.1:{port}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1' \"$@\" 2>/dev/null\n",
+             {trust} --host-resolver-rules='MAP portal.azure.com 127.0.0.1:{port}, MAP login.microsoftonline.com 127.0.0.1:{port}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1' \"$@\" 2>/dev/null\n",
             folder.path().display(),
             chromium.display(),
         );
@@ -208,6 +223,75 @@ fn the_walk_throughs_redirect_uri_is_clicked_and_caught() {
     let redeemed: Vec<_> = emulator.requests().into_iter().filter(|r| r.path.ends_with("/token")).collect();
     assert_eq!(redeemed.len(), 1);
     desk.is_left_clean();
+}
+
+/// The page at the redirect URI is there, and is not needed: the address is caught on the way.
+#[test]
+fn a_redirect_uri_whose_page_would_load_is_caught_before_it_does() {
+    let emulator = Emulator::builder().auto_approve(true).tls(true).start_blocking().unwrap();
+    let portal = emulator.ready().tls_origin.unwrap();
+    let portal = portal.trim_start_matches("https://").replace("localhost", "127.0.0.1");
+    let Some(desk) = Desk::resolving("tests/app_window", Some(&portal)) else {
+        return;
+    };
+    // This browser reaches it: the emulator says that the name is not one of its own.
+    let profile = tempfile::tempdir().unwrap();
+    let mut look = Command::new(desk.folder.path().join("browser"))
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .args(["--dump-dom", &format!("{PORTAL}/is-it-there")])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(look.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.contains("this emulator answers")));
+    look.kill().unwrap();
+    look.wait().unwrap();
+    assert!(desk.strangers.swap(0, Ordering::SeqCst) > 0);
+    std::fs::remove_file(desk.folder.path().join("started")).unwrap();
+
+    let went = wait(&start(&desk.client(Some(&emulator)), json!({}), LONG), silent);
+    assert_eq!(went.state, State::Done, "{:?} {:?}", went.error, went.events);
+    let redeemed = emulator.requests().into_iter().filter(|r| r.path.ends_with("/token")).count();
+    assert_eq!(redeemed, 1);
+    // That nobody came there is looked at now.
+    desk.is_left_clean();
+}
+
+/// Some sign-in pages end in a window of their own.
+#[test]
+fn a_popup_that_lands_on_the_redirect_uri_is_caught() {
+    let Some(desk) = Desk::new("tests/app_window") else { return };
+    let Some(driver) = support::on_path("chromedriver") else {
+        return support::skip("tests/app_window", "chromedriver is not on PATH");
+    };
+    let landing = format!("'{PORTAL}/?code=c-0&state=' + new URLSearchParams(location.search).get('state')");
+    for way in [
+        format!("window.open({landing})"),
+        format!("window.open({landing}, 'popup', 'width=400,height=500')"),
+        format!("const popup = window.open('about:blank'); popup.location.href = {landing}"),
+        format!("const link = document.createElement('a'); link.target = '_blank'; link.href = {landing}; link.click()"),
+    ] {
+        let html = format!("<body><input name=login><button onclick=\"{way}\">go on</button>");
+        let server = Scripted::answering(move |request| match request.split(' ').next() {
+            Some("POST") => Step::token(),
+            _ if request.contains("/authorize") => Step::answer(200, &[("Content-Type", "text/html")], html.as_bytes()),
+            _ => Step::answer(404, &[], b""),
+        });
+        let authority = format!("{}/{TENANT}", server.origin);
+        let operation = start(&desk.client(None), json!({"authority": authority}), LONG);
+        let went = std::thread::scope(|scope| {
+            let host = scope.spawn(|| wait(&operation, silent));
+            desk.person(&driver).click("button");
+            host.join().unwrap()
+        });
+        assert_eq!(went.state, State::Done, "{way}: {:?} {:?}", went.error, server.seen());
+        let redeemed: Vec<String> = server.seen().into_iter().filter(|request| request.starts_with("POST")).collect();
+        assert!(
+            redeemed.len() == 1 && redeemed.iter().all(|request| request.contains("code=c-0")),
+            "{way}: {redeemed:?}"
+        );
+        desk.is_left_clean();
+    }
 }
 
 #[test]

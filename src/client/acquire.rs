@@ -711,5 +711,5 @@ fn nothing_cached() -> Error {
         "no token in the cache fits, and the request forbids asking for one",
     )
     .with_oauth("failed_to_acquire_token_silently", None)
-    .with_hint("sign in once with a request that may ask (not cache: only), then try again")
+    .with_hint("sign in once with a request that may ask (cache other than only; in PowerShell without -Silent or -PromptBehavior Never), then try again")
 }

@@ -185,7 +185,7 @@ impl Bound {
             format!("no way to sign in was found here. {}", reasons.join(" | ")),
         )
         .with_oauth("user_interaction_required", None)
-        .with_hint("set one of these ways up, name the grant that is meant, or run this where a person can sign in, with client_id in the request or AZURE_CLIENT_ID"))
+        .with_hint("set one of these ways up, or name the one that is meant: an app's client_id (-ClientId in PowerShell, or AZURE_CLIENT_ID) for a person with a browser, with device_code (-DeviceCode) where there is none, with a certificate or secret (-CertificatePath, -ClientSecret) for the app itself; managed_identity (-ManagedIdentity) on an Azure resource; azure_cli (-AzureCli) after az login"))
     }
 
     async fn try_way(&self, way: Way, worked_before: bool, call: &Call, host: &Arc<dyn Host>) -> Result<Acquired> {

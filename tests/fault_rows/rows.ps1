@@ -34,8 +34,11 @@ foreach ($row in $file.rows) {
             $token = @($all | Where-Object { $_ -isnot [System.Management.Automation.WarningRecord] })[-1]
             $said.token = $token.AccessToken
             $said.expires_on = $token.ExpiresOn.ToUnixTimeSeconds()
-            $said.scopes = [string[]] $token.Scopes
-            $said.missing_scopes = [string[]] $token.MissingScopes
+            # The tokens of the drop-in have no such members.
+            if ($null -ne $token.PSObject.Properties['Scopes']) {
+                $said.scopes = [string[]] $token.Scopes
+                $said.missing_scopes = [string[]] $token.MissingScopes
+            }
         }
         catch {
             $inner = $_.Exception.InnerException

@@ -57,6 +57,8 @@ pub struct Row {
     pub id: String,
     /// What the server answers, in order.
     pub answers: Vec<Step>,
+    /// What is asked for first, by the same client; what comes of it does not count.
+    pub before: Vec<Value>,
     /// The request, as a C program writes it.
     pub document: Value,
     /// The names of the secrets the request is given; `NAME=OTHER` takes the value of another.
@@ -88,6 +90,7 @@ impl Row {
         Row {
             id: id.to_owned(),
             answers: Vec::new(),
+            before: Vec::new(),
             document,
             secrets: Vec::new(),
             place: Vec::new(),
@@ -107,6 +110,11 @@ impl Row {
     fn answers(mut self, steps: impl IntoIterator<Item = Step>) -> Row {
         self.answers = steps.into_iter().collect();
         self.seen = self.answers.len();
+        self
+    }
+
+    fn before(mut self, documents: impl IntoIterator<Item = Value>) -> Row {
+        self.before = documents.into_iter().collect();
         self
     }
 
@@ -214,6 +222,139 @@ fn device(id: &str, name: &'static str) -> Row {
         "Get-DefenderToken -Authority $Authority -ClientId $ClientId -DeviceCode",
     )
     .limit(900_000)
+}
+
+/// The same device code on a clock that only moves when it is waited on: see `clocked.rs`.
+pub fn clocked() -> Vec<(Row, Vec<u64>)> {
+    let slow = || refusal("slow_down", 70016);
+    let pending = || refusal("authorization_pending", 70016);
+    let own = |interval: Value| code(json!({"interval": interval, "verification_uri": "https://microsoft.com/devicelogin"}));
+    let without = Step::json(
+        200,
+        r#"{"user_code":"ABCD-EFGH","device_code":"canary-device-code-0123456789","verification_uri":"https://microsoft.com/devicelogin","expires_in":900}"#,
+    );
+    // Half a minute without a connection: four questions that are lost, each two intervals after the one before.
+    let lost = [
+        own(json!(5)),
+        Step::Drop,
+        Step::Drop,
+        Step::Drop,
+        Step::Drop,
+        pending(),
+        Step::token(),
+    ];
+    vec![
+        (
+            device("TK-21", "OK").answers([own(json!(5)), slow(), slow(), slow(), pending(), Step::token()]),
+            vec![5, 10, 15, 20, 20],
+        ),
+        (
+            device("TK-25 absent", "OK").answers([without, pending(), Step::token()]),
+            vec![5, 5],
+        ),
+        (
+            device("TK-25 text", "OK").answers([own(json!("5")), pending(), Step::token()]),
+            vec![5, 5],
+        ),
+        (
+            device("TK-25 nought", "OK").answers([own(json!(0)), pending(), Step::token()]),
+            vec![1, 1],
+        ),
+        (
+            device("TK-25 negative", "OK").answers([own(json!(-1)), pending(), Step::token()]),
+            vec![1, 1],
+        ),
+        (device("TK-25 long", "OK").answers([own(json!(1e9)), Step::token()]), vec![900]),
+        (device("TK-26", "OK").answers(lost), vec![5, 10, 10, 10, 10, 5]),
+        (
+            device("TK-22", "DEVICE_CODE_EXPIRED").answers([
+                code(json!({"interval": 5, "expires_in": 12})),
+                pending(),
+                pending(),
+                pending(),
+            ]),
+            vec![5, 5, 2],
+        ),
+    ]
+}
+
+/// A person whose tokens are kept, with the redirect URI whose path the browser does; `cache` is `only` where nobody may be asked.
+fn person(name: &str, cache: &str) -> Value {
+    json!({"grant": "authorization_code", "authority": format!("ORIGIN/{TENANT}"), "client_id": CLIENT, "resource": XDR, "cache": cache,
+        "redirect_uri": "http://localhost/right", "user": {"id": format!("{name}@fabrikam.example"), "type": "required_displayable_id"}})
+}
+
+/// The same in PowerShell.
+fn person_command(name: &str, prompt: &str) -> String {
+    format!(
+        "Get-ADALToken -Authority $Authority -ClientId $ClientId -Resource {XDR} -RedirectUri http://localhost/right -UserId {name}@fabrikam.example -UserIdType RequiredDisplayableId -PromptBehavior {prompt}"
+    )
+}
+
+/// What the token endpoint answers for a person: an access token that is soon over, and a refresh token.
+fn with_refresh(name: &str) -> Step {
+    let id_token = jwt(&json!({"oid": format!("oid-{name}"), "tid": TENANT, "upn": format!("{name}@fabrikam.example"), "ver": "1.0"}));
+    let info = URL_SAFE_NO_PAD.encode(json!({"uid": format!("oid-{name}"), "utid": TENANT}).to_string());
+    granted(
+        json!({"expires_in": "10", "id_token": id_token, "client_info": info, "refresh_token": format!("canary-refresh-of-{name}-0123456789")}),
+    )
+}
+
+/// TK-13 and TK-31: what becomes of the tokens that are kept.
+fn kept() -> Vec<Row> {
+    let over = || refusal("invalid_grant", 700082);
+    let asks = |name: &str| format!("$null = {}", person_command(name, "Auto"));
+    let silently = |name: &str| format!("try {{ $null = {} }} catch {{ $null = $_ }}", person_command(name, "Never"));
+    let row = |id: &str, name, document: Value, commands: &[String]| {
+        Row::new(id, name, document, &commands.join("; ")).place(&[("BROWSER", "FAKE")])
+    };
+    vec![
+        row(
+            "TK-13 a person who may not be asked",
+            "INVALID_GRANT",
+            person("adele", "only"),
+            &[asks("adele"), person_command("adele", "Never")],
+        )
+        .before([person("adele", "read")])
+        .answers([with_refresh("adele"), over()]),
+        row(
+            "TK-13 a person who may be asked",
+            "OK",
+            person("adele", "read"),
+            &[asks("adele"), person_command("adele", "Auto")],
+        )
+        .before([person("adele", "read")])
+        .answers([with_refresh("adele"), over(), with_refresh("adele")]),
+        // It is not sent again.
+        row(
+            "TK-13 dropped",
+            "INTERACTION_REQUIRED",
+            person("adele", "only"),
+            &[asks("adele"), silently("adele"), person_command("adele", "Never")],
+        )
+        .before([person("adele", "read"), person("adele", "only")])
+        .answers([with_refresh("adele"), over()]),
+        row(
+            "TK-13 and no other",
+            "OK",
+            person("diego", "only"),
+            &[asks("adele"), asks("diego"), silently("adele"), person_command("diego", "Never")],
+        )
+        .before([person("adele", "read"), person("diego", "read"), person("adele", "only")])
+        .answers([with_refresh("adele"), with_refresh("diego"), over(), with_refresh("diego")]),
+        // Diego signed in where Adele was asked for: his tokens are not hers.
+        row(
+            "TK-31 not kept",
+            "INTERACTION_REQUIRED",
+            person("adele", "only"),
+            &[
+                format!("try {{ {} }} catch {{ $null = $_ }}", asks("adele")),
+                person_command("adele", "Never"),
+            ],
+        )
+        .before([person("adele", "read")])
+        .answers([with_refresh("diego")]),
+    ]
 }
 
 /// A browser that does what the redirect URI's path says: see `browser.rs`.
@@ -474,6 +615,7 @@ pub fn token_endpoint() -> Vec<Row> {
         "Get-ADALToken -Authority $Authority -ClientId $ClientId -Resource {XDR} -RedirectUri http://localhost/right -UserId adele@fabrikam.example -UserIdType RequiredDisplayableId"
     );
     rows.push(other.about(json!({"oauth_error": "user_mismatch"})));
+    rows.extend(kept());
     rows
 }
 
@@ -488,6 +630,12 @@ pub fn loopback(taken: u16) -> Vec<Row> {
         browser("LB-8", "REDIRECT_ERROR", "http://localhost/error"),
         browser("LB-8 declined", "DECLINED", "http://localhost/declined").about(json!({"aadsts": 65004})),
         browser("LB-9", "OK", "http://localhost/empty-then-right").answers([Step::token()]),
+        // The host brings an address that holds no code. PowerShell brings none for a loopback address.
+        {
+            let mut row = browser("LB-9 brought by the host", "NO_CODE", "http://localhost/brought").hints(&["code="]);
+            row.command.clear();
+            row
+        },
         browser("LB-10", "OK", "http://localhost/noise-then-right").answers([Step::token()]),
         browser("LB-13", "OK", "http://localhost/binary-then-right").answers([Step::token()]),
         browser("LB-12", "OK", "http://localhost/large-then-right").answers([Step::token()]),
@@ -594,13 +742,13 @@ pub fn identities(folder: &Path, arc_agent: bool) -> Vec<Row> {
         .place(&[("ACTIONS_ID_TOKEN_REQUEST_URL", "ORIGIN/idtoken?api-version=2.0")])
         .secrets(&["ACTIONS_ID_TOKEN_REQUEST_TOKEN"])
         .answers([job("canary-first.a.a"), too_old(), job("canary-second.b.b"), too_old()]),
-        // PowerShell has no such question: its host gives the assertion or a file.
         Row::new(
             "MI-11 the host's own",
             "ASSERTION_TIME",
             with(v2("client_credentials"), json!({"credential": {"type": "assertion", "from_event": true}})),
-            "",
-        ),
+            "$script:asked = 0; try { Get-DefenderToken -Authority $Authority -ClientId $ClientId -ClientAssertion { $script:asked++; $Texts.expired_assertion } } finally { if ($script:asked -ne 2) { throw \"asked $script:asked times\" } }",
+        )
+        .timed(),
     ];
     if cfg!(target_os = "linux") {
         rows.extend([

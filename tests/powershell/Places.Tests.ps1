@@ -121,7 +121,7 @@ Describe 'without a way to sign in' {
             Assert-Match $lines[1] '^  \(1\) \w+'
             Assert-Match $lines[-1] '^  \(9\) browser: '
             Assert-True (-not $record.Exception.Message.Contains("`n")) 'the exception has one line'
-            Assert-Match $record.ErrorDetails.RecommendedAction '^give -ClientId .* -ManagedIdentity'
+            Assert-Match $record.ErrorDetails.RecommendedAction '-ClientId in PowerShell.* \(-DeviceCode\).*-ManagedIdentity'
             $null = Invoke-Emulator DELETE faults
         }
         Assert-True ($watch.Elapsed.TotalSeconds -lt 20) "it took $($watch.Elapsed)"

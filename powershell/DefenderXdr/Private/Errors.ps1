@@ -66,17 +66,8 @@ function script:ConvertTo-DefenderErrorRecord {
     $record
 }
 
-# The library's advice names what its C callers know; these are the words for the same in PowerShell.
+# The library's advice on a call names the call's operations; these are the words for the same in PowerShell. Advice on signing in is the same in both.
 $script:HintWords = [ordered]@{
-    ' (grant authorization_code)'                                   = ''
-    'with a request that may ask (not cache: only)'                 = 'without -Silent and -PromptBehavior Never'
-    'give the request the secret client_secret'                     = 'give -ClientSecret'
-    'give the request the secret refresh_token'                     = 'give -RefreshToken'
-    'give the request the secret access_token'                      = 'give -AccessToken'
-    'give the request the secret client_assertion'                  = 'give -ClientAssertion'
-    'give the request the secret user_assertion'                    = 'give -UserAssertion'
-    'give the request the secret password'                          = 'give the password'
-    'set one of these ways up, name the grant that is meant, or run this where a person can sign in, with client_id in the request or AZURE_CLIENT_ID' = 'give -ClientId (or set AZURE_CLIENT_ID) to sign in with a browser, -ClientId and -DeviceCode where there is none, -ManagedIdentity on an Azure resource, -ClientId with -CertificatePath or -ClientSecret for an app, or -AzureCli after az login'
     'set machine to the id of the one that is meant'                = 'give the id of the one that is meant'
     'look for it with machine_actions.wait'                         = 'look for it with Wait-DefenderMachineAction'
     'wait for its end (machine_actions.wait), or cancel it, and try again' = 'wait for its end (Wait-DefenderMachineAction), or cancel it (Stop-DefenderMachineAction), and try again'

@@ -467,9 +467,19 @@ impl Bound {
     }
 
     fn lacks(&self, name: &str) -> Error {
+        // The parameter of PowerShell has the same words, but for two.
+        let parameter = match name {
+            "password" => "Credential".to_owned(),
+            "code" => "AuthorizationCode".to_owned(),
+            name => name
+                .split('_')
+                .filter_map(|word| word.split_at_checked(1))
+                .map(|(first, rest)| first.to_ascii_uppercase() + rest)
+                .collect(),
+        };
         Error::argument(
             format!("the grant {} needs a {name}", self.sign_in().grant.name()),
-            format!("give the request the secret {name}"),
+            format!("give the request the secret {name} (-{parameter} in PowerShell)"),
         )
     }
 }
