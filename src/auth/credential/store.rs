@@ -1,6 +1,10 @@
 //! The Windows certificate store: a certificate by thumbprint or subject, and signatures by its key where it is.
 //!
-//! The key is used through CNG and never exported, so it may be one that cannot be: in software, a TPM or a smart card.
+//! The key is used through CNG and never exported, so it may be one that cannot be: in software, a TPM or a smart card. Keys of the old providers of
+//! Windows itself are reached through CNG as well; those of other makers' old providers (CAPI) are not, and are refused with what to do.
+//!
+//! Wine 8 is no such place: asked for CNG keys only, its `CryptAcquireCertificatePrivateKey` hands out a CAPI provider, of a type that has no SHA-256, and its
+//! `NCryptSignHash` answers 0x80090026 (invalid handle) to it. `.ci/windows-store` shows the rest there, with a stand-in for `ncrypt.dll`.
 
 use super::certificate::{Algorithm, Loaded};
 use crate::error::{Code, Error, Result};
