@@ -41,6 +41,7 @@ function script:New-DefenderCall {
         $value = $Given[$name]
         # The library's choices are in lower case.
         if ($key -ceq 'backend') { $value = ([string] $value).ToLowerInvariant() }
+        $value = ConvertTo-DefenderWord $Operation $name $value
         $call[$key] = $value
     }
     $call

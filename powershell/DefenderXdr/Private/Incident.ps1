@@ -124,6 +124,17 @@ function script:New-DefenderChange {
     @{ Call = $call; Words = $text }
 }
 
+function script:Get-DefenderIncidentTarget {
+    # The incident that will be changed, and its name for -WhatIf and -Confirm: an object that came down the pipeline knows where it was merged into.
+    param([long] $Id, [object] $Piped, [switch] $NoFollow)
+    $into = [long] 0
+    if (-not $NoFollow -and [long]::TryParse([string] (Get-DefenderValue $Piped 'redirectIncidentId'), [ref] $into) -and $into -gt 0) {
+        Write-Warning "incident $Id was merged into incident $into"
+        return $into, "incident $into (incident $Id was merged into it)"
+    }
+    $Id, "incident $Id"
+}
+
 function script:Set-DefenderIncidentById {
     param([hashtable] $Session, [long] $Id, [hashtable] $Change, [switch] $PassThru, [switch] $NoFollow)
     $call = $Change.Call

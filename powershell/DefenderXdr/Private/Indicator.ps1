@@ -4,6 +4,9 @@
 $script:IndicatorMembers = @('indicatorValue', 'indicatorType', 'action', 'title', 'description', 'severity', 'application', 'expirationTime', 'recommendedActions',
     'generateAlert', 'rbacGroupNames', 'rbacGroupIds', 'educateUrl', 'externalId', 'lookBackPeriodInDays')
 
+# Members whose values have a spelling, and the parameters that take them.
+$script:IndicatorWords = @{ indicatorType = 'Type'; action = 'Action'; severity = 'Severity' }
+
 function script:ConvertTo-DefenderIndicatorBody {
     # An object, a row of a table or a dictionary as the service takes it, with the defaults for what is absent.
     param([object] $From, [System.Collections.IDictionary] $Defaults)
@@ -22,6 +25,7 @@ function script:ConvertTo-DefenderIndicatorBody {
             $value = @($value)
             if ($value.Count -eq 0) { continue }
         }
+        if ($script:IndicatorWords.ContainsKey($name)) { $value = ConvertTo-DefenderWord 'indicators.submit' $script:IndicatorWords[$name] $value }
         $body[$name] = $value
     }
     $body
@@ -59,6 +63,7 @@ function script:Add-DefenderIndicatorValue {
 
 function script:Remove-DefenderIndicatorById {
     param([hashtable] $Session, [string] $Id, [object] $Piped, [scriptblock] $Ask)
+    if (-not (Test-DefenderPiped $Session.Caller indicator $Piped)) { return }
     $label = $Id
     $value = [string] (Get-DefenderValue $Piped 'indicatorValue')
     if ($value) { $label = Format-DefenderText "$Id ($(Get-DefenderValue $Piped 'action') $value)" }

@@ -23,8 +23,8 @@ function script:New-DefenderBulk {
         $call['action'] = $Operation.Substring('machines.tag.'.Length)
         $words = "$words '$($Given['Tag'])'"
     }
-    elseif ($Operation -eq 'machines.isolate') { $words = "$words ($(if ($Given.ContainsKey('Type')) { $Given['Type'] } else { 'Full' }))" }
-    elseif ($Operation -eq 'machines.scan') { $words = "$words ($(if ($Given.ContainsKey('Type')) { $Given['Type'] } else { 'Quick' }))" }
+    elseif ($Operation -eq 'machines.isolate') { $words = "$words ($(if ($Given.ContainsKey('Type')) { $call['type'] } else { 'Full' }))" }
+    elseif ($Operation -eq 'machines.scan') { $words = "$words ($(if ($Given.ContainsKey('Type')) { $call['type'] } else { 'Quick' }))" }
     elseif ($Operation -eq 'machines.quarantine') { $words = "$words $($Given['Sha1'].ToLowerInvariant())" }
     @{
         Session   = Open-DefenderSession $Caller
@@ -41,6 +41,7 @@ function script:New-DefenderBulk {
 function script:Add-DefenderBulkMachine {
     # An object that came down the pipeline with a machine's id may know its name.
     param([hashtable] $Bulk, [string[]] $Names, [object] $Piped)
+    if (-not (Test-DefenderPiped $Bulk.Session.Caller machine $Piped)) { return }
     $known = if ($Names.Length -eq 1) { [string] (Get-DefenderValue $Piped 'computerDnsName') }
     foreach ($name in $Names) { if (-not $Bulk.Machines.Contains($name)) { $Bulk.Machines[$name] = $known } }
 }
@@ -161,6 +162,7 @@ function script:Get-DefenderActionRecord {
 
 function script:Stop-DefenderActionById {
     param([hashtable] $Session, [string] $Id, [string] $Comment, [object] $Piped, [scriptblock] $Ask, [switch] $PassThru)
+    if (-not (Test-DefenderPiped $Session.Caller 'machine action' $Piped)) { return }
     $label = $Id
     $kind = [string] (Get-DefenderValue $Piped 'type')
     if ($kind) { $label = Format-DefenderText "$Id ($kind of $(Get-DefenderValue $Piped 'computerDnsName'))" }

@@ -147,6 +147,7 @@ function Get-DefenderAlert {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $session = Open-DefenderSession $PSCmdlet
     }
     process { Get-DefenderAlertRecord $session $AlertId $PSBoundParameters $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }) }
@@ -259,11 +260,13 @@ function Set-DefenderAlert {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $change = New-DefenderChange 'alerts.update' $PSBoundParameters $PSCmdlet
         $session = Open-DefenderSession $PSCmdlet
         $alerts = [System.Collections.Specialized.OrderedDictionary]::new([System.StringComparer]::OrdinalIgnoreCase)
     }
     process {
+        if (-not (Test-DefenderPiped $PSCmdlet alert $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }))) { return }
         foreach ($id in $AlertId) {
             if (-not $alerts.Contains($id) -and $PSCmdlet.ShouldProcess("alert $id", $change.Words)) { $alerts[$id] = $true }
         }

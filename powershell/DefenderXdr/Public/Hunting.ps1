@@ -98,6 +98,7 @@ function Invoke-DefenderHunting {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $session = Open-DefenderSession $PSCmdlet
     }
 

@@ -114,6 +114,7 @@ function Get-DefenderIncident {
 
         [Parameter(ParameterSetName = 'List')]
         [AllowEmptyString()]
+        [ValidateNotNull()]
         [string[]] $AssignedTo,
 
         [Parameter(ParameterSetName = 'List')]
@@ -171,12 +172,15 @@ function Get-DefenderIncident {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $session = Open-DefenderSession $PSCmdlet
     }
 
     process {
         if ($PSCmdlet.ParameterSetName -eq 'List') { Invoke-DefenderIncidentList $session 'incidents.list' $PSBoundParameters }
-        else { foreach ($number in $IncidentId) { Get-DefenderIncidentById $session $number $PSBoundParameters } }
+        elseif (Test-DefenderPiped $PSCmdlet incident $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ })) {
+            foreach ($number in $IncidentId) { Get-DefenderIncidentById $session $number $PSBoundParameters }
+        }
     }
 }
 
@@ -186,8 +190,8 @@ function Set-DefenderIncident {
     Changes incidents of Microsoft Defender XDR: status, owner, classification, determination, tags, and a comment.
 
     .DESCRIPTION
-    Changes what is given and leaves the rest. Incidents come by number or down the pipeline. An incident that was merged into another is not
-    changed; the other one is, and a warning says so. The service judges which determination goes with which classification.
+    Changes what is given and leaves the rest. Incidents come by number or down the pipeline, and each is changed once, however often it comes. An
+    incident that was merged into another is not changed; the other one is, and a warning says so. The service judges which determination goes with which classification.
 
     It needs the permission Incident.ReadWrite (an app: Incident.ReadWrite.All), or for Graph SecurityIncident.ReadWrite.All.
 
@@ -307,13 +311,19 @@ function Set-DefenderIncident {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $change = New-DefenderChange 'incidents.update' $PSBoundParameters $PSCmdlet
         $session = Open-DefenderSession $PSCmdlet
+        # Alerts of one incident, and incidents merged into one, name it several times.
+        $done = [System.Collections.Generic.HashSet[long]]::new()
     }
 
     process {
+        $piped = if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }
+        if (-not (Test-DefenderPiped $PSCmdlet incident $piped)) { return }
         foreach ($number in $IncidentId) {
-            if ($PSCmdlet.ShouldProcess("incident $number", $change.Words)) { Set-DefenderIncidentById $session $number $change -PassThru:$PassThru -NoFollow:$NoFollow }
+            $target, $label = Get-DefenderIncidentTarget $number $piped -NoFollow:$NoFollow
+            if ($done.Add($target) -and $PSCmdlet.ShouldProcess($label, $change.Words)) { Set-DefenderIncidentById $session $target $change -PassThru:$PassThru -NoFollow:$NoFollow }
         }
     }
 }
@@ -430,6 +440,7 @@ function Watch-DefenderIncident {
 
         [Parameter()]
         [AllowEmptyString()]
+        [ValidateNotNull()]
         [string[]] $AssignedTo,
 
         [Parameter()]
@@ -454,6 +465,7 @@ function Watch-DefenderIncident {
     )
 
     if (-not $script:Loaded) { Import-DefenderPrivate }
+    Use-DefenderPreference $PSCmdlet
     $session = Open-DefenderSession $PSCmdlet
     Invoke-DefenderIncidentList $session 'incidents.watch' $PSBoundParameters
 }

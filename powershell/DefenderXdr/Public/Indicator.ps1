@@ -127,6 +127,7 @@ function Get-DefenderIndicator {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $session = Open-DefenderSession $PSCmdlet
     }
     process { Get-DefenderEndpointRecord $session 'indicators' '' @() $PSBoundParameters }
@@ -258,6 +259,7 @@ function Add-DefenderIndicator {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $session = Open-DefenderSession $PSCmdlet
     }
     process { foreach ($one in $Value) { Add-DefenderIndicatorValue $session $one $PSBoundParameters { $PSCmdlet.ShouldProcess($args[0], $args[1]) } } }
@@ -308,6 +310,7 @@ function Remove-DefenderIndicator {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $session = Open-DefenderSession $PSCmdlet
     }
     process { foreach ($one in $Id) { Remove-DefenderIndicatorById $session $one $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }) { $PSCmdlet.ShouldProcess($args[0], $args[1]) } } }
@@ -405,6 +408,7 @@ function Import-DefenderIndicator {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $import = New-DefenderImport $PSBoundParameters $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) }
     }
     process { foreach ($one in $(if ($PSCmdlet.ParameterSetName -eq 'Path') { Read-DefenderIndicatorFile $import $Path } else { $InputObject })) { Add-DefenderImport $import $one } }

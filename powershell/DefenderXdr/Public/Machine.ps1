@@ -160,6 +160,7 @@ function Get-DefenderMachine {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $session = Open-DefenderSession $PSCmdlet
     }
     process { Get-DefenderEndpointRecord $session 'machines' 'machine' $Machine $PSBoundParameters }
@@ -255,6 +256,7 @@ function Enable-DefenderMachineIsolation {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $bulk = New-DefenderBulk 'machines.isolate' $PSBoundParameters $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) }
     }
     process { Add-DefenderBulkMachine $bulk $Machine $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }) }
@@ -327,6 +329,7 @@ function Disable-DefenderMachineIsolation {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $bulk = New-DefenderBulk 'machines.release' $PSBoundParameters $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) }
     }
     process { Add-DefenderBulkMachine $bulk $Machine $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }) }
@@ -399,6 +402,7 @@ function Enable-DefenderMachineRestriction {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $bulk = New-DefenderBulk 'machines.restrict' $PSBoundParameters $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) }
     }
     process { Add-DefenderBulkMachine $bulk $Machine $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }) }
@@ -471,6 +475,7 @@ function Disable-DefenderMachineRestriction {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $bulk = New-DefenderBulk 'machines.unrestrict' $PSBoundParameters $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) }
     }
     process { Add-DefenderBulkMachine $bulk $Machine $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }) }
@@ -550,6 +555,7 @@ function Start-DefenderMachineScan {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $bulk = New-DefenderBulk 'machines.scan' $PSBoundParameters $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) }
     }
     process { Add-DefenderBulkMachine $bulk $Machine $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }) }
@@ -630,6 +636,7 @@ function Start-DefenderFileQuarantine {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $bulk = New-DefenderBulk 'machines.quarantine' $PSBoundParameters $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) }
     }
     process { Add-DefenderBulkMachine $bulk $Machine $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }) }
@@ -696,6 +703,7 @@ function Add-DefenderMachineTag {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $bulk = New-DefenderBulk 'machines.tag.add' $PSBoundParameters $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) }
     }
     process { Add-DefenderBulkMachine $bulk $Machine $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }) }
@@ -762,6 +770,7 @@ function Remove-DefenderMachineTag {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $bulk = New-DefenderBulk 'machines.tag.remove' $PSBoundParameters $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) }
     }
     process { Add-DefenderBulkMachine $bulk $Machine $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }) }
@@ -906,6 +915,7 @@ function Get-DefenderMachineAction {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $session = Open-DefenderSession $PSCmdlet
     }
     process { Get-DefenderActionRecord $session $Id $Machine $PSBoundParameters $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }) }
@@ -963,11 +973,15 @@ function Wait-DefenderMachineAction {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $session = Open-DefenderSession $PSCmdlet
         # All are known before the first is waited for: those that come down the pipeline were all started by then.
         $actions = [System.Collections.ArrayList]::new()
     }
-    process { foreach ($one in $Id) { $null = $actions.Add(@{ Id = $one; Label = '' }) } }
+    process {
+        if (-not (Test-DefenderPiped $PSCmdlet 'machine action' $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }))) { return }
+        foreach ($one in $Id) { $null = $actions.Add(@{ Id = $one; Label = '' }) }
+    }
     end { Wait-DefenderAction $session $actions $Interval -PassThru }
 }
 
@@ -1029,6 +1043,7 @@ function Stop-DefenderMachineAction {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $session = Open-DefenderSession $PSCmdlet
     }
     process { foreach ($one in $Id) { Stop-DefenderActionById $session $one $Comment $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }) { $PSCmdlet.ShouldProcess($args[0], $args[1]) } -PassThru:$PassThru } }

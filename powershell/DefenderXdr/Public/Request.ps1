@@ -160,6 +160,7 @@ function Invoke-DefenderRequest {
 
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         $session = Open-DefenderSession $PSCmdlet
     }
 

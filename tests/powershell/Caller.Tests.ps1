@@ -1,0 +1,118 @@
+# What commands take from their caller besides parameters: preferences of a script, objects of another kind, words in another case.
+
+if ($null -eq $Emulator) { return }
+
+$One = 'b66ec7f8162f3b2f20a898db8c63bef560e7e703'
+
+function New-CallerScript {
+    # A script file with -WhatIf and -Confirm of its own, as people write them.
+    param([string] $Text)
+    $file = [IO.Path]::Combine([IO.Path]::GetTempPath(), [IO.Path]::GetRandomFileName() + '.ps1')
+    [IO.File]::WriteAllText($file, "[CmdletBinding(SupportsShouldProcess)] param()`n$Text")
+    $file
+}
+
+Describe 'preferences of the calling script' {
+    It 'count: -WhatIf of a script changes nothing, in any command that changes something' {
+        Connect-TestDefender
+        $calls = [ordered]@{
+            'Enable-DefenderMachineIsolation'     = 'ws-0001 -Comment c'
+            'Disable-DefenderMachineIsolation'    = 'ws-0001 -Comment c'
+            'Enable-DefenderMachineRestriction'   = 'ws-0001 -Comment c'
+            'Disable-DefenderMachineRestriction'  = 'ws-0001 -Comment c'
+            'Start-DefenderMachineScan'           = 'ws-0001 -Comment c'
+            'Start-DefenderFileQuarantine'        = "ws-0001 -Comment c -Sha1 $One"
+            'Add-DefenderMachineTag'              = 'ws-0001 -Tag t'
+            'Remove-DefenderMachineTag'           = 'ws-0001 -Tag t'
+            'Stop-DefenderMachineAction'          = '00000000-0000-4000-9000-000000000001 -Comment c'
+            'Set-DefenderIncident'                = '3000000417 -Status Active'
+            'Set-DefenderAlert'                   = 'da638000000000000001_1001 -Status New'
+            'Add-DefenderIndicator'               = '192.0.2.1 -Type IpAddress -Action Block -Title t -Description d'
+            'Remove-DefenderIndicator'            = '991'
+            'Import-DefenderIndicator'            = "@{ indicatorValue = '192.0.2.1'; indicatorType = 'IpAddress'; action = 'Block'; title = 't'; description = 'd' }"
+            'Invoke-DefenderRequest'              = 'Endpoint machines/x/tags -Method POST -Body @{ a = 1 }'
+        }
+        $changing = @(Get-Command -Module DefenderXdr | Where-Object { $_.Parameters.ContainsKey('WhatIf') -and $_.Name -like '*-Defender*' -and $_.Name -ne 'Disconnect-Defender' } | ForEach-Object Name)
+        Assert-Equal (@($calls.Keys) | Sort-Object) ($changing | Sort-Object) 'a command is not tried here'
+        $null = Invoke-Emulator DELETE requests
+        $file = New-CallerScript (@(foreach ($name in $calls.Keys) { "$name $($calls[$name])" -replace '(Import-DefenderIndicator) (@.*)', '$2 | $1' }) -join "`n")
+        try { & $file -WhatIf 6>$null }
+        finally { [IO.File]::Delete($file) }
+        Assert-Equal @(Get-Sent).Count 0 "something was sent: $(Get-Sent)"
+    }
+    It 'count: -Confirm:$false of a script asks nobody, and $ErrorActionPreference of a script ends it' {
+        Connect-TestDefender
+        $file = New-CallerScript "Enable-DefenderMachineIsolation ws-0001 -Comment c`n`$ErrorActionPreference = 'Stop'`nGet-DefenderMachine nobody, ws-0001"
+        try { $got = Get-Recorded { try { & $file -Confirm:$false } catch { "caught $($_.FullyQualifiedErrorId)" } } }
+        finally { [IO.File]::Delete($file) }
+        Assert-Equal $got.Out 'caught DefenderXdr.NOT_FOUND,Get-DefenderMachine'
+        Assert-Equal @(Get-Sent) "POST /api/machines/$One/isolate"
+    }
+}
+
+Describe 'objects of another kind down the pipeline' {
+    It 'are errors: the number of one thing is not taken for another''s' {
+        Connect-TestDefender
+        $null = Invoke-Emulator DELETE requests
+        # An indicator whose number is an incident's.
+        $indicator = & (Get-Module -Name DefenderXdr) { ConvertTo-DefenderIndicator '{"id":"3000000417","indicatorValue":"a.example"}' }
+        $machine = Get-DefenderMachine $One
+        $action = Get-DefenderMachineAction 00000000-0000-4000-9000-000000000001
+        $process = Get-Process -Id $PID
+        $tries = @(
+            { $indicator | Set-DefenderIncident -Status Resolved }, { $process | Set-DefenderIncident -Status Resolved }, { $indicator | Get-DefenderIncident },
+            { $indicator | Select-Object id | Get-DefenderIncident -NoFollow | Out-Null; $machine | Set-DefenderAlert -Status New }, { $machine | Get-DefenderAlert },
+            { $indicator | Enable-DefenderMachineIsolation -Comment c -Confirm:$false }, { @{ machineId = $One } | Enable-DefenderMachineIsolation -Comment c -Confirm:$false },
+            { $action | Remove-DefenderIndicator -Confirm:$false }, { $machine | Stop-DefenderMachineAction -Comment c -Confirm:$false }, { $machine | Wait-DefenderMachineAction }
+        )
+        foreach ($try in $tries) {
+            $got = Get-Recorded $try
+            Assert-Equal $got.Out.Count 0 "$try"
+            Assert-Equal $got.Errors.Count 1 "$try"
+            Assert-Match $got.Errors[0].FullyQualifiedErrorId '^DefenderXdr\.BAD_ARGUMENT,' "$try"
+            Assert-Match "$($got.Errors[0])" 'which names no'
+        }
+        Assert-Equal @(Get-Sent).Count 0 "something was sent: $(Get-Sent)"
+    }
+    It 'are taken where they name what is meant' {
+        Connect-TestDefender
+        $incident = Get-DefenderIncident 3000000417
+        $copy = [System.Management.Automation.PSSerializer]::Deserialize([System.Management.Automation.PSSerializer]::Serialize($incident))
+        foreach ($piped in $incident, $copy, ($incident | Select-Object incidentId), [pscustomobject]@{ Id = 3000000417 }, '3000000417', 3000000417) {
+            Assert-Equal ($piped | Set-DefenderIncident -Comment c -PassThru).incidentId 3000000417
+        }
+        Assert-Equal @(Get-Sent).Count 6
+    }
+    It 'change an incident once, however often it is named' {
+        Connect-TestDefender
+        $alerts = 1..3 | ForEach-Object { [pscustomobject]@{ incidentId = 3000000417; alertId = "a$_" } }
+        $merged = Get-DefenderIncident 811203 -NoFollow
+        $said = @($alerts + $merged | Set-DefenderIncident -Comment once 3>&1)
+        Assert-Match "$said" 'incident 811203 was merged into incident 3000000417'
+        Assert-Equal @(Get-Sent) 'PATCH /api/incidents/3000000417'
+    }
+}
+
+Describe 'words of the services' {
+    It 'may be typed in any case' {
+        Connect-TestDefender
+        Assert-Equal @(Get-DefenderMachine -HealthStatus active).Count 4
+        Assert-Equal @(Get-DefenderAlert -Status new -Severity HIGH).Count @(Get-DefenderAlert -Status New -Severity High).Count
+        Assert-Equal (Enable-DefenderMachineIsolation ws-0001 -Type selective -Comment c -Confirm:$false -PassThru).scope 'Selective'
+        Assert-Equal (Add-DefenderIndicator 192.0.2.9 -Type ipaddress -Action block -Title t -Description d -PassThru | ForEach-Object { "$($_.indicatorType) $($_.action)" }) 'IpAddress Block'
+    }
+    It 'that nobody knows are told where they filter a list, and go out as they are' {
+        Connect-TestDefender
+        $said = @(Get-DefenderIncident -Status Actve, Active -First 1 3>&1)
+        Assert-Match "$($said[0])" '^-Status Actve: .*Active, InProgress, Resolved, Redirected'
+        Assert-Equal $said.Count 2
+        Assert-Match (@(Get-EmulatorRequest 'api/incidents')[-1].query.'$filter') "status eq 'Actve'"
+        Assert-Match "$(Watch-DefenderIncident -Severity Hihg -Rounds 1 3>&1)" '^-Severity Hihg: '
+    }
+    It 'an owner that is $null is an error, not everybody' {
+        Connect-TestDefender
+        $nobody = $null
+        $null = Assert-Fails { Get-DefenderIncident -AssignedTo $nobody }
+        Assert-Equal @(Get-EmulatorRequest 'api/incidents').Count 0
+    }
+}
