@@ -618,7 +618,8 @@ DXDR_API int32_t dxdr_request_free(dxdr_request *request);
 DXDR_API int32_t dxdr_acquire_token(dxdr_request *request, uint32_t timeout_ms, dxdr_cancel *cancel, dxdr_token **token, dxdr_buf **error);
 
 /*
- Takes a token from the cache if it has a fresh one. Never blocks, never touches the network.
+ Takes a token from the cache if it has a fresh one. Never blocks, never touches the network, and looks into memory only: what a cache on disk has is
+ there once a call of this process has looked at the file, as every call does that finds nothing here.
 
  @param request  the request
  @param token    receives the token, or NULL (with DXDR_STATUS_OK) when there is none

@@ -68,7 +68,8 @@ pub unsafe extern "C" fn dxdr_acquire_token(
     unsafe { guard(error, body) }
 }
 
-/// Takes a token from the cache if it has a fresh one. Never blocks, never touches the network.
+/// Takes a token from the cache if it has a fresh one. Never blocks, never touches the network, and looks into memory only: what a cache on disk has is
+/// there once a call of this process has looked at the file, as every call does that finds nothing here.
 ///
 /// @param request  the request
 /// @param token    receives the token, or NULL (with DXDR_STATUS_OK) when there is none

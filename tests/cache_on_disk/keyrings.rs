@@ -28,9 +28,41 @@ fn headless(ask: &Ask) -> Outcome {
 }
 
 fn header(folder: &Path) -> Value {
-    let bytes = fs::read(folder.join("test.cache")).unwrap();
-    let at = bytes.iter().position(|byte| *byte == b'\n').unwrap();
-    serde_json::from_slice(&bytes[..at]).unwrap()
+    header_of(&folder.join("test.cache")).unwrap()
+}
+
+fn header_of(file: &Path) -> Option<Value> {
+    let bytes = fs::read(file).ok()?;
+    let at = bytes.iter().position(|byte| *byte == b'\n')?;
+    serde_json::from_slice(&bytes[..at]).ok()
+}
+
+/// A cache's folder whose keys leave the kernel's keyring with it.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Place {
+        Place(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Ok(ring) = KeyRing::get_persistent(KeyRingIdentifier::Session) else {
+            return;
+        };
+        for name in files(self.path()) {
+            let header = header_of(&self.path().join(name)).unwrap_or_default();
+            let Some(id) = header["key"]["id"].as_str() else { continue };
+            if let Ok(key) = ring.search(&format!("defender-xdr:token-cache:{id}")) {
+                let _ = ring.unlink_key(key);
+            }
+        }
+    }
 }
 
 fn kernel_keyring(test: &str) -> Option<KeyRing> {
@@ -68,7 +100,7 @@ fn the_kernels_keyring_keeps_the_key() {
     let Some(ring) = kernel_keyring("the kernel's keyring") else {
         return;
     };
-    let (server, folder) = (issuing(), tempfile::tempdir().unwrap());
+    let (server, folder) = (issuing(), Place::new());
     let ask = encrypted(&server, folder.path());
     let first = headless(&ask);
     assert_eq!(
@@ -118,7 +150,7 @@ fn plain_text_becomes_encrypted_when_it_is_no_longer_asked_for() {
     if kernel_keyring("plain text that becomes encrypted").is_none() {
         return;
     }
-    let (server, folder) = (issuing(), tempfile::tempdir().unwrap());
+    let (server, folder) = (issuing(), Place::new());
     let token = Ask::app(&server, folder.path()).elsewhere().token;
     let outcome = headless(&encrypted(&server, folder.path()));
     assert_eq!((outcome.token, outcome.source.as_str()), (token, "cache"));
@@ -131,7 +163,7 @@ fn nothing_readable_is_on_disk_at_any_moment() {
     if kernel_keyring("no readable moment").is_none() {
         return;
     }
-    let (server, folder) = (issuing(), tempfile::tempdir().unwrap());
+    let (server, folder) = (issuing(), Place::new());
     let person = Ask::person(&server, folder.path(), "ana@contoso.com").cache(json!({"plain_text": null}));
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -151,7 +183,7 @@ fn nothing_readable_is_on_disk_at_any_moment() {
 #[test]
 fn without_any_keyring_there_is_memory_and_plain_text_by_choice_alone() {
     // CA-20, as in a container: no D-Bus, and the kernel refuses its keyrings.
-    let (server, folder) = (issuing(), tempfile::tempdir().unwrap());
+    let (server, folder) = (issuing(), Place::new());
     let Some(words) = super::without_system_calls("keyctl") else {
         return;
     };
@@ -187,7 +219,7 @@ fn without_any_keyring_there_is_memory_and_plain_text_by_choice_alone() {
         );
         assert_eq!(fs::read(folder.path().join("test.cache")).unwrap(), before);
     }
-    let other = tempfile::tempdir().unwrap();
+    let other = Place::new();
     let plain = Ask::app(&server, other.path());
     assert_eq!((run(&plain).source.as_str(), run(&plain).source.as_str()), ("network", "cache"));
 }
@@ -200,7 +232,7 @@ fn gnome_keyring_keeps_the_key() {
     if let Some(missing) = missing {
         return support::skip("gnome-keyring", &format!("{missing} is not installed"));
     }
-    let (server, folder, home) = (issuing(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (server, folder, home) = (issuing(), Place::new(), tempfile::tempdir().unwrap());
     let ask = encrypted(&server, folder.path());
     let in_session = |ask: &Ask, unlock: bool| {
         let start = if unlock {

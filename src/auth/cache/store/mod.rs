@@ -14,7 +14,7 @@ mod turns;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -156,6 +156,8 @@ pub struct Store {
     warnings: Mutex<Vec<Error>>,
     opening: tokio::sync::Mutex<()>,
     open: AtomicBool,
+    /// True while work is under way that nobody waits for any more: the disk hangs.
+    hangs: AtomicBool,
 }
 
 type Shared = HashMap<(Option<PathBuf>, String, bool), (Arc<Cache>, Arc<Store>)>;
@@ -216,6 +218,7 @@ impl Store {
             warnings: Mutex::new(warnings),
             opening: tokio::sync::Mutex::default(),
             open: AtomicBool::new(false),
+            hangs: AtomicBool::new(false),
         });
         cache.watch(Arc::clone(&store) as Arc<dyn Watcher>);
         Ok((cache, store))
@@ -285,16 +288,34 @@ impl Store {
         call: &Call,
         work: impl FnOnce(&Store, &mut Inner) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let store = Arc::clone(self);
+        if self.hangs.load(Ordering::SeqCst) {
+            // One thread that hangs is enough.
+            return Err(Error::new(Code::CacheIo, "its disk does not answer").with_hint("tokens are kept in memory until it does"));
+        }
+        let (store, ended) = (Arc::clone(self), Arc::new(AtomicBool::new(false)));
+        let limit = Instant::now() + DISK;
         let call = Call {
-            deadline: call.deadline.min(Instant::now() + DISK),
+            deadline: call.deadline.min(limit),
             ..call.clone()
         };
-        crate::auth::file::apart(&call, "the token cache's disk", move || {
+        let ends = Arc::clone(&ended);
+        let done = crate::auth::file::apart(&call, "the token cache's disk", move || {
             let mut inner = lock(&store.inner);
-            work(&store, &mut inner)
+            let done = work(&store, &mut inner);
+            drop(inner);
+            ends.store(true, Ordering::SeqCst);
+            store.hangs.store(false, Ordering::SeqCst);
+            done
         })
-        .await
+        .await;
+        if done.is_err() && Instant::now() >= limit {
+            self.hangs.store(true, Ordering::SeqCst);
+            // It may have ended just now.
+            if ended.load(Ordering::SeqCst) {
+                self.hangs.store(false, Ordering::SeqCst);
+            }
+        }
+        done
     }
 
     /// Looks whether others changed the file, and takes in what they did.
