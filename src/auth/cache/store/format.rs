@@ -510,3 +510,150 @@ mod hexadecimal {
         Id::parse(&String::deserialize(from)?).ok_or_else(|| serde::de::Error::custom("no id"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Cache;
+    use super::super::super::change::Change;
+    use super::*;
+    use crate::clock::SystemRandom;
+    use serde_json::json;
+
+    /// Numbers that are the same at each run (Numerical Recipes' generator).
+    struct Numbers(u32);
+
+    impl Numbers {
+        fn below(&mut self, limit: u32) -> u32 {
+            self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (self.0 >> 8) % limit
+        }
+    }
+
+    fn id(number: u32) -> Id {
+        Id::parse(&format!("{number:064x}")).unwrap()
+    }
+
+    fn owner(number: u32) -> Arc<Owner> {
+        Arc::new(Owner {
+            emulator: None,
+            cloud: format!("https://cloud{number}.example"),
+            client_id: "app".to_owned(),
+        })
+    }
+
+    fn user(number: u32) -> User {
+        User {
+            home_account_id: (!number.is_multiple_of(3)).then(|| format!("home{number}")),
+            unique_id: Some(format!("oid{number}")),
+            ..User::default()
+        }
+    }
+
+    fn access(id_of: u32, who: Option<u32>, login: Option<u32>, text: &str, now: i64) -> Step {
+        let about = json!({
+            "token_type": "Bearer", "expires_on": now + 3600, "extended_expires_on": null, "acquired_on": now, "refresh_on": null,
+            "authority": "https://cloud0.example/", "tenant_id": null, "client_id": "app", "resource": "https://r.example", "scopes": [],
+            "missing_scopes": [], "dialect": "v1", "grant": "password", "source": "network", "correlation_id": "c", "has_id_token": false,
+            "user": who.map(user),
+        });
+        Step::PutAccess(AccessEntry {
+            id: id(id_of),
+            owner: owner(0),
+            login: login.map(|login| format!("login{login}").into()),
+            token: Arc::new(Token::from_kept(
+                &Secret::new(text.to_owned()),
+                None,
+                serde_json::from_value(about).unwrap(),
+            )),
+        })
+    }
+
+    /// The entries as texts, in an order of their own.
+    fn entries(access: impl Iterator<Item = AccessEntry>, refresh: impl Iterator<Item = RefreshEntry>) -> Vec<String> {
+        let access = access.map(|entry| format!("access {} {:?} {}", entry.id, entry.login, entry.token.value()));
+        let refresh = refresh.map(|entry| {
+            format!(
+                "refresh {} {} {:?} {} {}",
+                entry.place,
+                entry.owner.cloud,
+                entry.tenant_id,
+                entry.token.expose(),
+                entry.since
+            )
+        });
+        let mut all: Vec<String> = access.chain(refresh).collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn changes_make_of_a_file_what_they_make_of_memory() {
+        for seed in 0..10 {
+            let mut numbers = Numbers(seed);
+            let cache = Cache::private(&SystemRandom).unwrap();
+            let mut document = Document::new(false, &SystemRandom).unwrap();
+            let mut now = 1_790_000_000;
+            for step_number in 0..200 {
+                now += 1;
+                let text = format!("token{step_number}");
+                let earlier = Secret::new(format!("token{}", numbers.below(step_number + 1)));
+                let who = numbers.below(5);
+                let step = match numbers.below(40) {
+                    0..=13 => {
+                        let login = (numbers.below(2) == 0).then(|| numbers.below(2));
+                        access(numbers.below(4), (who != 4).then_some(who), login, &text, now)
+                    }
+                    14..=27 => Step::PutRefresh(RefreshEntry {
+                        place: id(100 + numbers.below(3)),
+                        owner: owner(numbers.below(2)),
+                        user: Arc::new(user(who)),
+                        tenant_id: (numbers.below(2) == 0).then(|| format!("tenant{}", numbers.below(2))),
+                        token: Secret::new(text),
+                        since: now,
+                        own: false,
+                    }),
+                    28..=32 => Step::Rotate {
+                        spent: earlier,
+                        fresh: Secret::new(text),
+                        since: now,
+                    },
+                    33..=34 => Step::DropAccess {
+                        id: id(numbers.below(4)),
+                        token: earlier,
+                        hint: None,
+                    },
+                    35..=36 => Step::DropRefresh {
+                        place: id(100 + numbers.below(3)),
+                        token: earlier,
+                    },
+                    37..=38 => Step::RemoveAccount(Account::of(&owner(numbers.below(2)), &user(who))),
+                    _ => Step::Clear,
+                };
+                document.apply(&step, now);
+                document = Document::read(&document.write().unwrap(), document.minor).unwrap();
+                let change = Change {
+                    steps: vec![step.clone()],
+                    epoch: None,
+                };
+                assert!(cache.merge(&change, now));
+                let steps = document.steps();
+                let from_file = entries(
+                    steps.iter().filter_map(|step| match step {
+                        Step::PutAccess(entry) => Some(entry.clone()),
+                        _ => None,
+                    }),
+                    steps.iter().filter_map(|step| match step {
+                        Step::PutRefresh(entry) => Some(entry.clone()),
+                        _ => None,
+                    }),
+                );
+                let (access, refresh) = cache.entries();
+                assert_eq!(
+                    from_file,
+                    entries(access.into_iter(), refresh.into_iter()),
+                    "seed {seed}, step {step_number}"
+                );
+            }
+        }
+    }
+}
