@@ -285,3 +285,42 @@ fn gnome_keyring_keeps_the_key() {
         "{lost:?}"
     );
 }
+
+#[test]
+fn a_container_without_home_bus_keyring_and_writable_root_signs_in_and_says_what_it_did() {
+    let Some(mut words) = super::in_own_mounts("mount -o remount,bind,ro /") else {
+        return support::skip("a place like a container", "no mounts can be made here");
+    };
+    let Some(filter) = super::without_system_calls("keyctl") else {
+        return;
+    };
+    words.extend(filter);
+    let server = issuing();
+    let run = |ask: &Ask| {
+        let mut command = ask.command_under(&words);
+        for name in [
+            "HOME",
+            "XDG_STATE_HOME",
+            "XDG_RUNTIME_DIR",
+            "DBUS_SESSION_BUS_ADDRESS",
+            "USER",
+            "LOGNAME",
+        ] {
+            command.env_remove(name);
+        }
+        answer(command)
+    };
+    let nowhere = encrypted(&server, Path::new("/")).cache(json!({"directory": null}));
+    let outcome = run(&nowhere);
+    assert_eq!(
+        (outcome.name.as_str(), outcome.source.as_str(), outcome.warned()),
+        ("OK", "network", vec!["CACHE_IO"]),
+        "{outcome:?}"
+    );
+    assert!(outcome.warnings[0]["message"].as_str().unwrap().contains("HOME"), "{outcome:?}");
+    // A folder that is named and cannot be made.
+    let outcome = run(&encrypted(&server, Path::new("/var/lib/dxdr-test-of-nothing")));
+    assert_eq!((outcome.name.as_str(), outcome.warned()), ("OK", vec!["CACHE_IO"]), "{outcome:?}");
+    let message = outcome.warnings[0]["message"].as_str().unwrap();
+    assert!(message.contains("read-only") && message.contains("memory only"), "{message}");
+}
