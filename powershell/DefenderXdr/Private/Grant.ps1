@@ -54,7 +54,7 @@ function script:Test-DefenderSecret {
     param([string] $Name, [object] $Value, [hashtable] $Failure)
     if ($Value -is [securestring]) { return }
     $hint = "Use a SecureString: `$secret = Read-Host -AsSecureString, or in a job `$secret = ConvertTo-SecureString `$env:APP_SECRET -AsPlainText -Force; then -$Name `$secret."
-    $message = if ($null -eq $Value -or $Value -is [string] -and $Value.Trim() -eq '') { "-$Name is empty" } elseif ($Value -is [string]) { "-$Name is plain text" } else { "-$Name is no SecureString" }
+    $message = if ([string]::IsNullOrWhiteSpace([string] $Value)) { "-$Name is empty" } elseif ($Value -is [string]) { "-$Name is plain text" } else { "-$Name is no SecureString" }
     if ($Value -is [pscredential]) { $hint = "Give -Credential, or -$Name `$credential.Password." }
     $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message $message -Hint $hint
 }
@@ -134,7 +134,7 @@ function script:New-DefenderPlan {
     }
 
     # An unset variable is empty.
-    if ($method -ne 'User' -and $method -ne 'AccessToken' -and ($null -eq $Given[$method] -or $Given[$method] -is [string] -and [string]::IsNullOrWhiteSpace($Given[$method]))) {
+    if ($method -ne 'User' -and $method -ne 'AccessToken' -and ($null -eq $Given[$method] -or ($Given[$method] -is [string] -and [string]::IsNullOrWhiteSpace($Given[$method])))) {
         & $refuse "-$method is empty" 'Check that the variable is spelt as it was set: an unset variable is empty.'
         return
     }

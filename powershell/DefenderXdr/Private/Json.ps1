@@ -33,7 +33,7 @@ function script:Initialize-DefenderJsonEngine {
     # make objects of keys that differ only in case or are empty: then it gives nothing. Before 7.4 it forgot the order of keys.
     $script:JsonEngine = $false
     $version = $PSVersionTable.PSVersion
-    if ($version.Major -lt 7 -or $version.Major -eq 7 -and $version.Minor -lt 4) { return }
+    if ($version.Major -lt 7 -or ($version.Major -eq 7 -and $version.Minor -lt 4)) { return }
     try {
         $engine = [System.Reflection.Assembly]::Load('Microsoft.PowerShell.Commands.Utility').GetType('Microsoft.PowerShell.Commands.JsonObject')
         $fault = $null
