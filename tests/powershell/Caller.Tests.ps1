@@ -31,14 +31,21 @@ Describe 'preferences of the calling script' {
             'Remove-DefenderIndicator'            = '991'
             'Import-DefenderIndicator'            = "@{ indicatorValue = '192.0.2.1'; indicatorType = 'IpAddress'; action = 'Block'; title = 't'; description = 'd' }"
             'Invoke-DefenderRequest'              = 'Endpoint machines/x/tags -Method POST -Body @{ a = 1 }'
+            'Disconnect-Defender'                 = ''
+            'Clear-AdalTokenCache'                = ''
+            'Clear-MsalTokenCache'                = ''
         }
-        $changing = @(Get-Command -Module DefenderXdr | Where-Object { $_.Parameters.ContainsKey('WhatIf') -and $_.Name -like '*-Defender*' -and $_.Name -ne 'Disconnect-Defender' } | ForEach-Object Name)
+        $changing = @(Get-Command -Module DefenderXdr | Where-Object { $_.Parameters.ContainsKey('WhatIf') } | ForEach-Object Name)
         Assert-Equal (@($calls.Keys) | Sort-Object) ($changing | Sort-Object) 'a command is not tried here'
         $null = Invoke-Emulator DELETE requests
         $file = New-CallerScript (@(foreach ($name in $calls.Keys) { "$name $($calls[$name])" -replace '(Import-DefenderIndicator) (@.*)', '$2 | $1' }) -join "`n")
         try { & $file -WhatIf 6>$null }
         finally { [IO.File]::Delete($file) }
         Assert-Equal @(Get-Sent).Count 0 "something was sent: $(Get-Sent)"
+        Assert-True (Get-DefenderContext) 'the connection is gone'
+        $null = Invoke-Emulator DELETE requests
+        $null = Get-DefenderIncident -First 1
+        Assert-Equal @(Get-EmulatorRequest 'oauth2').Count 0 'the cache was cleared'
     }
     It 'count: -Confirm:$false of a script asks nobody, and $ErrorActionPreference of a script ends it' {
         Connect-TestDefender

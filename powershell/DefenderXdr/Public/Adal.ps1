@@ -230,8 +230,9 @@ function Clear-AdalTokenCache {
     [OutputType([void])]
     param()
 
-    if (-not $PSCmdlet.ShouldProcess('the token cache of this process', 'Clear')) { return }
     if (-not $script:Loaded) { Import-DefenderPrivate }
+    Use-DefenderPreference $PSCmdlet
+    if (-not $PSCmdlet.ShouldProcess('the token cache of this process', 'Clear')) { return }
     $failure = @{ Record = $null }
     Clear-DefenderCache $failure
     if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }

@@ -204,9 +204,9 @@ function Set-DefenderAlert {
     Shows which alerts would be resolved.
 
     .EXAMPLE
-    (Get-DefenderIncident 3000000417).alerts | Set-DefenderAlert -Comment 'Part of the exercise'
+    (Get-DefenderIncident 3000000417).alerts | Where-Object serviceSource -in 'MicrosoftDefenderATP', 'MicrosoftDefenderForEndpoint' | Set-DefenderAlert -Comment 'Part of the exercise'
 
-    Adds a comment to each alert of an incident.
+    Adds a comment to each alert of an incident that is Endpoint's; this service does not know the others.
 
     .LINK
     Get-DefenderAlert

@@ -359,6 +359,7 @@ function Disconnect-Defender {
     param()
 
     if ($null -eq $script:Connection) { return }
+    Use-DefenderPreference $PSCmdlet
     if ($PSCmdlet.ShouldProcess('the connection to Microsoft Defender XDR', 'Forget')) { Close-DefenderConnection }
 }
 

@@ -78,12 +78,13 @@ function Clear-MsalTokenCache {
         [switch] $FromDisk
     )
 
+    if (-not $script:Loaded) { Import-DefenderPrivate }
+    Use-DefenderPreference $PSCmdlet
     if (-not $PSCmdlet.ShouldProcess('the token cache of this process', 'Clear')) { return }
     if ($FromDisk) {
         Write-Verbose 'Tokens are kept in memory only: there is nothing on disk.'
         return
     }
-    if (-not $script:Loaded) { Import-DefenderPrivate }
     $failure = @{ Record = $null }
     Clear-DefenderCache $failure
     if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
