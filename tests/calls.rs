@@ -476,6 +476,24 @@ fn any_path_is_paged_and_kept_on_its_host() {
 }
 
 #[test]
+fn an_id_that_a_path_takes_for_a_folder_is_refused() {
+    let bench = bench();
+    for id in [".", ".."] {
+        for call in [
+            json!({"operation": "alerts.get", "id": id}),
+            json!({"operation": "alerts.update", "id": id, "status": "New"}),
+            json!({"operation": "machine_actions.get", "id": id}),
+            json!({"operation": "machine_actions.wait", "id": id}),
+            json!({"operation": "machine_actions.cancel", "id": id, "comment": "c"}),
+            json!({"operation": "indicators.delete", "id": id}),
+        ] {
+            assert_eq!(bench.call(call.clone()).unwrap_err().code(), Code::BadArgument, "{call}");
+        }
+    }
+    assert_eq!(bench.asked("/api"), 0);
+}
+
+#[test]
 fn a_token_is_held_against_the_call_before_it_is_made() {
     let bench = bench();
     let token = bench.request.acquire_now(None, None).unwrap().0;

@@ -55,7 +55,12 @@ fn the_powershell_blocks_run() {
         &["adele@fabrikam.example", "3000000417"][..],
         &["adele@fabrikam.example", "Multi-stage incident", "AdminConsentUri"],
         &["51a6db97-19f4-4f4c-9cfc-880283b334a2 until"],
-        &["InProgress", "Credential tool blocked", "ws-0001.corp.fabrikam.example", "healthStatus"],
+        &[
+            "InProgress",
+            "Credential tool blocked",
+            "ws-0001.corp.fabrikam.example",
+            "healthStatus",
+        ],
     ];
     assert_eq!(blocks.len(), expected.len());
     for (n, (block, words)) in blocks.iter().zip(expected).enumerate() {

@@ -155,7 +155,7 @@ pub struct One {
 impl One {
     /// Reads the keys of `machine_actions.get`, `.wait` and `.cancel`.
     pub fn read(params: &mut Params, place: Place, operation: &str) -> Result<One> {
-        let id = params.need("id", "set id to the action's id")?;
+        let id = params.id("set id to the action's id")?;
         let wish = match operation {
             "machine_actions.wait" => Wish::Wait(poll(params)?),
             "machine_actions.cancel" => Wish::Cancel(params.need("comment", "set comment: the service wants a reason")?),

@@ -128,7 +128,7 @@ pub fn parse(json: &[u8], defaults: Defaults) -> Result<Checked> {
         ("alerts.get", Some(row)) => Plan::Get(Get {
             place,
             row,
-            id: params.need("id", "set id to the alert's id")?,
+            id: params.id("set id to the alert's id")?,
         }),
         ("alerts.update" | "alerts.batch_update", Some(row)) => Plan::Alerts(Alerts::read(params, place, row)?),
         ("machines.get", _) => Plan::Machine(machines::Get::read(params, place)?),
@@ -382,7 +382,7 @@ impl Alerts {
         let ids = if batch {
             params.texts("ids")?
         } else {
-            vec![params.need("id", "set id to the alert's id")?]
+            vec![params.id("set id to the alert's id")?]
         };
         if ids.is_empty() || ids.iter().any(|id| id.trim().is_empty()) {
             return Err(Error::argument("the call names no alerts", "set ids to a list of alert ids"));

@@ -197,7 +197,7 @@ impl Delete {
     pub fn read(params: &mut Params, place: Place) -> Result<Delete> {
         Ok(Delete {
             place,
-            id: params.need("id", "set id to the indicator's id")?,
+            id: params.id("set id to the indicator's id")?,
         })
     }
 

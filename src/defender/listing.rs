@@ -272,7 +272,7 @@ pub async fn list_or_one(channel: &Channel<'_>, listing: &Listing) -> Result<()>
 fn wrong_place() -> Error {
     Error::argument(
         "resume is a place in another list",
-        "repeat the call that it came from: the same operation, filter and host",
+        "repeat the call that it came from: the same operation, filter, first, skip and host",
     )
 }
 

@@ -74,6 +74,15 @@ impl Params {
             .ok_or_else(|| self.missing(name, &format!("the call names no {name}"), hint))
     }
 
+    /// The id of what a path names. The two that a path takes for a folder are none: they would lead to another address.
+    pub fn id(&mut self, hint: &str) -> Result<String> {
+        let id = self.need("id", hint)?;
+        if id == "." || id == ".." {
+            return Err(Error::argument(format!("\"{id}\" is no id"), hint));
+        }
+        Ok(id)
+    }
+
     /// The error for a key that has to be there. One that differs in case only is the likelier cause.
     pub fn missing(&self, name: &str, message: &str, hint: &str) -> Error {
         match self.members.iter().find(|(have, _, used)| !used && have.eq_ignore_ascii_case(name)) {
