@@ -26,7 +26,8 @@
  * FORKED (without an error document): load the library after forking, or exec.
  *
  * SECRETS enter by dxdr_secret and never stand in JSON. Error documents, events, descriptions and the trace hold neither secrets nor tokens; only
- * dxdr_token_value, dxdr_token_id_token and the claims document of dxdr_decode_claims (claims, not the token) speak of tokens.
+ * dxdr_token_value, dxdr_token_id_token, dxdr_client_export_refresh_token and the claims document of dxdr_decode_claims (claims, not the token)
+ * speak of tokens.
  *
  * PROMISE. Within major version 1 of the ABI no function, status, state, event kind or JSON key changes its meaning or goes away; new ones may come,
  * and then the minor version grows. Linux libraries have the SONAME libdefender_xdr.so.1.
@@ -40,7 +41,7 @@
 #include <stdint.h>
 
 /* The ABI this header describes; compare with dxdr_abi_version(): equal major, and at least this minor. */
-#define DXDR_ABI_VERSION 0x00010001u
+#define DXDR_ABI_VERSION 0x00010002u
 
 /* Override to change linkage, for instance with __declspec(dllimport). */
 #ifndef DXDR_API

@@ -91,6 +91,11 @@ fn incidents() {
 }
 
 #[test]
+fn accounts() {
+    holds("accounts", plain());
+}
+
+#[test]
 fn cancel() {
     holds("cancel", plain());
 }

@@ -126,18 +126,23 @@ pub struct Description {
     pub expires_on: i64,
     extended_expires_on: Option<i64>,
     acquired_on: i64,
-    refresh_on: Option<i64>,
-    authority: String,
+    /// From when on it should be renewed ahead, in Unix seconds.
+    pub refresh_on: Option<i64>,
+    /// Who issued it.
+    pub authority: String,
     /// The tenant that issued it, for a person's token.
     pub tenant_id: Option<String>,
     client_id: String,
-    resource: Option<String>,
-    scopes: Vec<String>,
+    /// What it is for, as v1 names it.
+    pub resource: Option<String>,
+    /// What it is for, as granted.
+    pub scopes: Vec<String>,
     missing_scopes: Vec<String>,
     #[serde(serialize_with = "write_dialect", deserialize_with = "read_dialect")]
     dialect: Dialect,
     #[serde(serialize_with = "write_grant", deserialize_with = "read_grant")]
-    grant: Grant,
+    /// How it was got.
+    pub grant: Grant,
     source: Source,
     correlation_id: String,
     has_id_token: bool,

@@ -1,5 +1,6 @@
 //! What callers mean: a client with its settings, prepared requests, and operations that bring tokens and incidents.
 
+mod accounts;
 mod acquire;
 mod ahead;
 mod call;

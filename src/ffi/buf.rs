@@ -8,6 +8,7 @@ use super::convert::{Out, handle, pointer};
 use super::guard;
 use super::slots::Table;
 use crate::error::Result;
+use crate::secret::Secret;
 
 /// Bytes that the library hands out: JSON documents, pages, errors.
 ///
@@ -25,8 +26,17 @@ pub static BUFFERS: Table<Buffer> = Table::new(1, "dxdr_buf");
 
 /// Hands bytes out.
 pub fn give(bytes: Bytes) -> Result<*mut dxdr_buf> {
+    copy(&bytes)
+}
+
+/// Hands a secret out, with no copy left behind.
+pub fn give_secret(secret: &Secret) -> Result<*mut dxdr_buf> {
+    copy(secret.expose().as_bytes())
+}
+
+fn copy(bytes: &[u8]) -> Result<*mut dxdr_buf> {
     let mut owned = zeroize::Zeroizing::new(Vec::with_capacity(bytes.len() + 1));
-    owned.extend_from_slice(&bytes);
+    owned.extend_from_slice(bytes);
     owned.push(0);
     BUFFERS.insert(Arc::new(Buffer { bytes: owned })).map(pointer)
 }

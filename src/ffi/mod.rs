@@ -12,6 +12,7 @@
     reason = "types and constants carry the names that C sees"
 )]
 
+mod accounts;
 mod buf;
 mod call;
 mod cancel;

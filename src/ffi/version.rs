@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use crate::error::Code;
 
 /// The ABI's number: major in the upper 16 bits, minor in the lower.
-const ABI: u32 = 1 << 16 | 1;
+const ABI: u32 = 1 << 16 | 2;
 
 /// The number of the ABI this library has: major << 16 | minor.
 ///

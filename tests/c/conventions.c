@@ -201,6 +201,10 @@ static int all_refuse(const void *handle, const char *what)
     drop_buf(&error);
     REFUSED(dxdr_client_clear_cache((dxdr_client *)number, &error));
     drop_buf(&error);
+    REFUSED_WITH_OUT(out, dxdr_buf, dxdr_client_accounts((dxdr_client *)number, &out, &error));
+    REFUSED(dxdr_client_remove_account((dxdr_client *)number, TEXT("x"), &error));
+    drop_buf(&error);
+    REFUSED_WITH_OUT(out, dxdr_buf, dxdr_client_export_refresh_token((dxdr_client *)number, TEXT("x"), NULL, 0, &out, &error));
     REFUSED(dxdr_client_free((dxdr_client *)number));
     REFUSED_WITH_OUT(request, dxdr_request, dxdr_request_new((dxdr_client *)number, TEXT("{\"grant\":\"access_token\"}"), &request, &error));
     REFUSED(dxdr_request_set_secret((dxdr_request *)number, TEXT("access_token"), (dxdr_secret *)number, &error));
@@ -365,6 +369,14 @@ static int null_is_a_status_everywhere(void)
     NULL_REFUSED_WITH_OUT(out, dxdr_buf, dxdr_client_describe(NULL, &out, &error));
     NULL_REFUSED(dxdr_client_describe(w.client, NULL, &error));
     NULL_REFUSED(dxdr_client_clear_cache(NULL, &error));
+    NULL_REFUSED_WITH_OUT(out, dxdr_buf, dxdr_client_accounts(NULL, &out, &error));
+    NULL_REFUSED(dxdr_client_accounts(w.client, NULL, &error));
+    NULL_REFUSED(dxdr_client_remove_account(NULL, TEXT("x"), &error));
+    NULL_REFUSED(dxdr_client_remove_account(w.client, NULL, 1, &error));
+    NULL_REFUSED_WITH_OUT(out, dxdr_buf, dxdr_client_export_refresh_token(NULL, TEXT("x"), NULL, 0, &out, &error));
+    NULL_REFUSED_WITH_OUT(out, dxdr_buf, dxdr_client_export_refresh_token(w.client, NULL, 1, NULL, 0, &out, &error));
+    NULL_REFUSED_WITH_OUT(out, dxdr_buf, dxdr_client_export_refresh_token(w.client, TEXT("x"), NULL, 1, &out, &error));
+    NULL_REFUSED(dxdr_client_export_refresh_token(w.client, TEXT("x"), NULL, 0, NULL, &error));
 
     NULL_REFUSED_WITH_OUT(request, dxdr_request, dxdr_request_new(NULL, TEXT("{\"grant\":\"access_token\"}"), &request, &error));
     NULL_REFUSED_WITH_OUT(request, dxdr_request, dxdr_request_new(w.client, NULL, 1, &request, &error));
@@ -476,6 +488,9 @@ static int bad_utf8_is_a_status(void)
         UTF8_REFUSED(dxdr_request_new(w.client, TEXT(json), &request, &error));
         UTF8_REFUSED(dxdr_request_set_secret(w.request, TEXT(bad[i]), w.secret, &error));
         UTF8_REFUSED(dxdr_client_set_secret(w.client, TEXT(bad[i]), w.secret, &error));
+        UTF8_REFUSED(dxdr_client_remove_account(w.client, TEXT(bad[i]), &error));
+        UTF8_REFUSED(dxdr_client_export_refresh_token(w.client, TEXT(bad[i]), NULL, 0, &out, &error));
+        UTF8_REFUSED(dxdr_client_export_refresh_token(w.client, TEXT("x"), TEXT(bad[i]), &out, &error));
         UTF8_REFUSED(dxdr_decode_claims(TEXT(bad[i]), &out, &error));
         UTF8_REFUSED(dxdr_get_incidents(w.request, TEXT(json), 0, NULL, &out, &error));
         UTF8_REFUSED(dxdr_list_incidents_start(w.request, TEXT(json), 0, &op, &error));

@@ -69,6 +69,9 @@ static void in_child(void)
     FORKED_WITH_OUT(out, dxdr_buf, dxdr_client_describe(client, &out, &error));
     FORKED(dxdr_client_set_secret(client, TEXT("proxy_password"), secret, NULL));
     FORKED(dxdr_client_clear_cache(client, NULL));
+    FORKED_WITH_OUT(out, dxdr_buf, dxdr_client_accounts(client, &out, &error));
+    FORKED(dxdr_client_remove_account(client, TEXT("x"), NULL));
+    FORKED_WITH_OUT(out, dxdr_buf, dxdr_client_export_refresh_token(client, TEXT("x"), NULL, 0, &out, &error));
     FORKED_WITH_OUT(new_request, dxdr_request, dxdr_request_new(client, TEXT("{}"), &new_request, &error));
     FORKED(dxdr_request_set_secret(request, TEXT("client_secret"), secret, NULL));
     FORKED_WITH_OUT(out, dxdr_buf, dxdr_request_describe(request, &out, &error));

@@ -48,6 +48,16 @@ internal sealed class Classic : INative
     public static extern int dxdr_client_clear_cache(nint client, out nint error);
 
     [DllImport(Program.Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern int dxdr_client_accounts(nint client, out nint json, out nint error);
+
+    [DllImport(Program.Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern int dxdr_client_remove_account(nint client, byte[]? account, nuint accountLen, out nint error);
+
+    [DllImport(Program.Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern int dxdr_client_export_refresh_token(nint client, byte[]? account, nuint accountLen, byte[]? clientId, nuint clientIdLen,
+        out nint token, out nint error);
+
+    [DllImport(Program.Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern int dxdr_client_free(nint client);
 
     [DllImport(Program.Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]

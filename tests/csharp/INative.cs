@@ -31,6 +31,13 @@ internal interface INative
 
     static abstract int dxdr_client_clear_cache(nint client, out nint error);
 
+    static abstract int dxdr_client_accounts(nint client, out nint json, out nint error);
+
+    static abstract int dxdr_client_remove_account(nint client, byte[]? account, nuint accountLen, out nint error);
+
+    static abstract int dxdr_client_export_refresh_token(nint client, byte[]? account, nuint accountLen, byte[]? clientId, nuint clientIdLen, out nint token,
+        out nint error);
+
     static abstract int dxdr_client_free(nint client);
 
     static abstract int dxdr_request_new(nint client, byte[]? json, nuint len, out nint request, out nint error);

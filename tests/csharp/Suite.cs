@@ -19,7 +19,7 @@ internal sealed class Wrong(string message) : Exception(message);
 internal sealed class Suite<N>(string kind, string[] args) where N : INative
 {
     private const int Ok = 0, NullPointer = 1000, BadUtf8 = 1001, BadHandle = 1002, TooLarge = 1003, BadArgument = 1004;
-    private const int Cancelled = 2000, BadSecret = 4004, BadFilter = 9003, NotFound = 9002;
+    private const int Cancelled = 2000, BadSecret = 4004, AccountNotFound = 7007, BadFilter = 9003, NotFound = 9002;
     private const int Running = 0, Event = 1, Item = 2, Done = 3, Failed = 4, WasCancelled = 5;
     private const uint Long = 120_000;
 
@@ -290,6 +290,14 @@ internal sealed class Suite<N>(string kind, string[] args) where N : INative
         Good(N.dxdr_cached_token(request, out var again, out error), error);
         Same(Value(token), Value(again));
         Same(Ok, N.dxdr_token_free(again));
+        Good(N.dxdr_client_accounts(client, out var accounts, out error), error);
+        var listed = Json(accounts);
+        Same(1, listed.GetProperty("app_tokens").GetArrayLength());
+        Same(0, listed.GetProperty("accounts").GetArrayLength());
+        var nobody = Utf8("nobody");
+        Bad(AccountNotFound, N.dxdr_client_remove_account(client, nobody, (nuint)nobody.Length, out error), error);
+        Bad(AccountNotFound, N.dxdr_client_export_refresh_token(client, nobody, (nuint)nobody.Length, null, 0, out var exported, out error), error);
+        Same(0, exported);
         Good(N.dxdr_client_clear_cache(client, out error), error);
         Good(N.dxdr_cached_token(request, out again, out error), error);
         Same(0, again);

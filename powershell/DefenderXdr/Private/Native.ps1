@@ -31,6 +31,9 @@ function script:Get-DefenderNativeTable {
         dxdr_client_set_secret    = $int, $ptr, $bytes, $size, $ptr, $out
         dxdr_client_describe      = $int, $ptr, $out, $out
         dxdr_client_clear_cache   = $int, $ptr, $out
+        dxdr_client_accounts      = $int, $ptr, $out, $out
+        dxdr_client_remove_account = $int, $ptr, $bytes, $size, $out
+        dxdr_client_export_refresh_token = $int, $ptr, $bytes, $size, $bytes, $size, $out, $out
         dxdr_client_free          = $int, $ptr
         dxdr_request_new          = $int, $ptr, $bytes, $size, $out, $out
         dxdr_request_set_secret   = $int, $ptr, $bytes, $size, $ptr, $out

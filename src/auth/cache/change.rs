@@ -64,4 +64,15 @@ pub struct Change {
 pub trait Watcher: Send + Sync {
     /// A change was made.
     fn changed(&self, change: &Change);
+    /// True if the copy has this access token.
+    fn holds_access(&self, entry: &AccessEntry) -> bool {
+        let _ = entry;
+        false
+    }
+
+    /// True if the copy has this refresh token.
+    fn holds_refresh(&self, entry: &RefreshEntry) -> bool {
+        let _ = entry;
+        false
+    }
 }

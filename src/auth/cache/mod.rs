@@ -101,6 +101,11 @@ impl Cache {
         self.watcher.set(watcher).is_ok()
     }
 
+    /// Asks the copy, if there is one.
+    pub fn is_copied(&self, ask: impl FnOnce(&dyn Watcher) -> bool) -> bool {
+        self.watcher.get().is_some_and(|watcher| ask(watcher.as_ref()))
+    }
+
     /// Takes in what a copy has that was changed elsewhere; the watcher is not told. An entry that is newer here stays.
     /// False if the cache was cleared since the change's epoch.
     pub fn merge(&self, change: &Change, now: i64) -> bool {
