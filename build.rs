@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "secret",
         "cancel",
         "client",
+        "accounts",
         "request",
         "token",
         "claims",

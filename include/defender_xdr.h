@@ -466,6 +466,71 @@ DXDR_API int32_t dxdr_client_clear_cache(dxdr_client *client, dxdr_buf **error);
 DXDR_API int32_t dxdr_client_free(dxdr_client *client);
 
 /*
+ Lists whose tokens the client's cache holds, without any token or secret in it.
+
+ {"cache": name,
+  "accounts": [{"home_account_id": the account across tenants, "username", "user_id": object id, "tenant_id": the account's own tenant, "cloud": origin of the
+                authority, "client_ids": the apps signed in to, "has_refresh_token": bool, "persisted": true if any of it is on disk,
+                "tokens": [{"client_id", "authority", "tenant_id", "resource" or null, "scopes", "grant", "expires_on": Unix seconds,
+                            "refresh_on": Unix seconds or null, "persisted": bool}]}],
+  "app_tokens": tokens that are for no person, in the same form}
+
+ Expired tokens are left out. Where the cache has a copy on disk, that is read first, which may take a moment. To choose an account, name it in a request: "user": {"id": its user_id, "type": "unique_id"}, or "login_hint": its
+ username. Keys may be added: ignore what is unknown.
+
+ @param client  the client
+ @param json    receives the document
+ @param error   receives the error document; may be NULL
+ @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE or OUT_OF_MEMORY
+
+ Safe from any thread.
+ */
+DXDR_API
+int32_t dxdr_client_accounts(const dxdr_client *client,
+                             dxdr_buf **json,
+                             dxdr_buf **error);
+
+/*
+ Signs an account out: forgets its access and refresh tokens of every app, for all clients that share the cache. Token calls for it that are
+ under way end, but are not stored any more. The sign-in service is not told: sessions of browsers stay.
+
+ @param client       the client
+ @param account      its home_account_id, or a username or user_id that only one account in the cache has, as UTF-8
+ @param account_len  its length in bytes
+ @param error        receives the error document; may be NULL
+ @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8, BAD_ARGUMENT (none is named, or several go by that name),
+         ACCOUNT_NOT_FOUND, or CACHE_IO and its like where the copy on disk can be neither written nor removed
+
+ Safe from any thread.
+ */
+DXDR_API int32_t dxdr_client_remove_account(dxdr_client *client, const uint8_t *account, size_t account_len, dxdr_buf **error);
+
+/*
+ Takes a refresh token out of the cache, for use in another place. Whoever has it can act as the person until it is revoked or expires, with no
+ password and perhaps no second factor: keep it as you would a password, and prefer signing in where it is needed. Nothing else in this library
+ hands one out. To bring one in, use the grant "refresh_token" of dxdr_request_new().
+
+ @param client         the client
+ @param account        as for dxdr_client_remove_account()
+ @param account_len    its length in bytes
+ @param client_id      the app it was got for; may be NULL where the account is signed in to one app only
+ @param client_id_len  its length in bytes
+ @param token          receives the refresh token; the bytes are wiped by dxdr_buf_free()
+ @param error          receives the error document; may be NULL
+ @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8, BAD_ARGUMENT (as for dxdr_client_remove_account(), or several apps) or ACCOUNT_NOT_FOUND
+
+ Safe from any thread.
+ */
+DXDR_API
+int32_t dxdr_client_export_refresh_token(dxdr_client *client,
+                                         const uint8_t *account,
+                                         size_t account_len,
+                                         const uint8_t *client_id,
+                                         size_t client_id_len,
+                                         dxdr_buf **token,
+                                         dxdr_buf **error);
+
+/*
  Prepares a request for a token. The document is a JSON object:
    "grant"            how the token is got:
                         "authorization_code"   a person signs in with a browser; with the secret "code" (and "code_verifier") you bring the code yourself

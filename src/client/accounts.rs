@@ -86,9 +86,10 @@ fn token(entry: &AccessEntry, persisted: bool) -> Value {
 
 impl Client {
     /// Whose tokens the client's cache holds; see `dxdr_client_accounts` for the document.
-    pub fn accounts(&self) -> Value {
+    pub fn accounts(&self) -> Result<Value> {
+        self.look_at_disk()?;
         let (accounts, app_tokens) = self.listed();
-        json!({ "cache": self.cache_name, "accounts": accounts, "app_tokens": app_tokens })
+        Ok(json!({ "cache": self.cache_name, "accounts": accounts, "app_tokens": app_tokens }))
     }
 
     fn listed(&self) -> (Vec<Listed>, Vec<Value>) {
@@ -134,6 +135,7 @@ impl Client {
                 "name one by its home_account_id or user name, as they are listed",
             ));
         }
+        self.look_at_disk()?;
         let (accounts, _) = self.listed();
         let (mut meant, others): (Vec<_>, Vec<_>) = accounts
             .into_iter()
@@ -154,13 +156,13 @@ impl Client {
         Ok(meant)
     }
 
-    /// Signs one account out, for all who share the cache. `name` is its home account id, or a user name or object id that only one account has.
+    /// Signs one account out, for all who share the cache, on disk too. An error may say that the copy on disk is still there. `name` is its home account id, or a user name or object id that only one account has.
     pub fn remove_account(&self, name: &str) -> Result<()> {
         let now = self.clock().unix();
         for listed in self.named(name)? {
             self.cache.remove_account(&listed.account, now);
         }
-        Ok(())
+        self.write_sign_out()
     }
 
     /// The newest refresh token of an account for an app, for use elsewhere. The account is named as for [`Client::remove_account`]; without a client id

@@ -35,8 +35,8 @@ pub use operation::{Event, Operation, Running, State};
 pub use request::PreparedRequest;
 pub(crate) use runtime::on_thread_start;
 
-/// How long a sign-out may wait for the disk and for the place of the cache's key.
-const SIGN_OUT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+/// How long a sign-out or a look at the accounts may wait for the disk and for the place of the cache's key.
+const LOCAL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Settings, connections and the cache behind them. Shared by many threads.
 pub struct Client {
@@ -161,19 +161,15 @@ impl Client {
 
     /// Waits until a sign-out is on disk.
     fn write_sign_out(&self) -> Result<()> {
-        struct Nobody;
-        impl Notices for Nobody {
-            fn tell(&self, _: Notice) {}
-        }
         let Some(store) = &self.store else { return Ok(()) };
-        runtime::handle()?.block_on(async {
-            let call = Call {
-                deadline: tokio::time::Instant::now() + SIGN_OUT_TIMEOUT,
-                correlation_id: String::new(),
-                notices: Arc::new(Nobody),
-            };
-            store.sign_out(&call, self.clock()).await
-        })
+        runtime::handle()?.block_on(async { store.sign_out(&local_call(), self.clock()).await })
+    }
+
+    /// Takes in what other processes did to the copy on disk.
+    fn look_at_disk(&self) -> Result<()> {
+        let Some(store) = &self.store else { return Ok(()) };
+        runtime::handle()?.block_on(store.look(&local_call(), self.clock()));
+        Ok(())
     }
 
     /// What is to be said of the cache and was not yet.
@@ -197,6 +193,19 @@ impl Client {
         let origin = self.http.emulator_origin()?;
         let first = !self.announced.swap(true, std::sync::atomic::Ordering::AcqRel);
         first.then(|| format!("an emulator is set (DEFENDER_XDR_EMULATOR): requests go to {origin}, not to Microsoft, and so do credentials of requests and of the environment"))
+    }
+}
+
+/// A call that nobody is told of.
+fn local_call() -> Call {
+    struct Nobody;
+    impl Notices for Nobody {
+        fn tell(&self, _: Notice) {}
+    }
+    Call {
+        deadline: tokio::time::Instant::now() + LOCAL_TIMEOUT,
+        correlation_id: String::new(),
+        notices: Arc::new(Nobody),
     }
 }
 

@@ -14,13 +14,13 @@ use super::guard;
 ///                            "refresh_on": Unix seconds or null, "persisted": bool}]}],
 ///  "app_tokens": tokens that are for no person, in the same form}
 ///
-/// Expired tokens are left out. To choose an account, name it in a request: "user": {"id": its user_id, "type": "unique_id"}, or "login_hint": its
+/// Expired tokens are left out. Where the cache has a copy on disk, that is read first, which may take a moment. To choose an account, name it in a request: "user": {"id": its user_id, "type": "unique_id"}, or "login_hint": its
 /// username. Keys may be added: ignore what is unknown.
 ///
 /// @param client  the client
 /// @param json    receives the document
 /// @param error   receives the error document; may be NULL
-/// @return DXDR_STATUS_OK, NULL_POINTER or BAD_HANDLE
+/// @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE or OUT_OF_MEMORY
 ///
 /// Safe from any thread.
 ///
@@ -32,7 +32,7 @@ pub unsafe extern "C" fn dxdr_client_accounts(client: *const dxdr_client, json: 
     let body = || {
         // SAFETY: the caller vouches for `json`.
         let out = unsafe { Out::required(json) }?;
-        out.set(give(get(client)?.accounts().to_string().into_bytes().into())?);
+        out.set(give(get(client)?.accounts()?.to_string().into_bytes().into())?);
         Ok(())
     };
     // SAFETY: the caller vouches for `error`.
@@ -46,7 +46,8 @@ pub unsafe extern "C" fn dxdr_client_accounts(client: *const dxdr_client, json: 
 /// @param account      its home_account_id, or a username or user_id that only one account in the cache has, as UTF-8
 /// @param account_len  its length in bytes
 /// @param error        receives the error document; may be NULL
-/// @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8, BAD_ARGUMENT (none is named, or several go by that name) or ACCOUNT_NOT_FOUND
+/// @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8, BAD_ARGUMENT (none is named, or several go by that name),
+///         ACCOUNT_NOT_FOUND, or CACHE_IO and its like where the copy on disk can be neither written nor removed
 ///
 /// Safe from any thread.
 ///

@@ -64,6 +64,7 @@ pub struct Change {
 pub trait Watcher: Send + Sync {
     /// A change was made.
     fn changed(&self, change: &Change);
+
     /// True if the copy has this access token.
     fn holds_access(&self, entry: &AccessEntry) -> bool {
         let _ = entry;

@@ -10,6 +10,7 @@ use super::locks::Tried;
 use super::seal::Kind;
 use super::{Folder, Inner, MOST_SET_ASIDE, Protection, Store, Work, lock, locks, memory_only, seal};
 use crate::auth::cache::change::{Change, Step};
+use crate::auth::cache::group::text_hash;
 use crate::error::{Code, Error, Result};
 
 /// The age at which the file of a lock goes that its holder did not remove.
@@ -261,6 +262,7 @@ impl Store {
     }
 
     pub(super) fn saw(&self, inner: &mut Inner, document: &Document, line: Vec<u8>) {
+        *lock(&self.held) = document.tokens().map(|token| text_hash(token.expose())).collect();
         inner.seen = Some(Seen {
             line,
             history: document.history.clone(),
@@ -305,6 +307,7 @@ impl Store {
 
     /// The file is not there any more: somebody removed it, which is a way to sign out.
     pub(super) fn gone(&self, inner: &mut Inner, now: i64) {
+        lock(&self.held).clear();
         if inner.seen.take().is_some() && !inner.after_damage {
             lock(&self.waiting).clear();
             if let Some(cache) = self.cache.upgrade() {

@@ -349,6 +349,12 @@ impl Document {
         self.refresh_tokens.drain(..too_many);
     }
 
+    /// The texts of the tokens.
+    pub fn tokens(&self) -> impl Iterator<Item = &Secret> {
+        let access = self.access_tokens.iter().filter_map(Kept::known).map(|entry| &entry.token);
+        access.chain(self.refresh_tokens.iter().filter_map(Kept::known).map(|entry| &entry.token))
+    }
+
     /// The entries as steps that build them again.
     pub fn steps(&self) -> Vec<Step> {
         let access = self.access_tokens.iter().filter_map(Kept::known).filter_map(Access::entry);

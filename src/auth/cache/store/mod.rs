@@ -12,7 +12,7 @@ mod opening;
 mod seal;
 mod turns;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -29,6 +29,8 @@ use self::keys::{DataKey, KeyRef};
 use super::Cache;
 use super::accounts::Account;
 use super::change::{Change, Step, Watcher};
+use super::entry::{AccessEntry, RefreshEntry};
+use super::group::text_hash;
 use crate::auth::environment::Environment;
 use crate::clock::{Clock, Random};
 use crate::error::{Code, Error, Result};
@@ -153,6 +155,8 @@ pub struct Store {
     inner: Mutex<Inner>,
     /// Held for moments.
     waiting: Mutex<Vec<Work>>,
+    /// The tokens in the file as it was seen last, by their hashes.
+    held: Mutex<HashSet<u64>>,
     warnings: Mutex<Vec<Error>>,
     opening: tokio::sync::Mutex<()>,
     open: AtomicBool,
@@ -215,6 +219,7 @@ impl Store {
             random: Arc::clone(random),
             inner: Mutex::new(inner),
             waiting: Mutex::default(),
+            held: Mutex::default(),
             warnings: Mutex::new(warnings),
             opening: tokio::sync::Mutex::default(),
             open: AtomicBool::new(false),
@@ -400,6 +405,7 @@ impl Store {
                 .with_hint("remove the file yourself"));
             }
             inner.seen = None;
+            lock(&store.held).clear();
             lock(&store.waiting).clear();
             Ok(())
         })
@@ -413,6 +419,14 @@ impl Watcher for Store {
         waiting.extend(change.steps.iter().cloned().map(Work::Step));
         let too_many = waiting.len().saturating_sub(MOST_WAITING);
         waiting.drain(..too_many);
+    }
+
+    fn holds_access(&self, entry: &AccessEntry) -> bool {
+        lock(&self.held).contains(&text_hash(entry.token.value()))
+    }
+
+    fn holds_refresh(&self, entry: &RefreshEntry) -> bool {
+        lock(&self.held).contains(&text_hash(entry.token.expose()))
     }
 }
 

@@ -1,0 +1,206 @@
+//! No key ever returns a token of another user, tenant, client, credential, audience, dialect, claims or service: requests drawn at random, whose
+//! tokens say what they were given for (CA-23, CA-24).
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod scripted;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use base64::Engine;
+use defender_xdr::client::{Client, PreparedRequest};
+use defender_xdr::secret::Secret;
+use scripted::{Scripted, Step, VirtualClock, virtual_client};
+use serde_json::{Value, json};
+
+const TENANTS: [&str; 3] = [
+    "8e58f0bf-3f7c-4dc0-90c3-f13a92d07897",
+    "8e58f0bf-3f7c-4dc0-90c3-f13a92d07898",
+    "11111111-3f7c-4dc0-90c3-f13a92d07897",
+];
+const CLIENTS: [&str; 2] = ["22869222-3c51-4d11-ad15-99b70e71c548", "22869222-3c51-4d11-ad15-99b70e71c549"];
+const CREDENTIALS: [&str; 3] = ["first-secret", "First-secret", "second-secret"];
+/// A trailing slash is another audience.
+const RESOURCES: [&str; 4] = [
+    "https://api.security.microsoft.com",
+    "https://api.security.microsoft.com/",
+    "https://api.securitycenter.microsoft.com",
+    "https://graph.microsoft.com",
+];
+const PEOPLE: [&str; 4] = ["adele", "diego", "ana", "adel"];
+const CLAIMS: [Option<&str>; 3] = [
+    None,
+    Some(r#"{"access_token":{"acrs":{"essential":true,"value":"c1"}}}"#),
+    Some(r#"{"access_token":{"acrs":{"essential":true,"value":"c2"}}}"#),
+];
+
+/// Numbers that are the same in every run (splitmix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) >> 1).unwrap() % limit
+    }
+
+    fn of<T: Clone>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())].clone()
+    }
+}
+
+/// What a token was given for, in a form that the request and the server write alike.
+fn words(path: &str, form: &BTreeMap<String, String>, person: Option<&str>) -> String {
+    let mut scopes: Vec<&str> = form.get("scope").map(|s| s.split(' ').collect()).unwrap_or_default();
+    scopes.retain(|scope| !matches!(*scope, "openid" | "profile" | "offline_access"));
+    scopes.sort_unstable();
+    scopes.dedup();
+    json!({
+        "tenant": path.split('/').nth(1), "v2": path.contains("/v2.0/"), "client": form.get("client_id"), "resource": form.get("resource").filter(|r| !r.is_empty()),
+        "scopes": scopes, "claims": form.get("claims"), "person": person, "credential": form.get("client_secret"),
+    })
+    .to_string()
+}
+
+/// Gives each request a token whose text is what it was asked for.
+fn server() -> Scripted {
+    let count = AtomicU64::new(0);
+    Scripted::answering(move |request| {
+        let path = request.split(' ').nth(1).unwrap().to_owned();
+        let body = request.split("\r\n\r\n").nth(1).unwrap();
+        let form: BTreeMap<String, String> = url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
+        let tenant = path.split('/').nth(1).unwrap();
+        let b64 = |text: String| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+        // Secrets of people name them: a password, a code, an assertion, a refresh token.
+        let proof = ["password", "code", "refresh_token", "assertion"]
+            .iter()
+            .find_map(|name| form.get(*name));
+        let person = proof.map(|proof| proof.split('-').nth(1).unwrap().to_owned());
+        let n = count.fetch_add(1, Ordering::SeqCst);
+        let token = format!("t.{}.{n}", b64(words(&path, &form, person.as_deref())));
+        let mut answer = json!({"access_token": token, "token_type": "Bearer", "expires_in": 3599});
+        if let Some(person) = &person {
+            let claims = json!({"oid": format!("oid-{person}"), "tid": tenant, "upn": format!("{person}@fabrikam.example")});
+            answer["id_token"] = json!(format!("{}.{}.", b64("{\"alg\":\"none\"}".to_owned()), b64(claims.to_string())));
+            answer["client_info"] = json!(b64(json!({"uid": format!("oid-{person}"), "utid": tenant}).to_string()));
+            answer["refresh_token"] = json!(format!("rt-{person}-{n}"));
+        }
+        Step::json(200, &answer.to_string())
+    })
+}
+
+/// A request, and what its token has to be for.
+fn draw(numbers: &mut Numbers, client: &Arc<Client>, origin: &str) -> (Arc<PreparedRequest>, String) {
+    let (tenant, app) = (numbers.of(&TENANTS), numbers.of(&CLIENTS));
+    let grant = numbers.of(&[
+        "client_credentials",
+        "password",
+        "refresh_token",
+        "on_behalf_of",
+        "authorization_code",
+        "authorization_code_silent",
+    ]);
+    let person = numbers.of(&PEOPLE);
+    let claims = numbers.of(&CLAIMS);
+    let confidential = matches!(grant, "client_credentials" | "on_behalf_of") || numbers.below(3) == 0;
+    let credential = confidential.then(|| numbers.of(&CREDENTIALS));
+    let mut document = json!({"grant": grant.trim_end_matches("_silent"), "authority": format!("{origin}/{tenant}"), "client_id": app});
+    let mut form = BTreeMap::from([("client_id".to_owned(), app.to_owned())]);
+    let resource = numbers.of(&RESOURCES);
+    if numbers.below(2) == 0 {
+        document["resource"] = json!(resource);
+        form.insert("resource".to_owned(), resource.to_owned());
+    } else {
+        // Order and repetition do not make another token.
+        let mut scopes = vec![format!("{}/.default", resource.trim_end_matches('/'))];
+        if grant != "client_credentials" {
+            scopes = (0..=numbers.below(3))
+                .map(|_| format!("{}/{}", resource.trim_end_matches('/'), numbers.of(&["A.Read", "B.Read", "b.read"])))
+                .collect();
+        }
+        document["scopes"] = json!(scopes);
+        form.insert("scope".to_owned(), scopes.join(" "));
+    }
+    if let Some(claims) = claims {
+        document["claims"] = json!(claims);
+        form.insert("claims".to_owned(), claims.to_owned());
+    }
+    if let Some(credential) = credential {
+        form.insert("client_secret".to_owned(), credential.to_owned());
+    }
+    match grant {
+        "password" => document["username"] = json!(format!("{person}@fabrikam.example")),
+        "authorization_code" => document["redirect_uri"] = json!("https://portal.azure.com"),
+        "authorization_code_silent" => {
+            document["redirect_uri"] = json!("https://portal.azure.com");
+            document["interactive"] = json!(false);
+            document["login_hint"] = json!(format!("{person}@fabrikam.example"));
+        }
+        _ => {}
+    }
+    let request = PreparedRequest::new(client, document.to_string().as_bytes()).unwrap();
+    let set = |name: &str, value: String| request.set_secret(name, &Secret::new(value)).unwrap();
+    if let Some(credential) = credential {
+        set("client_secret", credential.to_owned());
+    }
+    match grant {
+        "password" => set("password", format!("pw-{person}")),
+        "refresh_token" => set("refresh_token", format!("rt-{person}-brought{}", numbers.below(2))),
+        "on_behalf_of" => set("user_assertion", format!("as-{person}-{}", numbers.below(2))),
+        // A code works once: each is another.
+        "authorization_code" => set("code", format!("code-{person}-{}", numbers.0)),
+        _ => {}
+    }
+    let person = (grant != "client_credentials").then_some(person);
+    let path = if document.get("scopes").is_some() {
+        "/oauth2/v2.0/token"
+    } else {
+        "/oauth2/token"
+    };
+    (request, words(&format!("/{tenant}{path}"), &form, person))
+}
+
+#[test]
+fn no_request_ever_gets_a_token_that_was_not_given_for_it() {
+    for seed in 0..3 {
+        let server = server();
+        let clock = VirtualClock::new();
+        let client = virtual_client(&clock);
+        let mut numbers = Numbers(seed);
+        let (mut hits, mut silent, mut kept) = (0, 0, Vec::new());
+        for _ in 0..700 {
+            let (request, wanted) = if kept.len() > 20 && numbers.below(2) == 0 {
+                numbers.of(&kept)
+            } else {
+                let drawn = draw(&mut numbers, &client, &server.origin);
+                kept.push(drawn.clone());
+                drawn
+            };
+            let about = request.describe();
+            match request.acquire_now(None, None) {
+                Ok((token, from_cache)) => {
+                    let given = token.value().split('.').nth(1).unwrap();
+                    let given = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(given).unwrap();
+                    assert_eq!(String::from_utf8(given).unwrap(), wanted, "{about}");
+                    hits += usize::from(from_cache);
+                    silent += usize::from(about["grant"] == "authorization_code" && about["secrets_set"] == json!([]));
+                }
+                // A person who has not signed in to this app cannot be asked; a code is spent once.
+                Err(error) => {
+                    let name: Value = about["grant"].clone();
+                    assert_eq!(name, "authorization_code", "{error}");
+                }
+            }
+            if numbers.below(40) == 0 {
+                clock.advance(1200);
+            }
+        }
+        assert!(
+            hits > 100 && silent > 0,
+            "{hits} came from the cache, {silent} by another's sign-in"
+        );
+    }
+}
