@@ -39,6 +39,7 @@ function Import-DefenderPrivate {
 # Named one by one: listing the folder takes longer than reading them. A file for each drop-in and each subject, because each file costs an
 # import some 2 ms. Tests keep this equal to the folder.
 try {
+    . $PSScriptRoot/Public/Account.ps1
     . $PSScriptRoot/Public/Adal.ps1
     . $PSScriptRoot/Public/Alert.ps1
     . $PSScriptRoot/Public/Claims.ps1

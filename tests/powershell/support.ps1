@@ -3,7 +3,8 @@
 $RepositoryRoot = [IO.Path]::GetFullPath([IO.Path]::Combine($PSScriptRoot, '..', '..'))
 $ModulePath = [IO.Path]::Combine($RepositoryRoot, 'powershell', 'DefenderXdr')
 $PowerShellProgram = (Get-Process -Id $PID).Path
-$Public = @('Add-DefenderIndicator', 'Add-DefenderMachineTag', 'Add-MsalClientApplication', 'Clear-AdalTokenCache', 'Clear-MsalTokenCache',
+$Public = @('Clear-DefenderTokenCache', 'Export-DefenderRefreshToken', 'Get-DefenderAccount', 'Remove-DefenderAccount',
+    'Add-DefenderIndicator', 'Add-DefenderMachineTag', 'Add-MsalClientApplication', 'Clear-AdalTokenCache', 'Clear-MsalTokenCache',
     'Connect-Defender', 'ConvertFrom-DefenderToken', 'Disable-DefenderMachineIsolation', 'Disable-DefenderMachineRestriction',
     'Disconnect-Defender', 'Enable-DefenderMachineIsolation', 'Enable-DefenderMachineRestriction', 'Enable-MsalTokenCacheOnDisk',
     'Get-AdalAuthenticationContext', 'Get-ADALToken', 'Get-DefenderAlert', 'Get-DefenderContext', 'Get-DefenderIncident',
