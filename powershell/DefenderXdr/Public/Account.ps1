@@ -33,6 +33,7 @@ function Clear-DefenderTokenCache {
     )
 
     if (-not $script:Loaded) { Import-DefenderPrivate }
+    Use-DefenderPreference $PSCmdlet
     $name = if ($TokenCache) { "the token cache $TokenCache" } else { 'the token cache of this session' }
     if (-not $PSCmdlet.ShouldProcess($name, 'Forget every token of every account')) { return }
     $failure = @{ Record = $null }
@@ -91,6 +92,7 @@ function Export-DefenderRefreshToken {
 
     process {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         if (-not $PSCmdlet.ShouldProcess($Account, 'Take the refresh token out of the token cache')) { return }
         $failure = @{ Record = $null }
         $before = $script:TokenCache
@@ -203,6 +205,7 @@ function Remove-DefenderAccount {
 
     process {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        Use-DefenderPreference $PSCmdlet
         if (-not $PSCmdlet.ShouldProcess($Account, 'Forget the tokens')) { return }
         $failure = @{ Record = $null }
         $before = $script:TokenCache
