@@ -38,6 +38,7 @@ Describe 'incident objects' {
         Assert-Match $table[2] '^\s*7\s+High\s+Active\s+2026-09-14 07:31\s+a \[31mb c d\s+x y'
         Assert-Equal @($table).Count 3
         Assert-Match ($incident | Out-String -Width 80) 'Active\s+2026-09-14 07:31\s+a \[31mb'
+        Assert-Match ($incident | Out-String -Width 100) 'Name\s+AssignedTo' 'the label is broken over lines at 100 columns'
     }
 }
 
