@@ -6,7 +6,7 @@ mod scripted;
 use std::collections::HashMap;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -591,10 +591,14 @@ fn in_a_child(test: &str, variables: &[(&str, &str)]) {
 
 /// Gets a token as a host that listens; returns what it was told.
 fn told(request: &Arc<PreparedRequest>) -> String {
-    let operation = request.acquire(true, None).unwrap();
+    told_within(request, Duration::from_secs(30))
+}
+
+fn told_within(request: &Arc<PreparedRequest>, limit: Duration) -> String {
+    let operation = request.acquire(true, Some(limit)).unwrap();
     let mut texts = String::new();
     loop {
-        match operation.wait(Duration::from_secs(30)) {
+        match operation.wait(limit) {
             State::Event => texts.push_str(&operation.take_event().unwrap().to_json().to_string()),
             state => {
                 assert_eq!(state, State::Done, "{:?}", operation.error());
@@ -663,6 +667,51 @@ fn child_without_a_region() {
         asked.iter().filter(|request| request.path.contains("/metadata/instance")).count(),
         1
     );
+}
+
+#[test]
+fn a_metadata_service_that_never_answers_costs_its_own_limit_and_no_more() {
+    in_a_child("child_in_a_black_hole", &[]);
+}
+
+#[test]
+#[ignore = "run by a_metadata_service_that_never_answers_costs_its_own_limit_and_no_more"]
+fn child_in_a_black_hole() {
+    const ALL: Duration = Duration::from_secs(600);
+    let emulator = defender_emulator::Emulator::builder().start_blocking().unwrap();
+    emulator
+        .set_faults_json(&json!([{"match": {"path_contains": "/metadata/instance"}, "times": 0, "do": {"hang": true}}]))
+        .unwrap();
+    let client = scripted::client(&json!({"cache": "private", "emulator": emulator.env_value(), "timeout_ms": 300_000}).to_string());
+    let request = |resource: &str| {
+        runbook(
+            &client,
+            &emulator,
+            json!({"tenant_id": TENANT, "region": "auto", "resource": resource}),
+        )
+    };
+    let asked = || {
+        let all = emulator.requests();
+        all.iter().filter(|request| request.path.contains("/metadata/instance")).count()
+    };
+    // A caller who has less time than the question may take learns nothing about the place: it is asked again.
+    let hurried = request(API)
+        .acquire_now(Some(Duration::from_millis(200)), None)
+        .map(drop)
+        .unwrap_err();
+    assert_eq!(hurried.code(), Code::Timeout, "{hurried}");
+    assert_eq!(asked(), 1);
+    // Neither the caller's limit nor the client's is used up by it, and the sign-in goes on.
+    let begun = Instant::now();
+    for resource in [API, "https://graph.microsoft.com"] {
+        let told = told_within(&request(resource), ALL);
+        assert!(
+            told.contains("the region is not known (") && told.contains("the global token endpoint is asked"),
+            "{told}"
+        );
+    }
+    assert!(begun.elapsed() < Duration::from_secs(100), "it took {:?}", begun.elapsed());
+    assert_eq!(asked(), 2, "what was found is kept");
 }
 
 fn emulated(emulator: &BlockingEmulator) -> Arc<Client> {

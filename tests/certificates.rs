@@ -579,6 +579,66 @@ fn a_file_that_would_eat_the_machine_is_refused() {
     }
 }
 
+/// A PFX in which one thing is another: the last place where it stands, or every one.
+fn altered(pfx: &[u8], what: &[u8], new: &[u8], everywhere: bool) -> Vec<u8> {
+    assert_eq!(what.len(), new.len(), "the lengths around it stay");
+    let mut bytes = pfx.to_vec();
+    let mut found = 0;
+    for at in (0..=bytes.len() - what.len()).rev() {
+        if bytes[at..].starts_with(what) {
+            bytes[at..at + new.len()].copy_from_slice(new);
+            found += 1;
+            if !everywhere {
+                break;
+            }
+        }
+    }
+    assert!(found > 0, "there is no {what:02x?} in the file");
+    bytes
+}
+
+#[test]
+fn a_pfx_that_would_eat_the_machine_is_refused_and_says_why() {
+    let Some(made) = made("a_pfx_that_would_eat_the_machine_is_refused_and_says_why") else {
+        return;
+    };
+    // 65,536 rounds, and 8,388,607: an INTEGER as long.
+    const USUAL: &[u8] = b"\x02\x03\x01\x00\x00";
+    const ABSURD: &[u8] = b"\x02\x03\x7f\xff\xff";
+    const PBKDF2: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0c";
+    const SCRYPT: &[u8] = b"\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x04\x0b";
+    let pfx = |name: &str, options: &str| {
+        made.run(&format!(
+            "pkcs12 -export -inkey a.key -in a.crt -passout pass:PASSWORD -iter 65536 -out {name} {options}"
+        ));
+        made.bytes(name)
+    };
+    let with_mac = pfx("many-rounds.pfx", "");
+    let no_mac = pfx("many-rounds-no-mac.pfx", "-nomac");
+    let old = pfx("many-rounds-3des.pfx", "-nomac -certpbe PBE-SHA1-3DES -keypbe PBE-SHA1-3DES");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hostile.pfx");
+    let clock = clock_at(now());
+    for (name, content, words) in [
+        // The count of the MAC stands last.
+        ("MAC", altered(&with_mac, USUAL, ABSURD, false), "more time or memory"),
+        ("PBKDF2", altered(&no_mac, USUAL, ABSURD, true), "more time or memory"),
+        ("PKCS#12's own hashing", altered(&old, USUAL, ABSURD, true), "more time or memory"),
+        ("scrypt", altered(&no_mac, PBKDF2, SCRYPT, true), "is not supported"),
+        ("scrypt of the key", altered(&with_mac, PBKDF2, SCRYPT, false), "is not supported"),
+    ] {
+        std::fs::write(&path, content).unwrap();
+        // The password is right: a count that was carried out would sign.
+        let error = failure(&clock, json!({"type": "certificate", "path": path}), Some(PFX_PASSWORD));
+        assert_eq!(error.code(), Code::PrivateKey, "{name}: {error:?}");
+        assert!(
+            error.message().contains(words) && error.message().contains("hostile.pfx"),
+            "{name}: {error:?}"
+        );
+        assert!(error.hint().unwrap().contains("openssl pkcs12 -export"), "{name}: {error:?}");
+    }
+}
+
 /// What never answers must not be waited for: neither by the caller nor by what else needs the library's threads.
 #[cfg(unix)]
 #[test]

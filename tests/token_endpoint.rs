@@ -6,7 +6,9 @@ mod scripted;
 use std::sync::Arc;
 
 use base64::Engine;
+use defender_xdr::auth::cache::Cache;
 use defender_xdr::client::{Client, PreparedRequest, State};
+use defender_xdr::clock::{Clock, SystemRandom};
 use defender_xdr::error::{Code, Error};
 use defender_xdr::secret::Secret;
 use scripted::{CLIENT, SECRET, Scripted, Step, TENANT, VirtualClock, virtual_client};
@@ -1023,4 +1025,88 @@ fn refresh_tokens_of_those_who_do_not_come_back_do_not_pile_up() {
     }
     let again = bring("brought-first", "https://other.example");
     assert!(again.contains("refresh_token=brought-first"), "{again}");
+}
+
+/// A server whose answers name the person of the request, and a client whose cache can be counted.
+fn many_people(cache: &'static str, clock: &Arc<VirtualClock>) -> (Scripted, Arc<Client>, impl Fn() -> (usize, usize)) {
+    let server = Scripted::answering(|sent| {
+        let body = sent.split("\r\n\r\n").nth(1).unwrap();
+        let form: Vec<(String, String)> = url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
+        let name = form
+            .iter()
+            .find_map(|(key, value)| match key.as_str() {
+                "assertion" | "username" => Some(value.as_str()),
+                "refresh_token" => value.strip_prefix("rt-"),
+                _ => None,
+            })
+            .unwrap();
+        for_person(&format!("for-{name}"), name, TENANT, Some(&format!("rt-{name}")))
+    });
+    let config = json!({"cache": cache}).to_string();
+    let client = Client::with(config.as_bytes(), Arc::clone(clock) as Arc<dyn Clock>, Arc::new(SystemRandom)).unwrap();
+    let kept = move || {
+        let (access, refresh) = Cache::named(cache, &SystemRandom).unwrap().entries();
+        (access.len(), refresh.len())
+    };
+    (server, client, kept)
+}
+
+const A_DAYS_PEOPLE: usize = 250;
+
+#[test]
+fn of_those_in_whose_name_a_service_acted_nothing_outlives_its_token() {
+    let clock = VirtualClock::new();
+    let (server, client, kept) = many_people("service-of-many-people", &clock);
+    let act_for = |name: &str, resource: &str| {
+        let wish = request(&client, &server.origin, "on_behalf_of", json!({"resource": resource}));
+        wish.set_secret("user_assertion", &Secret::new(name.to_owned())).unwrap();
+        assert_eq!(wish.acquire_now(None, None).unwrap().0.value(), format!("for-{name}"));
+    };
+    for hour in 0..6 {
+        for n in 0..A_DAYS_PEOPLE {
+            act_for(&format!("person-{hour}-{n}"), XDR);
+        }
+        // The caller has the assertion, and brings it for the next resource too: its refresh token is not kept at all.
+        act_for(&format!("person-{hour}-0"), "https://graph.microsoft.com");
+        assert!(server.seen().last().unwrap().contains(&format!("assertion=person-{hour}-0&")));
+        let (access, refresh) = kept();
+        assert!(
+            refresh == 0 && access < 2 * A_DAYS_PEOPLE,
+            "{access} and {refresh} tokens after hour {hour}"
+        );
+        clock.advance(3600);
+    }
+    // A little is swept with each change: what one hour left is gone before the next one is through.
+    for n in 0..A_DAYS_PEOPLE {
+        act_for(&format!("last-{n}"), XDR);
+    }
+    let (access, _) = kept();
+    assert!(access < A_DAYS_PEOPLE + 32, "{access} access tokens are kept");
+}
+
+#[test]
+fn refresh_tokens_by_password_are_forgotten_after_a_day() {
+    let clock = VirtualClock::new();
+    let (server, client, kept) = many_people("passwords-of-many-people", &clock);
+    let sign_in = |name: &str, resource: &str| {
+        let document = json!({"grant": "password", "authority": format!("{}/{TENANT}", server.origin), "client_id": CLIENT, "resource": resource, "username": name});
+        let wish = PreparedRequest::new(&client, document.to_string().as_bytes()).unwrap();
+        wish.set_secret("password", &Secret::new(PASSWORD.into())).unwrap();
+        assert_eq!(wish.acquire_now(None, None).unwrap().0.value(), format!("for-{name}"));
+        server.seen().last().unwrap().clone()
+    };
+    let mut most = 0;
+    for day in 0..4 {
+        for n in 0..A_DAYS_PEOPLE {
+            sign_in(&format!("person-{day}-{n}"), XDR);
+            most = most.max(kept().1);
+        }
+        // Within its day it serves, and takes no second place.
+        assert!(sign_in(&format!("person-{day}-0"), "https://graph.microsoft.com").contains("refresh_token=rt-person"));
+        assert_eq!(kept().1, A_DAYS_PEOPLE, "after day {day}");
+        clock.advance(25 * 3600);
+    }
+    assert!(most < 2 * A_DAYS_PEOPLE, "{most} refresh tokens at once");
+    let again = sign_in("person-0-0", "https://other.example");
+    assert!(again.contains("password=") && !again.contains("refresh_token=rt"), "{again}");
 }

@@ -1,5 +1,6 @@
 //! The same in PowerShell: one sign-in for all windows, and the library's own warnings.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -7,11 +8,17 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::disk::{Ask, issuing, library, token_calls};
-use crate::scripted::{CLIENT, SECRET, Scripted, TENANT};
+use crate::scripted::tls::Server;
+use crate::scripted::{CLIENT, SECRET, Scripted, Step, TENANT};
 use crate::support;
 
 /// What a script's `Connect-Defender` with these words comes to: its token and warnings, or its error.
 fn connect(server: &Scripted, home: &Path, words: &str) -> Option<Value> {
+    connect_to(&format!("{}/{TENANT}", server.origin), home, words, &[])
+}
+
+/// The same at any authority, with these variables.
+fn connect_to(authority: &str, home: &Path, words: &str, variables: &[(&str, &OsStr)]) -> Option<Value> {
     let pwsh = std::env::var_os("PWSH")
         .map(std::path::PathBuf::from)
         .or_else(|| support::on_path("pwsh"));
@@ -23,7 +30,6 @@ fn connect(server: &Scripted, home: &Path, words: &str) -> Option<Value> {
         return None;
     };
     let module = support::root().join("powershell/DefenderXdr/DefenderXdr.psd1");
-    let authority = format!("{}/{TENANT}", server.origin);
     let script = format!(
         r"Set-StrictMode -Version 3.0
 $ErrorActionPreference = 'Stop'
@@ -57,7 +63,8 @@ catch {{
     command
         .env("HOME", home)
         .env_remove("XDG_STATE_HOME")
-        .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent");
+        .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
+        .envs(variables.iter().copied());
     let ran = support::run(&mut command, Duration::from_secs(120));
     let line = ran.stdout.lines().find_map(|line| line.strip_prefix("SAID "));
     Some(serde_json::from_str(line.unwrap_or_else(|| panic!("{}", ran.said()))).unwrap())
@@ -101,4 +108,55 @@ fn a_script_finds_what_another_got() {
         (refused["message"].as_str().unwrap(), refused["hint"].as_str().unwrap()),
         (here.message.as_str(), here.hint.as_str())
     );
+}
+
+#[test]
+fn what_came_through_a_proxy_is_found_by_the_next_script_without_it() {
+    // The system's store is a file that a variable names on Linux only.
+    if !cfg!(target_os = "linux") {
+        return support::skip("the token cache behind a proxy", "the system's store is not a file");
+    }
+    let token = |name: &str| {
+        Step::json(
+            200,
+            &json!({"token_type": "Bearer", "expires_in": "3599", "access_token": name}).to_string(),
+        )
+    };
+    let tls = Server::new(&["sts.contoso.example"]);
+    let server = Scripted::start_tls(&tls, [token("first"), token("second")]);
+    let proxy = Scripted::start([Step::Tunnel(server.address), Step::Tunnel(server.address)]);
+    let home = tempfile::tempdir().unwrap();
+    let (authority, roots) = ("https://sts.contoso.example/adfs", [("SSL_CERT_FILE", tls.ca_file().as_os_str())]);
+    let through = format!("-Proxy '{}'", proxy.origin);
+    let connect = |words: &str| connect_to(authority, home.path(), words, &roots);
+    let Some(first) = connect(&format!("-TokenCache soc -PlainTextTokenCache {through}")) else {
+        return;
+    };
+    assert_eq!((&first["name"], &first["token"]), (&json!("OK"), &json!("first")), "{first}");
+    let heads = proxy.seen();
+    assert!(
+        heads.len() == 1 && heads[0].starts_with("CONNECT sts.contoso.example:443 "),
+        "{heads:?}"
+    );
+    // Whatever way the next script would go, it has no need to.
+    for way in [
+        through.as_str(),
+        "-NoProxy",
+        "-Proxy http://127.0.0.1:9 -ProxyBypass contoso.example",
+    ] {
+        let next = connect(&format!("-TokenCache soc -PlainTextTokenCache {way}")).unwrap();
+        assert_eq!((&next["name"], &next["token"]), (&json!("OK"), &json!("first")), "{way}: {next}");
+    }
+    assert_eq!((proxy.seen().len(), server.seen().len()), (1, 1));
+    // Another cache has nothing of it, and goes through the proxy too.
+    let other = connect(&format!("-TokenCache other -PlainTextTokenCache {through}")).unwrap();
+    assert_eq!(other["token"], "second", "{other}");
+    assert_eq!((proxy.seen().len(), server.seen().len()), (2, 2));
+    for name in ["soc", "other"] {
+        let kept = home.path().join(format!(".local/state/defender-xdr/token-cache/{name}.cache"));
+        assert!(
+            !std::fs::read_to_string(kept).unwrap().contains(&proxy.origin),
+            "the way is no part of the cache"
+        );
+    }
 }

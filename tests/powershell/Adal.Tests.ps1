@@ -294,6 +294,36 @@ Describe 'Get-ADALToken signs in' {
         $sent = @(Get-EmulatorRequest '/oauth2/authorize')[0]
         Assert-Equal $sent.query.redirect_uri 'https://portal.azure.com' 'a slash was added'
     }
+    It 'not by pasted addresses that hold no code, and says what to paste instead' {
+        Reset-Emulator
+        $shell = New-TestShell
+        try {
+            $out = $shell.AddScript('& (Get-Module DefenderXdr) {
+                    param($Shared)
+                    $script:TestShared = $Shared
+                    $Shared.asked = 0
+                    Import-DefenderPrivate
+                    function script:Test-DefenderPrompt { $true }
+                    function script:Read-Host {
+                        param($Prompt, [switch] $AsSecureString)
+                        $script:TestShared.asked++
+                        $state = [regex]::Match($url, "[?&]state=([^&]+)").Groups[1].Value
+                        $pasted = if ($script:TestShared.asked -eq 1) { "https://portal.azure.com/" } else { "https://portal.azure.com/?session_state=canary-pasted-0123456789&state=$state" }
+                        ConvertTo-SecureString -String $pasted -AsPlainText -Force
+                    }
+                } $Shared
+                $User.RedirectUri = "https://portal.azure.com"
+                try { Get-ADALToken @User } catch { $_.FullyQualifiedErrorId; "$($_.CategoryInfo.Category)"; $_.Exception.Message; $_.ErrorDetails.RecommendedAction }').Invoke()
+            Assert-Equal $out @('DefenderXdr.NO_CODE,Get-ADALToken', 'AuthenticationError', 'the address holds no code', 'copy the whole address from the address bar: it holds code= and state=')
+            Assert-Equal $shell.Runspace.SessionStateProxy.GetVariable('Shared').asked 3
+            $warned = @($shell.Streams.Warning) -join "`n"
+            Assert-Match $warned 'That was not it: what was pasted is not the address of the page after sign-in'
+            Assert-Match $warned 'That was not it: the address holds no code'
+            Assert-NoSecret $warned 'canary-pasted-0123456789' 'a warning'
+        }
+        finally { $shell.Dispose() }
+        Assert-Equal @(Get-EmulatorRequest '/oauth2/token').Count 0
+    }
     It 'by a pasted address within -Timeout, which ends an open prompt' {
         # A terminal is needed; script of util-linux makes one.
         $terminal = @(Get-Command -Name script -CommandType Application -ErrorAction Ignore)[0]

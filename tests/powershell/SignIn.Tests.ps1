@@ -64,6 +64,25 @@ Describe 'a parameter of another kind' {
     }
 }
 
+function Start-TestProxy {
+    # A proxy that refuses: what reaches it is what counts.
+    $listener = [Net.Sockets.TcpListener]::new([Net.IPAddress]::Loopback, 0)
+    $listener.Start()
+    $seen = [hashtable]::Synchronized(@{ Heads = [Collections.ArrayList]::new() })
+    $shell = [powershell]::Create()
+    $null = $shell.AddScript('param($listener, $seen) while ($true) {
+            $one = $listener.AcceptTcpClient()
+            $reader = [IO.StreamReader]::new($one.GetStream())
+            $head = while ($line = $reader.ReadLine()) { $line }
+            $null = $seen.Heads.Add($head -join "`n")
+            $answer = [Text.Encoding]::ASCII.GetBytes("HTTP/1.1 407 no`r`ncontent-length: 0`r`nconnection: close`r`n`r`n")
+            $one.GetStream().Write($answer, 0, $answer.Length)
+            $one.Close()
+        }').AddArgument($listener).AddArgument($seen)
+    $null = $shell.BeginInvoke()
+    @{ Listener = $listener; Seen = $seen; Address = "http://127.0.0.1:$($listener.LocalEndpoint.Port)" }
+}
+
 Describe 'an authority and a proxy' {
     It 'are named by parameters' {
         $plan = Get-TestPlan @{ ClientId = $id; Authority = 'https://id.fabrikam.example/x'; AuthorityType = 'OIDC'; NoInstanceDiscovery = $true }
@@ -76,23 +95,10 @@ Describe 'an authority and a proxy' {
         }
     }
     It 'the proxy of -Proxy is asked, with the credential of -ProxyCredential, and not with -NoProxy' {
-        # A proxy that refuses: what reaches it is what counts.
-        $listener = [Net.Sockets.TcpListener]::new([Net.IPAddress]::Loopback, 0)
-        $listener.Start()
+        $proxy = Start-TestProxy
         try {
-            $seen = [hashtable]::Synchronized(@{ Heads = [Collections.ArrayList]::new() })
-            $shell = [powershell]::Create()
-            $null = $shell.AddScript('param($listener, $seen) while ($true) {
-                    $one = $listener.AcceptTcpClient()
-                    $reader = [IO.StreamReader]::new($one.GetStream())
-                    $head = while ($line = $reader.ReadLine()) { $line }
-                    $null = $seen.Heads.Add($head -join "`n")
-                    $answer = [Text.Encoding]::ASCII.GetBytes("HTTP/1.1 407 no`r`ncontent-length: 0`r`nconnection: close`r`n`r`n")
-                    $one.GetStream().Write($answer, 0, $answer.Length)
-                    $one.Close()
-                }').AddArgument($listener).AddArgument($seen)
-            $null = $shell.BeginInvoke()
-            $address = "http://127.0.0.1:$($listener.LocalEndpoint.Port)"
+            $seen = $proxy.Seen
+            $address = $proxy.Address
             $script = "`$secret = ConvertTo-SecureString 'x' -AsPlainText -Force
                 `$person = [pscredential]::new('soc', (ConvertTo-SecureString 'p4ss' -AsPlainText -Force))
                 `$app = @{ TenantId = 'fabrikam.example'; ClientId = '$id'; ClientSecret = `$secret; Timeout = 5 }
@@ -102,13 +108,34 @@ Describe 'an authority and a proxy' {
             $result = Invoke-PowerShell $script -Environment @{ DEFENDER_XDR_EMULATOR = ''; HTTPS_PROXY = 'http://127.0.0.1:9' }
             Assert-Match $result.Out 'DefenderXdr\.PROXY_AUTH,Connect-Defender'
             Assert-Match $result.Out "DefenderXdr\.PROXY_AUTH,Get-DefenderToken\s+none"
-            Assert-Match $result.Out "127\.0\.0\.1:$($listener.LocalEndpoint.Port)"
+            Assert-Match $result.Out ([regex]::Escape($address.Substring(7)))
             Assert-Equal $seen.Heads.Count 2 "$($seen.Heads)"
             Assert-Match $seen.Heads[0] '^CONNECT login\.microsoftonline\.com:443'
             Assert-Match $seen.Heads[0] "Proxy-Authorization: Basic $([Convert]::ToBase64String([Text.Encoding]::UTF8.GetBytes('soc:p4ss')))"
             Assert-NotMatch $seen.Heads[1] 'Proxy-Authorization'
         }
-        finally { $listener.Stop() }
+        finally { $proxy.Listener.Stop() }
+    }
+    It 'what -ProxyBypass names goes past the proxy of -Proxy, and nothing else does' {
+        $proxy = Start-TestProxy
+        try {
+            # No resolver knows such a host (RFC 6761): what goes straight does not arrive, and says so.
+            $script = "`$secret = ConvertTo-SecureString 'x' -AsPlainText -Force
+                `$app = @{ Authority = 'https://sts.contoso.invalid/adfs'; ClientId = '$id'; ClientSecret = `$secret; Timeout = 5; Proxy = '$($proxy.Address)' }
+                foreach (`$past in @('fabrikam.invalid'), @('contoso.invalid'), @('x.example', '.contoso.invalid'), @('10.0.0.0/8', 'sts.contoso.invalid'), @('*')) {
+                    try { Connect-Defender @app -ProxyBypass `$past } catch { ""`$past > `$(`$_.FullyQualifiedErrorId)"" }
+                    try { Get-DefenderToken @app -ProxyBypass `$past } catch { ""`$past > `$(`$_.FullyQualifiedErrorId)"" }
+                }"
+            $result = Invoke-PowerShell $script -Environment @{ DEFENDER_XDR_EMULATOR = ''; HTTPS_PROXY = 'http://127.0.0.1:9'; NO_PROXY = '' }
+            $lines = @($result.Out -split '\r?\n' | Where-Object { $_ -match ' > ' })
+            Assert-Equal $lines.Count 10 "$($result.Out)$($result.Err)"
+            Assert-Match $lines[0] '^fabrikam\.invalid > DefenderXdr\.PROXY_AUTH,Connect-Defender$'
+            Assert-Match $lines[1] '^fabrikam\.invalid > DefenderXdr\.PROXY_AUTH,Get-DefenderToken$'
+            foreach ($line in $lines[2..9]) { Assert-Match $line ' > DefenderXdr\.(DNS|CONNECT),' }
+            Assert-Equal $proxy.Seen.Heads.Count 2 "$($proxy.Seen.Heads)"
+            foreach ($head in $proxy.Seen.Heads) { Assert-Match $head '^CONNECT sts\.contoso\.invalid:443' }
+        }
+        finally { $proxy.Listener.Stop() }
     }
 }
 

@@ -159,7 +159,10 @@ fn from_pfx(bytes: &[u8], password: Option<&Secret>, what: &str) -> Result<Found
     check_pfx(bytes, what)?;
     let archive = Pkcs12Archive::from_pkcs12(bytes, password.map(Secret::expose).unwrap_or_default()).map_err(|error| match error {
         PfxError::MacError(_) | PfxError::UnpadError | PfxError::Pkcs5Error(_) => wrong_password(password, what),
-        PfxError::UnsupportedEncryptionScheme | PfxError::UnsupportedMacAlgorithm | PfxError::InvalidParameters => unknown_encryption(what),
+        PfxError::UnsupportedEncryptionScheme | PfxError::UnsupportedMacAlgorithm => unknown_encryption(what),
+        PfxError::InvalidParameters => {
+            unbearable(what).with_hint("export it again with usual parameters; with OpenSSL, use its defaults: openssl pkcs12 -export")
+        }
         _ => not_a_certificate(what),
     })?;
     Ok(Found {
@@ -206,6 +209,13 @@ fn unknown_encryption(what: &str) -> Error {
         .with_hint("export it again with AES256-SHA256 or TripleDES-SHA1; with OpenSSL, use its defaults: openssl pkcs12 -export, openssl pkcs8 -topk8")
 }
 
+fn unbearable(what: &str) -> Error {
+    Error::new(
+        Code::PrivateKey,
+        format!("the password hashing of {what} asks for more time or memory than any usual file, or for none"),
+    )
+}
+
 fn from_pem(blocks: &[Block], password: Option<&Secret>, what: &str) -> Result<Found> {
     let mut found = Found::default();
     if blocks.iter().filter(|block| block.label == "ENCRYPTED PRIVATE KEY").count() > MAX_ENCRYPTED {
@@ -248,11 +258,7 @@ fn decrypted(der: &[u8], password: Option<&Secret>, what: &str) -> Result<pkcs8:
         pkcs5::pbes2::Kdf::Pbkdf2(pbkdf2) if (1..=MAX_ROUNDS).contains(&pbkdf2.iteration_count) => {}
         pkcs5::pbes2::Kdf::Scrypt(scrypt) if is_bearable(scrypt.cost_parameter, scrypt.block_size, scrypt.parallelization) => {}
         pkcs5::pbes2::Kdf::Pbkdf2(_) | pkcs5::pbes2::Kdf::Scrypt(_) => {
-            return Err(Error::new(
-                Code::PrivateKey,
-                format!("the password hashing of {what} asks for more time or memory than any usual file, or for none"),
-            )
-            .with_hint("encrypt the key again with usual parameters: openssl pkcs8 -topk8 -in KEY -out NEWKEY"));
+            return Err(unbearable(what).with_hint("encrypt the key again with usual parameters: openssl pkcs8 -topk8 -in KEY -out NEWKEY"));
         }
         _ => return Err(unknown_encryption(what)),
     }
