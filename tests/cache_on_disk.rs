@@ -21,6 +21,8 @@ mod powershell;
 #[path = "cache_on_disk/processes.rs"]
 mod processes;
 mod scripted;
+#[path = "cache_on_disk/sign_outs.rs"]
+mod sign_outs;
 #[path = "cache_on_disk/stress.rs"]
 mod stress;
 mod support;

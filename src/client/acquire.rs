@@ -28,6 +28,15 @@ const SILENT_TIMEOUT: Duration = Duration::from_secs(100);
 /// A token, and whether the cache had it.
 pub type Acquired = (Arc<Token>, bool);
 
+/// How far the cache had moved when a call began.
+#[derive(Clone, Copy)]
+struct Began {
+    /// What came since may serve the call.
+    generation: u64,
+    /// If it was signed out since, what the call brings is not stored.
+    epoch: u64,
+}
+
 impl PreparedRequest {
     /// Starts to acquire a token. `listens` says that the host takes events; a timeout of `None` is the default for the grant.
     pub fn acquire(self: &Arc<Self>, listens: bool, timeout: Option<Duration>) -> Result<Running> {
@@ -84,8 +93,9 @@ impl Bound {
             call.verbose("the cache has a fresh token");
             return Ok((token, true));
         }
-        if sign_in.cache != CacheUse::Skip
-            && self.looks_at_disk(call).await
+        // Looked at even where nothing is to be found: a sign-out of before must not count for what comes.
+        if self.looks_at_disk(call).await
+            && sign_in.cache != CacheUse::Skip
             && let Some(token) = self.cached()?
         {
             call.verbose("the cache on disk has a fresh token");
@@ -158,12 +168,16 @@ impl Bound {
         // A refresh token may be rotated, and a wrong password counted, by being sent.
         let spends = matches!(grant, Grant::RefreshToken | Grant::Password);
         let (bound, asked, until) = (self.clone(), Arc::clone(host), patience(call));
+        let began = Began {
+            generation: since,
+            epoch: self.client().cache.epoch(),
+        };
         // Who answers for the app's key or assertion answers in a call of its own; what follows is shared like any other.
         let token = if self.credential()?.is_some_and(Credential::asks_host) {
             let exchange = |proof: Proof| {
                 let bound = self.clone();
                 self.share(call, grant.name(), spends, move |call| async move {
-                    bound.exchange(&call, &proof, since, until).await
+                    bound.exchange(&call, &proof, began, until).await
                 })
             };
             self.proven(call, host, exchange).await?
@@ -172,7 +186,7 @@ impl Bound {
                 bound
                     .proven(&call, &asked, |proof| {
                         let (bound, call) = (&bound, &call);
-                        async move { bound.exchange(call, &proof, since, until).await }
+                        async move { bound.exchange(call, &proof, began, until).await }
                     })
                     .await
             };
@@ -202,19 +216,18 @@ impl Bound {
     }
 
     /// The exchange of a grant that asks no person, and what it brings stored. Another process that makes the same call is waited for.
-    async fn exchange(&self, call: &Call, proof: &Proof, since: u64, until: Instant) -> Result<Arc<Token>> {
+    async fn exchange(&self, call: &Call, proof: &Proof, began: Began, until: Instant) -> Result<Arc<Token>> {
         let name = self.name(self.sign_in().grant.name());
         let work = || async {
             match self.sign_in().grant {
-                Grant::RefreshToken => self.exchange_brought(call, proof, since, until).await,
-                _ => self.exchange_here(call, proof).await,
+                Grant::RefreshToken => self.exchange_brought(call, proof, began, until).await,
+                _ => self.exchange_here(call, proof, began).await,
             }
         };
         self.in_turn(call, &self.key_turn(), &name, until, work).await
     }
 
-    async fn exchange_here(&self, call: &Call, proof: &Proof) -> Result<Arc<Token>> {
-        let epoch = self.client().cache.epoch();
+    async fn exchange_here(&self, call: &Call, proof: &Proof, began: Began) -> Result<Arc<Token>> {
         let (env, sign_in) = (&self.client().env, self.sign_in());
         let answer = match sign_in.grant {
             Grant::ManagedIdentity => auth::managed_identity(&self.env(), call, sign_in).await,
@@ -227,33 +240,32 @@ impl Bound {
             _ => auth::client_credentials(env, call, sign_in, proof).await,
         }
         .map_err(|error| credential::explain(error, proof, sign_in))?;
-        self.keep(call, &answer, Source::Network, epoch).await
+        self.keep(call, &answer, Source::Network, began.epoch).await
     }
 
     /// Spends the refresh token that the caller brought, unless another request has done so meanwhile and left a newer one.
-    async fn exchange_brought(&self, call: &Call, proof: &Proof, since: u64, until: Instant) -> Result<Arc<Token>> {
+    async fn exchange_brought(&self, call: &Call, proof: &Proof, began: Began, until: Instant) -> Result<Arc<Token>> {
         let cache = &self.client().cache;
         let _turn = renewal_turn(call, cache.turn(format!("brought\n{}", self.key().brought()))).await?;
         let name = self.name(self.sign_in().grant.name());
         let turn = format!("brought {}", self.key().brought());
-        let work = || self.exchange_brought_here(call, proof, since, until);
+        let work = || self.exchange_brought_here(call, proof, began, until);
         self.in_turn(call, &turn, &name, until, work).await
     }
 
-    async fn exchange_brought_here(&self, call: &Call, proof: &Proof, since: u64, until: Instant) -> Result<Arc<Token>> {
+    async fn exchange_brought_here(&self, call: &Call, proof: &Proof, began: Began, until: Instant) -> Result<Arc<Token>> {
         let (cache, sign_in, brought) = (&self.client().cache, self.sign_in(), self.needed_secret()?);
         if sign_in.cache != CacheUse::Skip
-            && cache.generation() != since
+            && cache.generation() != began.generation
             && let Some(found) = cache.find_renewal(self.key(), sign_in)?
             && found.token.expose() != brought.expose()
         {
             return self.renew(call, &found, proof, until).await;
         }
-        let epoch = cache.epoch();
         let answer = auth::refresh(&self.client().env, call, sign_in, brought, proof)
             .await
             .map_err(|error| credential::explain(error, proof, sign_in))?;
-        self.keep(call, &answer, Source::Network, epoch).await
+        self.keep(call, &answer, Source::Network, began.epoch).await
     }
 
     /// What proves the app to the token endpoint; empty for a public client.
@@ -374,7 +386,6 @@ impl Bound {
 
     async fn spend(&self, call: &Call, found: &Found, proof: &Proof) -> Result<Arc<Token>> {
         let (cache, env) = (&self.client().cache, &self.client().env);
-        let epoch = cache.epoch();
         let result = auth::refresh(env, call, self.sign_in(), &found.token, proof).await;
         // A policy may refuse one resource and leave the sign-in good for others: only what is said to be dead is dropped.
         if let Err(error) = &result
@@ -396,7 +407,7 @@ impl Bound {
                 .with_oauth("user_mismatch", None)
                 .with_hint("sign in again; for support, give the correlation id"));
         }
-        self.store(&token, &answer, Some(&found.token), epoch);
+        self.store(&token, &answer, Some(&found.token), found.epoch);
         self.save(call).await;
         Ok(token)
     }

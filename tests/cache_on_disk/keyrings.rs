@@ -38,14 +38,14 @@ fn header_of(file: &Path) -> Option<Value> {
 }
 
 /// A cache's folder whose keys leave the kernel's keyring with it.
-struct Place(tempfile::TempDir);
+pub struct Place(tempfile::TempDir);
 
 impl Place {
-    fn new() -> Place {
+    pub fn new() -> Place {
         Place(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 }

@@ -41,6 +41,8 @@ pub struct Found {
     pub token: Secret,
     /// Whom it is for.
     pub user: Arc<User>,
+    /// The cache's epoch when it was found: what it brings is not stored if it was signed out since.
+    pub epoch: u64,
 }
 
 /// An access token as a table holds it: under its id.
@@ -298,6 +300,7 @@ impl Memory {
             account: account_of(&renewal.user).to_owned(),
             token: renewal.token.clone(),
             user: Arc::clone(&renewal.user),
+            epoch: self.epoch(),
         }))
     }
 
@@ -334,7 +337,7 @@ impl Memory {
     }
 
     /// True for what was asked for before the cache was cleared, or before the account that it is for was removed.
-    fn forbids(&self, epoch: Option<u64>, step: &Step) -> bool {
+    pub fn forbids(&self, epoch: Option<u64>, step: &Step) -> bool {
         let Some(epoch) = epoch else { return false };
         if epoch < self.cleared.load(Ordering::Acquire) {
             return true;

@@ -113,14 +113,30 @@ impl Cache {
         self.memory.apply(change, Origin::Outside, now)
     }
 
+    /// Takes in what a copy has, with what was made here and the copy does not have yet: no clock decides what is newer. The watcher is not told, and
+    /// no change is made while the steps are put together.
+    pub fn mirror(&self, steps: impl FnOnce() -> Vec<Step>, now: i64) {
+        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let change = Change {
+            steps: steps(),
+            epoch: None,
+        };
+        self.memory.apply(&change, Origin::Here, now);
+    }
+
     /// Every change that is made here comes through this.
-    fn apply(&self, steps: Vec<Step>, epoch: Option<u64>, now: i64) {
-        let change = Change { steps, epoch };
+    fn apply(&self, mut steps: Vec<Step>, epoch: Option<u64>, now: i64) {
         let Some(watcher) = self.watcher.get() else {
-            self.memory.apply(&change, Origin::Here, now);
+            self.memory.apply(&Change { steps, epoch }, Origin::Here, now);
             return;
         };
         let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        // What memory does not take must not reach a copy: of one change a part may be forbidden.
+        steps.retain(|step| !self.memory.forbids(epoch, step));
+        if steps.is_empty() {
+            return;
+        }
+        let change = Change { steps, epoch };
         if self.memory.apply(&change, Origin::Here, now) {
             watcher.changed(&change);
         }
@@ -161,7 +177,10 @@ impl Cache {
 
     /// The refresh token of the one account that fits.
     pub fn find_renewal(&self, key: &Key, sign_in: &SignIn) -> Result<Option<Found>> {
-        self.memory.find_renewal(key, sign_in)
+        // Before the look: what is signed out after it is not to come back by this token.
+        let epoch = self.memory.epoch();
+        let found = self.memory.find_renewal(key, sign_in)?;
+        Ok(found.map(|found| Found { epoch, ..found }))
     }
 
     /// Marks a code as sent. False if it was sent before: it works once (RFC 6749 section 4.1.2), and a second try may revoke what the first brought.

@@ -278,7 +278,8 @@ impl Store {
                 signed_out = document.cleared > seen.sign_outs;
                 removed = document.removed_since(seen.sign_outs);
             } else {
-                signed_out = !document.after_damage;
+                signed_out = !document.after_damage || document.cleared > 0;
+                removed = document.removed_since(0);
             }
         }
         let cache = self.cache.upgrade();
@@ -296,13 +297,19 @@ impl Store {
             merge(vec![Step::RemoveAccount(account)]);
         }
         self.saw(inner, document, line);
+        let Some(cache) = &cache else { return };
         let mut document = document.clone();
-        for work in lock(&self.waiting).iter() {
-            if let Work::Step(step) = work {
-                document.apply(step, now);
-            }
-        }
-        merge(document.steps());
+        cache.mirror(
+            || {
+                for work in lock(&self.waiting).iter() {
+                    if let Work::Step(step) = work {
+                        document.apply(step, now);
+                    }
+                }
+                document.steps()
+            },
+            now,
+        );
     }
 
     /// The file is not there any more: somebody removed it, which is a way to sign out.
@@ -322,16 +329,20 @@ impl Store {
         }
     }
 
-    pub(super) fn save_or_warn(&self, inner: &mut Inner, now: i64) {
+    /// False if a key that is not at hand stands in the way.
+    pub(super) fn save_or_warn(&self, inner: &mut Inner, now: i64) -> bool {
         match self.save_within(inner, now) {
-            Ok(()) => inner.said.retain(|code| *code != Code::CacheIo),
+            Ok(true) => inner.said.retain(|code| *code != Code::CacheIo),
+            Ok(false) => return false,
             Err(error) => self.warn(inner, error),
         }
+        true
     }
 
-    pub(super) fn save_within(&self, inner: &mut Inner, now: i64) -> Result<()> {
+    /// Writes what waits. False if a key that is not at hand stands in the way.
+    pub(super) fn save_within(&self, inner: &mut Inner, now: i64) -> Result<bool> {
         if inner.off || (lock(&self.waiting).is_empty() && !inner.rewrite) {
-            return Ok(());
+            return Ok(true);
         }
         let folder = Arc::clone(self.folder(inner)?);
         let _lock = locks::short(&folder, &self.names().lock)?;
@@ -347,12 +358,12 @@ impl Store {
                 self.gone(inner, now);
                 Document::new(inner.after_damage, self.random.as_ref())?
             }
-            // Another process began anew with a key of its own: the next call asks for it.
-            Needs::Key(_) | Needs::NewKey => return Ok(()),
+            // Another process began anew with a key of its own.
+            Needs::Key(_) | Needs::NewKey => return Ok(false),
         };
         let work = std::mem::take(&mut *lock(&self.waiting));
         if work.is_empty() && !inner.rewrite {
-            return Ok(());
+            return Ok(true);
         }
         for work in &work {
             match work {
@@ -366,7 +377,7 @@ impl Store {
                 inner.after_damage = false;
                 inner.rewrite = false;
                 self.saw(inner, &document, line);
-                Ok(())
+                Ok(true)
             }
             Err(error) => {
                 // Before what came meanwhile.

@@ -360,22 +360,21 @@ impl Store {
 
     /// Writes what waits. When this returns, it is on disk or the person will be told why not.
     pub async fn save(self: &Arc<Self>, call: &Call, clock: &Arc<dyn Clock>) {
-        if !self.ready(call, clock).await {
-            return;
-        }
-        let now = clock.unix();
-        let written = self
-            .on_disk(call, move |store, inner| {
-                store.save_or_warn(inner, now);
-                Ok(())
-            })
-            .await;
-        if let Err(error) = written {
-            self.too_slow(error);
+        // Another process may have begun anew with a key of its own: that is asked for, and written with.
+        for _ in 0..3 {
+            if !self.ready(call, clock).await {
+                return;
+            }
+            let now = clock.unix();
+            match self.on_disk(call, move |store, inner| Ok(store.save_or_warn(inner, now))).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => return self.too_slow(error),
+            }
         }
     }
 
-    /// Writes a sign-out. Where that cannot be done the file is removed, which is one, too.
+    /// Writes a sign-out. Where everything is signed out and that cannot be written, the file is removed, which is one, too.
     pub async fn sign_out(self: &Arc<Self>, call: &Call, clock: &Arc<dyn Clock>) -> Result<()> {
         self.save(call, clock).await;
         self.on_disk(call, |store, inner| {
@@ -392,8 +391,23 @@ impl Store {
                     .with_hint("remove the file yourself if it is to go")),
                 };
             }
-            if lock(&store.waiting).is_empty() {
-                return Ok(());
+            let (cleared, signed_out) = {
+                let waiting = lock(&store.waiting);
+                let cleared = waiting.iter().any(|work| matches!(work, Work::Step(Step::Clear)));
+                let signed_out = waiting.iter().any(|work| matches!(work, Work::Step(Step::RemoveAccount(_))));
+                (cleared, signed_out)
+            };
+            if !cleared {
+                // The file has other accounts, too.
+                return if signed_out {
+                    Err(Error::new(
+                        Code::CacheIo,
+                        format!("the sign-out could not be written to {path}, so what it holds stays for now"),
+                    )
+                    .with_hint("it is written once the disk takes it; to be sure, clear the cache or remove the file"))
+                } else {
+                    Ok(())
+                };
             }
             let _lock = locks::short(&folder, &names.lock)?;
             folder.remove(&names.file);
@@ -406,7 +420,10 @@ impl Store {
             }
             inner.seen = None;
             lock(&store.held).clear();
-            lock(&store.waiting).clear();
+            let mut waiting = lock(&store.waiting);
+            // What came after it is not signed out.
+            let until = waiting.iter().rposition(|work| matches!(work, Work::Step(Step::Clear)));
+            waiting.drain(..until.map_or(0, |at| at + 1));
             Ok(())
         })
         .await
