@@ -57,7 +57,7 @@ function Clear-MsalTokenCache {
     The cache is that of the whole process, and of Get-ADALToken too.
 
     .PARAMETER FromDisk
-    Nothing is kept on disk: does nothing.
+    Does nothing: Clear-DefenderTokenCache -TokenCache NAME empties a cache on disk.
 
     .EXAMPLE
     Clear-MsalTokenCache
@@ -82,7 +82,7 @@ function Clear-MsalTokenCache {
     Use-DefenderPreference $PSCmdlet
     if (-not $PSCmdlet.ShouldProcess('the token cache of this process', 'Clear')) { return }
     if ($FromDisk) {
-        Write-Verbose 'Tokens are kept in memory only: there is nothing on disk.'
+        Write-Verbose 'The Msal commands know no file of their own: Clear-DefenderTokenCache -TokenCache NAME empties a cache on disk.'
         return
     }
     $failure = @{ Record = $null }
@@ -94,10 +94,11 @@ function Clear-MsalTokenCache {
 function Enable-MsalTokenCacheOnDisk {
     <#
     .SYNOPSIS
-    Warns that tokens are kept in memory only; a drop-in for the command of MSAL.PS.
+    Names the command that keeps tokens on disk; a drop-in for the command of MSAL.PS.
 
     .DESCRIPTION
-    A cache on disk, encrypted, comes with a later version of this module. Until then the command changes nothing and says so, and scripts go on.
+    Changes nothing and says so, and scripts go on: a cache on disk has a name here, which Connect-Defender -TokenCache gives. All commands of the
+    module use it from then on, Get-MsalToken too.
 
     .PARAMETER PublicClientApplication
     An application of New-MsalClientApplication.
@@ -131,7 +132,7 @@ function Enable-MsalTokenCacheOnDisk {
     )
 
     process {
-        Write-Warning 'This version of DefenderXdr keeps tokens in memory only; a cache on disk comes with a later one. The sign-in is asked for again in each new session.'
+        Write-Warning 'Enable-MsalTokenCacheOnDisk changes nothing: tokens are kept in memory only, unless Connect-Defender -TokenCache NAME was run in this session.'
         if (-not $PassThru) { return }
         if ($null -ne $PublicClientApplication) { $PublicClientApplication } else { $ConfidentialClientApplication }
     }
@@ -256,7 +257,8 @@ function Get-MsalFeatureSupport {
     Shows what is possible here, as a drop-in for the command of MSAL.PS.
 
     .DESCRIPTION
-    No web view of its own, no broker and no cache on disk: this module loads no .NET assemblies.
+    No web view of its own and no broker: this module loads no .NET assemblies. A cache on disk is made by Connect-Defender -TokenCache, not by
+    Enable-MsalTokenCacheOnDisk.
 
 
     .EXAMPLE
