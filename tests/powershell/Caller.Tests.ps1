@@ -105,7 +105,7 @@ Describe 'words of the services' {
         Connect-TestDefender
         Assert-Equal @(Get-DefenderMachine -HealthStatus active).Count 4
         Assert-Equal @(Get-DefenderAlert -Status new -Severity HIGH).Count @(Get-DefenderAlert -Status New -Severity High).Count
-        Assert-Equal (Enable-DefenderMachineIsolation ws-0001 -Type selective -Comment c -Confirm:$false -PassThru).scope 'Selective'
+        Assert-Equal (Enable-DefenderMachineIsolation ws-0001 -Type selective -Comment c -Confirm:$false).scope 'Selective'
         Assert-Equal (Add-DefenderIndicator 192.0.2.9 -Type ipaddress -Action block -Title t -Description d -PassThru | ForEach-Object { "$($_.indicatorType) $($_.action)" }) 'IpAddress Block'
     }
     It 'that nobody knows are told where they filter a list, and go out as they are' {

@@ -107,7 +107,7 @@ Enable-DefenderMachineIsolation ws-0001 -Comment c
     It 'tells of each machine that fails, and does the others' {
         Connect-TestDefender
         Set-EmulatorFault @{ match = @{ path_contains = "/$Two/isolate" }; times = 0; do = @{ status = 400; json = @{ error = @{ code = 'OsPlatformNotSupported'; message = 'not on this system' } } } }
-        $got = Get-Recorded { Enable-DefenderMachineIsolation ws-0001, nobody, ws-0002, srv-web -Comment 'INC-1' -Confirm:$false -PassThru }
+        $got = Get-Recorded { Enable-DefenderMachineIsolation ws-0001, nobody, ws-0002, srv-web -Comment 'INC-1' -Confirm:$false }
         Assert-Equal $got.Out.computerDnsName 'ws-0001.corp.fabrikam.example', 'srv-web.corp.fabrikam.example'
         Assert-Equal ($got.Out | ForEach-Object { "$($_.type) $($_.scope) $($_.requestorComment) $($_.status)" }) 'Isolate Full INC-1 Pending', 'Isolate Full INC-1 Pending'
         Assert-Equal $got.Errors.Count 2
@@ -123,33 +123,33 @@ Enable-DefenderMachineIsolation ws-0001 -Comment c
     }
     It 'is safe to repeat' {
         Connect-TestDefender
-        $first = Enable-DefenderMachineIsolation ws-0001 -Comment 'INC-1' -Confirm:$false -PassThru
+        $first = Enable-DefenderMachineIsolation ws-0001 -Comment 'INC-1' -Confirm:$false
         $warnings = $null
-        $second = Enable-DefenderMachineIsolation ws-0001 -Comment 'INC-1' -Confirm:$false -PassThru -WarningVariable warnings 3>$null
+        $second = Enable-DefenderMachineIsolation ws-0001 -Comment 'INC-1' -Confirm:$false -WarningVariable warnings 3>$null
         Assert-Equal $second.id $first.id
         Assert-Match $warnings 'under way already'
         $null = Invoke-Emulator POST clock @{ advance_seconds = 60 }
-        $third = Enable-DefenderMachineIsolation ws-0001 -Comment 'INC-1' -Confirm:$false -PassThru -Wait -WarningVariable warnings 3>$null
+        $third = Enable-DefenderMachineIsolation ws-0001 -Comment 'INC-1' -Confirm:$false -Wait -WarningVariable warnings 3>$null
         Assert-Equal "$($third.id) $($third.status)" "$($first.id) Succeeded"
         Assert-Match $warnings 'already'
         # Lost on the way back: looked up, not sent again.
         Set-EmulatorFault @{ match = @{ path_contains = '/unisolate' }; do = @{ truncate = 5 } }
-        $released = Disable-DefenderMachineIsolation ws-0001 -Comment 'INC-1 over' -Confirm:$false -PassThru -WarningVariable warnings 3>$null
+        $released = Disable-DefenderMachineIsolation ws-0001 -Comment 'INC-1 over' -Confirm:$false -WarningVariable warnings 3>$null
         Assert-Equal $released.type 'Unisolate'
         Assert-Match $warnings 'answer was lost'
         # Another one of the kind is not this one.
         $null = Start-DefenderFileQuarantine ws-0001 -Sha1 ('a' * 40) -Comment c -Confirm:$false
-        $got = Get-Recorded { Start-DefenderFileQuarantine ws-0001 -Sha1 ('b' * 40) -Comment c -Confirm:$false -PassThru }
+        $got = Get-Recorded { Start-DefenderFileQuarantine ws-0001 -Sha1 ('b' * 40) -Comment c -Confirm:$false }
         Assert-Equal $got.Out.Count 0
         Assert-Equal $got.Errors[0].FullyQualifiedErrorId 'DefenderXdr.BUSY,Start-DefenderFileQuarantine'
         Assert-Match $got.Errors[0].ErrorDetails.RecommendedAction 'Wait-DefenderMachineAction'
     }
     It 'scans, restricts, quarantines and tags' {
         Connect-TestDefender
-        Assert-Equal (Start-DefenderMachineScan srv-web -Comment c -Type Full -PassThru).scope 'Full'
-        Assert-Equal (Enable-DefenderMachineRestriction srv-web -Comment c -Confirm:$false -PassThru).type 'RestrictCodeExecution'
-        Assert-Equal (Disable-DefenderMachineRestriction srv-web -Comment c -Confirm:$false -PassThru).type 'UnrestrictCodeExecution'
-        Assert-Equal (Start-DefenderFileQuarantine srv-web -Sha1 ('A' * 40) -Comment c -Confirm:$false -PassThru).relatedFileInfo.fileIdentifier ('a' * 40)
+        Assert-Equal (Start-DefenderMachineScan srv-web -Comment c -Type Full).scope 'Full'
+        Assert-Equal (Enable-DefenderMachineRestriction srv-web -Comment c -Confirm:$false).type 'RestrictCodeExecution'
+        Assert-Equal (Disable-DefenderMachineRestriction srv-web -Comment c -Confirm:$false).type 'UnrestrictCodeExecution'
+        Assert-Equal (Start-DefenderFileQuarantine srv-web -Sha1 ('A' * 40) -Comment c -Confirm:$false).relatedFileInfo.fileIdentifier ('a' * 40)
         $null = Assert-Fails { Start-DefenderFileQuarantine srv-web -Sha1 'short' -Comment c -Confirm:$false }
         Assert-Equal (Add-DefenderMachineTag srv-web -Tag Loan -PassThru).machineTags 'Tier 0', 'Web', 'Loan'
         Assert-Equal @(Get-DefenderMachine -Tag Loan | Remove-DefenderMachineTag -Tag Loan).Count 0
@@ -162,7 +162,7 @@ Enable-DefenderMachineIsolation ws-0001 -Comment c
 Describe 'machine actions' {
     It 'are listed by what is wished, and got by id' {
         Connect-TestDefender
-        $scan = Start-DefenderMachineScan ws-0001 -Comment c -PassThru
+        $scan = Start-DefenderMachineScan ws-0001 -Comment c
         Assert-Equal @(Get-DefenderMachineAction).Count 2
         Assert-Equal (Get-DefenderMachineAction $scan.id).requestorComment 'c'
         Assert-Equal @(Get-DefenderMachineAction -Status Pending -Type RunAntiVirusScan).id $scan.id
@@ -178,7 +178,7 @@ Describe 'machine actions' {
     }
     It 'are waited for, cancelled, and an error when they end otherwise' {
         Connect-TestDefender
-        $actions = @(Get-DefenderMachine ws-0001, srv-web | Start-DefenderMachineScan -Comment c -PassThru)
+        $actions = @(Get-DefenderMachine ws-0001, srv-web | Start-DefenderMachineScan -Comment c)
         Assert-Equal @($actions[0] | Stop-DefenderMachineAction -Comment 'not now' -WhatIf).Count 0
         $cancelled = $actions[0] | Stop-DefenderMachineAction -Comment 'not now' -Confirm:$false -PassThru
         Assert-Equal "$($cancelled.status) $($cancelled.cancellationComment)" 'Cancelled not now'
@@ -190,8 +190,14 @@ Describe 'machine actions' {
         Assert-Equal $got.Out.status 'Cancelled', 'Succeeded'
         Assert-Equal $got.Errors[0].FullyQualifiedErrorId 'DefenderXdr.ACTION_FAILED,Wait-DefenderMachineAction'
         Assert-Match "$($got.Errors[0])" 'ws-0001.*ended as Cancelled'
+        # What starts an action hands it on, and the wait has something to wait for.
+        $null = Invoke-Emulator DELETE requests
+        $got = Get-Recorded { Enable-DefenderMachineIsolation srv-web -Comment c -Confirm:$false | Wait-DefenderMachineAction -Interval 1 -Timeout 1 }
+        Assert-Equal $got.Errors.FullyQualifiedErrorId 'DefenderXdr.TIMEOUT,Wait-DefenderMachineAction'
+        $null = Invoke-Emulator POST clock @{ advance_seconds = 60 }
+        Assert-Equal (Enable-DefenderMachineIsolation srv-web -Comment c -Confirm:$false 3>$null | Wait-DefenderMachineAction).status 'Succeeded'
         # The time is up: that is told of each, and they go on.
-        $more = @('ws-0001', 'ws-0002' | Start-DefenderMachineScan -Comment c -Type Full -PassThru)
+        $more = @('ws-0001', 'ws-0002' | Start-DefenderMachineScan -Comment c -Type Full)
         $got = Get-Recorded { $more | Wait-DefenderMachineAction -Interval 5 -Timeout 1 }
         Assert-Equal $got.Errors.FullyQualifiedErrorId 'DefenderXdr.TIMEOUT,Wait-DefenderMachineAction', 'DefenderXdr.TIMEOUT,Wait-DefenderMachineAction'
         Assert-Equal @(Get-DefenderMachineAction -Status Pending, InProgress).Count 2

@@ -33,7 +33,8 @@ function script:New-DefenderBulk {
         Words     = $words
         Converter = if ($tag) { 'ConvertTo-DefenderMachine' } else { 'ConvertTo-DefenderMachineAction' }
         Wait      = $Given.ContainsKey('Wait') -and [bool] $Given['Wait']
-        PassThru  = $Given.ContainsKey('PassThru') -and [bool] $Given['PassThru']
+        # A machine action is what a caller goes on with; a tag needs nothing more.
+        Return    = -not $tag -or ($Given.ContainsKey('PassThru') -and [bool] $Given['PassThru'])
         Machines  = [System.Collections.Specialized.OrderedDictionary]::new([System.StringComparer]::OrdinalIgnoreCase)
     }
 }
@@ -94,18 +95,18 @@ function script:Invoke-DefenderBulk {
                 Write-Verbose (Format-DefenderText "machine action $($result.id) ($($result.type)) of $($machine.Label) is $($result.status)")
                 if ($Bulk.Wait) { $null = $started.Add(@{ Id = [string] $result.id; Label = $machine.Label }); continue }
             }
-            if ($Bulk.PassThru) { $result }
+            if ($Bulk.Return) { $result }
         }
         $all = $true
     }
     # What was started before a stop or an error goes on too.
     finally { if (-not $all -and $started.Count -gt 0) { Show-DefenderLeftAction $session $started 0 } }
-    if ($started.Count -gt 0) { Wait-DefenderAction $session $started 0 -PassThru:$Bulk.PassThru }
+    if ($started.Count -gt 0) { Wait-DefenderAction $session $started 0 }
 }
 
 function script:Wait-DefenderAction {
     # Waits for one after the other: they go on side by side. Whoever stops waiting is told what goes on without him.
-    param([hashtable] $Session, [System.Collections.IList] $Actions, [int] $Interval, [switch] $PassThru)
+    param([hashtable] $Session, [System.Collections.IList] $Actions, [int] $Interval)
     $at = 0
     try {
         for (; $at -lt $Actions.Count; $at++) {
@@ -118,7 +119,7 @@ function script:Wait-DefenderAction {
                 Write-DefenderRecordError $Session $failed.Record "machine action $($wanted.Id)" $wanted.Id -Always:($failed.Record.Exception.Name -ceq 'TIMEOUT')
                 continue
             }
-            if ($PassThru) { $action }
+            $action
             if ($action.status -ne 'Succeeded') {
                 $label = if ($wanted.Label) { $wanted.Label } else { "$($action.computerDnsName) ($($action.machineId))" }
                 $record = New-DefenderErrorRecord -Name 'ACTION_FAILED' -Code 0 -Message "machine action $($wanted.Id) ($($action.type)) of machine $label ended as $($action.status)" `

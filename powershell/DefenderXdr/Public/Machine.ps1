@@ -178,6 +178,8 @@ function Enable-DefenderMachineIsolation {
 
     It needs the permission Machine.Isolate, and a person the role 'Active remediation actions'. Without a person to ask, give -Confirm:$false.
 
+    Returns the machine action of each machine, for Wait-DefenderMachineAction or Stop-DefenderMachineAction.
+
     .PARAMETER Machine
     The machine's id (40 hexadecimal digits) or its name, whole or without the domain; one or more, or down the pipeline from machines, alerts,
     machine actions, an incident's devices and hunting rows. A name that fits several machines is an error that lists them, and then nothing
@@ -191,10 +193,8 @@ function Enable-DefenderMachineIsolation {
     contained by the others).
 
     .PARAMETER Wait
-    Waits for the end of what was started. An action that does not succeed is an error. Ctrl+C ends the waiting, not the action.
-
-    .PARAMETER PassThru
-    Returns the machine actions: as they were started, or with -Wait as they ended.
+    Waits for the end of what was started, and returns the machine actions as they ended. An action that does not succeed is an
+    error. Ctrl+C ends the waiting, not the action.
 
     .PARAMETER AccessToken
     A token to use in place of the connection: text, a SecureString, or the object of Get-ADALToken.
@@ -213,7 +213,7 @@ function Enable-DefenderMachineIsolation {
     Shows which machines would be isolated; each once, however many alerts it has.
 
     .EXAMPLE
-    Import-Csv machines.csv | Enable-DefenderMachineIsolation -Comment 'INC-4711' -Confirm:$false -PassThru
+    Import-Csv machines.csv | Enable-DefenderMachineIsolation -Comment 'INC-4711' -Confirm:$false
 
     Isolates the machines of a list with a column MachineId or ComputerDnsName, unattended. A machine that fails is an error, and the next one is tried.
 
@@ -243,9 +243,6 @@ function Enable-DefenderMachineIsolation {
         [switch] $Wait,
 
         [Parameter()]
-        [switch] $PassThru,
-
-        [Parameter()]
         [ValidateNotNull()]
         [object] $AccessToken,
 
@@ -272,6 +269,8 @@ function Disable-DefenderMachineIsolation {
     Starts the release of each machine, once it is confirmed. Names are resolved to ids before anything is done. It needs the permission
     Machine.Isolate, and a person the role 'Active remediation actions'.
 
+    Returns the machine action of each machine, for Wait-DefenderMachineAction or Stop-DefenderMachineAction.
+
     .PARAMETER Machine
     The machine's id (40 hexadecimal digits) or its name, whole or without the domain; one or more, or down the pipeline from machines, alerts,
     machine actions, an incident's devices and hunting rows. A name that fits several machines is an error that lists them, and then nothing
@@ -281,10 +280,8 @@ function Disable-DefenderMachineIsolation {
     The reason. The service wants one, and others read it.
 
     .PARAMETER Wait
-    Waits for the end of what was started. An action that does not succeed is an error. Ctrl+C ends the waiting, not the action.
-
-    .PARAMETER PassThru
-    Returns the machine actions: as they were started, or with -Wait as they ended.
+    Waits for the end of what was started, and returns the machine actions as they ended. An action that does not succeed is an
+    error. Ctrl+C ends the waiting, not the action.
 
     .PARAMETER AccessToken
     A token to use in place of the connection: text, a SecureString, or the object of Get-ADALToken.
@@ -316,9 +313,6 @@ function Disable-DefenderMachineIsolation {
         [switch] $Wait,
 
         [Parameter()]
-        [switch] $PassThru,
-
-        [Parameter()]
         [ValidateNotNull()]
         [object] $AccessToken,
 
@@ -345,6 +339,8 @@ function Enable-DefenderMachineRestriction {
     Starts the restriction of code execution on each machine, once it is confirmed. Names are resolved to ids before anything is done. It needs
     the permission Machine.RestrictExecution, and a person the role 'Active remediation actions'.
 
+    Returns the machine action of each machine, for Wait-DefenderMachineAction or Stop-DefenderMachineAction.
+
     .PARAMETER Machine
     The machine's id (40 hexadecimal digits) or its name, whole or without the domain; one or more, or down the pipeline from machines, alerts,
     machine actions, an incident's devices and hunting rows. A name that fits several machines is an error that lists them, and then nothing
@@ -354,10 +350,8 @@ function Enable-DefenderMachineRestriction {
     The reason. The service wants one, and others read it.
 
     .PARAMETER Wait
-    Waits for the end of what was started. An action that does not succeed is an error. Ctrl+C ends the waiting, not the action.
-
-    .PARAMETER PassThru
-    Returns the machine actions: as they were started, or with -Wait as they ended.
+    Waits for the end of what was started, and returns the machine actions as they ended. An action that does not succeed is an
+    error. Ctrl+C ends the waiting, not the action.
 
     .PARAMETER AccessToken
     A token to use in place of the connection: text, a SecureString, or the object of Get-ADALToken.
@@ -389,9 +383,6 @@ function Enable-DefenderMachineRestriction {
         [switch] $Wait,
 
         [Parameter()]
-        [switch] $PassThru,
-
-        [Parameter()]
         [ValidateNotNull()]
         [object] $AccessToken,
 
@@ -418,6 +409,8 @@ function Disable-DefenderMachineRestriction {
     Starts the removal of the restriction of code execution from each machine, once it is confirmed. It needs the permission
     Machine.RestrictExecution, and a person the role 'Active remediation actions'.
 
+    Returns the machine action of each machine, for Wait-DefenderMachineAction or Stop-DefenderMachineAction.
+
     .PARAMETER Machine
     The machine's id (40 hexadecimal digits) or its name, whole or without the domain; one or more, or down the pipeline from machines, alerts,
     machine actions, an incident's devices and hunting rows. A name that fits several machines is an error that lists them, and then nothing
@@ -427,10 +420,8 @@ function Disable-DefenderMachineRestriction {
     The reason. The service wants one, and others read it.
 
     .PARAMETER Wait
-    Waits for the end of what was started. An action that does not succeed is an error. Ctrl+C ends the waiting, not the action.
-
-    .PARAMETER PassThru
-    Returns the machine actions: as they were started, or with -Wait as they ended.
+    Waits for the end of what was started, and returns the machine actions as they ended. An action that does not succeed is an
+    error. Ctrl+C ends the waiting, not the action.
 
     .PARAMETER AccessToken
     A token to use in place of the connection: text, a SecureString, or the object of Get-ADALToken.
@@ -462,9 +453,6 @@ function Disable-DefenderMachineRestriction {
         [switch] $Wait,
 
         [Parameter()]
-        [switch] $PassThru,
-
-        [Parameter()]
         [ValidateNotNull()]
         [object] $AccessToken,
 
@@ -491,6 +479,8 @@ function Start-DefenderMachineScan {
     Starts a scan by Microsoft Defender Antivirus on each machine. It needs the permission Machine.Scan, and a person the role 'Active remediation
     actions'. The same scan under way is told by a warning; another kind of scan under way is an error.
 
+    Returns the machine action of each machine, for Wait-DefenderMachineAction or Stop-DefenderMachineAction.
+
     .PARAMETER Machine
     The machine's id (40 hexadecimal digits) or its name, whole or without the domain; one or more, or down the pipeline from machines, alerts,
     machine actions, an incident's devices and hunting rows. A name that fits several machines is an error that lists them, and then nothing
@@ -503,10 +493,8 @@ function Start-DefenderMachineScan {
     Quick (the default) or Full.
 
     .PARAMETER Wait
-    Waits for the end of what was started. An action that does not succeed is an error. Ctrl+C ends the waiting, not the action.
-
-    .PARAMETER PassThru
-    Returns the machine actions: as they were started, or with -Wait as they ended.
+    Waits for the end of what was started, and returns the machine actions as they ended. An action that does not succeed is an
+    error. Ctrl+C ends the waiting, not the action.
 
     .PARAMETER AccessToken
     A token to use in place of the connection: text, a SecureString, or the object of Get-ADALToken.
@@ -515,7 +503,7 @@ function Start-DefenderMachineScan {
     Seconds to wait for each call, and with -Wait for each action.
 
     .EXAMPLE
-    Get-DefenderMachine -RiskScore High | Start-DefenderMachineScan -Comment 'INC-4711' -Type Full -PassThru
+    Get-DefenderMachine -RiskScore High | Start-DefenderMachineScan -Comment 'INC-4711' -Type Full
 
     Scans every machine of high risk, and shows what was started.
 
@@ -540,9 +528,6 @@ function Start-DefenderMachineScan {
 
         [Parameter()]
         [switch] $Wait,
-
-        [Parameter()]
-        [switch] $PassThru,
 
         [Parameter()]
         [ValidateNotNull()]
@@ -572,6 +557,8 @@ function Start-DefenderFileQuarantine {
     Machine.StopAndQuarantine, and a person the role 'Active remediation actions'. The machines have to run Windows 10 or newer with Microsoft
     Defender Antivirus.
 
+    Returns the machine action of each machine, for Wait-DefenderMachineAction or Stop-DefenderMachineAction.
+
     .PARAMETER Machine
     The machine's id (40 hexadecimal digits) or its name, whole or without the domain; one or more, or down the pipeline from machines, alerts,
     machine actions, an incident's devices and hunting rows. A name that fits several machines is an error that lists them, and then nothing
@@ -584,10 +571,8 @@ function Start-DefenderFileQuarantine {
     The file's SHA-1, 40 hexadecimal digits. The service takes no other hash here.
 
     .PARAMETER Wait
-    Waits for the end of what was started. An action that does not succeed is an error. Ctrl+C ends the waiting, not the action.
-
-    .PARAMETER PassThru
-    Returns the machine actions: as they were started, or with -Wait as they ended.
+    Waits for the end of what was started, and returns the machine actions as they ended. An action that does not succeed is an
+    error. Ctrl+C ends the waiting, not the action.
 
     .PARAMETER AccessToken
     A token to use in place of the connection: text, a SecureString, or the object of Get-ADALToken.
@@ -621,9 +606,6 @@ function Start-DefenderFileQuarantine {
 
         [Parameter()]
         [switch] $Wait,
-
-        [Parameter()]
-        [switch] $PassThru,
 
         [Parameter()]
         [ValidateNotNull()]
@@ -943,7 +925,7 @@ function Wait-DefenderMachineAction {
     Seconds to wait for each action; then it is an error, and the action goes on.
 
     .EXAMPLE
-    Get-DefenderMachine -Tag Loan | Start-DefenderMachineScan -Comment 'Monthly' -PassThru | Wait-DefenderMachineAction
+    Get-DefenderMachine -Tag Loan | Start-DefenderMachineScan -Comment 'Monthly' | Wait-DefenderMachineAction
 
     Scans some machines and waits for all of them.
 
@@ -982,7 +964,7 @@ function Wait-DefenderMachineAction {
         if (-not (Test-DefenderPiped $PSCmdlet 'machine action' $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }))) { return }
         foreach ($one in $Id) { $null = $actions.Add(@{ Id = $one; Label = '' }) }
     }
-    end { Wait-DefenderAction $session $actions $Interval -PassThru }
+    end { Wait-DefenderAction $session $actions $Interval }
 }
 
 function Stop-DefenderMachineAction {
