@@ -49,7 +49,7 @@ Describe 'preferences of the calling script' {
     }
     It 'count: -Confirm:$false of a script asks nobody, and $ErrorActionPreference of a script ends it' {
         Connect-TestDefender
-        $file = New-CallerScript "Enable-DefenderMachineIsolation ws-0001 -Comment c`n`$ErrorActionPreference = 'Stop'`nGet-DefenderMachine nobody, ws-0001"
+        $file = New-CallerScript "`$null = Enable-DefenderMachineIsolation ws-0001 -Comment c`n`$ErrorActionPreference = 'Stop'`nGet-DefenderMachine nobody, ws-0001"
         try { $got = Get-Recorded { try { & $file -Confirm:$false } catch { "caught $($_.FullyQualifiedErrorId)" } } }
         finally { [IO.File]::Delete($file) }
         Assert-Equal $got.Out 'caught DefenderXdr.NOT_FOUND,Get-DefenderMachine'
