@@ -111,6 +111,14 @@ static inline const char *text_of(const dxdr_buf *buf)
     return (const char *)data;
 }
 
+/* A token's value, which stays lent until the token is freed. */
+static inline const char *value_of(const dxdr_token *token)
+{
+    const uint8_t *data = NULL;
+    size_t len = 0;
+    return dxdr_token_value(token, &data, &len) == DXDR_STATUS_OK && strlen((const char *)data) == len ? (const char *)data : "(no token)";
+}
+
 static inline size_t length_of(const dxdr_buf *buf)
 {
     const uint8_t *data = NULL;

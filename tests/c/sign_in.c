@@ -14,13 +14,6 @@
 #define AS_APP "\"grant\":\"client_credentials\",\"client_id\":\"" APP "\""
 #define AS_PERSON "\"grant\":\"authorization_code\",\"client_id\":\"" PUBLIC_APP "\""
 
-static const char *value_of(const dxdr_token *token)
-{
-    const uint8_t *data = NULL;
-    size_t len = 0;
-    return dxdr_token_value(token, &data, &len) == DXDR_STATUS_OK && strlen((const char *)data) == len ? (const char *)data : "(no token)";
-}
-
 /* An app's token by v1 or v2 endpoints: from the network, then from the cache, then cleared. */
 static int app_token(const char *json, const char *dialect)
 {
