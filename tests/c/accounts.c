@@ -8,13 +8,6 @@
 
 #define AS_ADELE(resource) "{\"tenant_id\":\"" TENANT "\",\"grant\":\"password\",\"client_id\":\"" PUBLIC_APP "\",\"username\":\"adele@" DOMAIN "\",\"resource\":\"" resource "\"}"
 
-static const char *value_of(const dxdr_token *token)
-{
-    const uint8_t *data = NULL;
-    size_t len = 0;
-    return dxdr_token_value(token, &data, &len) == DXDR_STATUS_OK ? (const char *)data : "";
-}
-
 static int an_account_is_listed_used_and_signed_out(void)
 {
     int failed = 1;
