@@ -34,6 +34,9 @@ Describe 'preferences of the calling script' {
             'Disconnect-Defender'                 = ''
             'Clear-AdalTokenCache'                = ''
             'Clear-MsalTokenCache'                = ''
+            'Clear-DefenderTokenCache'            = ''
+            'Remove-DefenderAccount'              = 'diego@fabrikam.example'
+            'Export-DefenderRefreshToken'         = 'diego@fabrikam.example'
         }
         $changing = @(Get-Command -Module DefenderXdr | Where-Object { $_.Parameters.ContainsKey('WhatIf') } | ForEach-Object Name)
         Assert-Equal (@($calls.Keys) | Sort-Object) ($changing | Sort-Object) 'a command is not tried here'
@@ -115,6 +118,17 @@ Describe 'words of the services' {
         Assert-Equal $said.Count 2
         Assert-Match (@(Get-EmulatorRequest 'api/incidents')[-1].query.'$filter') "status eq 'Actve'"
         Assert-Match "$(Watch-DefenderIncident -Severity Hihg -Rounds 1 3>&1)" '^-Severity Hihg: '
+    }
+    It 'that nobody knows are told before a change, and named where the service refuses it' {
+        Connect-TestDefender
+        $said = @(Set-DefenderIncident 3000000417 -Status Resolvd -WhatIf 3>&1)
+        Assert-Equal "$($said[0])" "-Status Resolvd: Microsoft's pages know only Active, InProgress, Resolved. What they do not know may be refused."
+        $got = Get-Recorded { Set-DefenderIncident 3000000417 -Status Resolvd -Classification truepositive 3>$null }
+        Assert-Equal $got.Errors[0].FullyQualifiedErrorId 'DefenderXdr.BAD_ARGUMENT,Set-DefenderIncident'
+        Assert-Match $got.Errors[0].ErrorDetails.RecommendedAction 'Resolvd is none of Active, InProgress, Resolved$'
+        Assert-Match "$(Set-DefenderAlert da638000000000000001_1001 -Determination Malwere -WhatIf 3>&1)" '^-Determination Malwere: .*Malware, Phishing'
+        Assert-Equal @(Set-DefenderAlert da638000000000000001_1001 -Status resolved -Classification falsepositive -Determination notmalicious -WhatIf 3>&1).Count 0
+        Assert-Match "$(Add-DefenderIndicator 192.0.2.9 -Type IpAddress -Action Blok -Severity Hihg -Title t -Description d -WhatIf 3>&1)" '-Action Blok: .*-Severity Hihg: '
     }
     It 'an owner that is $null is an error, not everybody' {
         Connect-TestDefender

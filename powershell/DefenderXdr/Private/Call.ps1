@@ -123,6 +123,7 @@ function script:Invoke-DefenderCall {
     $record = $failure.Record
     if ($null -eq $record) { return }
     $Session.Failed = $true
+    Add-DefenderWordHint $record $Call
     $place = $Session.Result.Resume
     if ($place) {
         foreach ($exception in $record.Exception, $record.Exception.InnerException) { $exception.Resume = $place }

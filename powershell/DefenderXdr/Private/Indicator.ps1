@@ -25,7 +25,7 @@ function script:ConvertTo-DefenderIndicatorBody {
             $value = @($value)
             if ($value.Count -eq 0) { continue }
         }
-        if ($script:IndicatorWords.ContainsKey($name)) { $value = ConvertTo-DefenderWord 'indicators.submit' $script:IndicatorWords[$name] $value }
+        if ($script:IndicatorWords.ContainsKey($name)) { $value = ConvertTo-DefenderWord $(if ($null -eq $Defaults) { 'indicators.submit' } else { 'indicators.import' }) $script:IndicatorWords[$name] $value }
         $body[$name] = $value
     }
     $body
