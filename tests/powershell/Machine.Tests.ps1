@@ -150,7 +150,7 @@ Enable-DefenderMachineIsolation ws-0001 -Comment c
         Assert-Equal (Enable-DefenderMachineRestriction srv-web -Comment c -Confirm:$false).type 'RestrictCodeExecution'
         Assert-Equal (Disable-DefenderMachineRestriction srv-web -Comment c -Confirm:$false).type 'UnrestrictCodeExecution'
         Assert-Equal (Start-DefenderFileQuarantine srv-web -Sha1 ('A' * 40) -Comment c -Confirm:$false).relatedFileInfo.fileIdentifier ('a' * 40)
-        $null = Assert-Fails { Start-DefenderFileQuarantine srv-web -Sha1 'short' -Comment c -Confirm:$false }
+        Assert-Match "$(Assert-Fails { Start-DefenderFileQuarantine srv-web -Sha1 'short' -Comment c -Confirm:$false } 'BAD_ARGUMENT' 'InvalidArgument')" '40 hexadecimal digits'
         Assert-Equal (Add-DefenderMachineTag srv-web -Tag Loan -PassThru).machineTags 'Tier 0', 'Web', 'Loan'
         Assert-Equal @(Get-DefenderMachine -Tag Loan | Remove-DefenderMachineTag -Tag Loan).Count 0
         Assert-Equal (Get-DefenderMachine srv-web).machineTags 'Tier 0', 'Web'

@@ -25,7 +25,13 @@ function script:New-DefenderBulk {
     }
     elseif ($Operation -eq 'machines.isolate') { $words = "$words ($(if ($Given.ContainsKey('Type')) { $call['type'] } else { 'Full' }))" }
     elseif ($Operation -eq 'machines.scan') { $words = "$words ($(if ($Given.ContainsKey('Type')) { $call['type'] } else { 'Quick' }))" }
-    elseif ($Operation -eq 'machines.quarantine') { $words = "$words $($Given['Sha1'].ToLowerInvariant())" }
+    elseif ($Operation -eq 'machines.quarantine') {
+        if ($Given['Sha1'] -notmatch '^[0-9a-fA-F]{40}$') {
+            $Caller.ThrowTerminatingError((New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message (Format-DefenderText "-Sha1 $($Given['Sha1']) is no SHA-1, which has 40 hexadecimal digits") `
+                        -Hint 'Get-FileHash FILE -Algorithm SHA1 gives it; the service takes no other hash here.'))
+        }
+        $words = "$words $($Given['Sha1'].ToLowerInvariant())"
+    }
     @{
         Session   = Open-DefenderSession $Caller
         Ask       = $Ask

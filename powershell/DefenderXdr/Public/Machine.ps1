@@ -601,7 +601,7 @@ function Start-DefenderFileQuarantine {
         [string] $Comment,
 
         [Parameter(Mandatory)]
-        [ValidatePattern('^[0-9a-fA-F]{40}$')]
+        [ValidateNotNullOrEmpty()]
         [string] $Sha1,
 
         [Parameter()]
