@@ -100,6 +100,22 @@ fn cancel() {
     holds("cancel", plain());
 }
 
+/// Without an emulator, which would refuse the made-up hosts, and without a proxy, which would look names up itself.
+#[test]
+#[cfg(target_os = "linux")]
+fn lookup() {
+    let Some(program) = compile_c("tests/c/lookup.c", plain()) else {
+        return;
+    };
+    let mut command = Command::new(program);
+    for name in ["DEFENDER_XDR_EMULATOR", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        command.env_remove(name);
+    }
+    let ran = run(&mut command, LIMIT);
+    assert!(ran.status.success() && ran.stdout.contains(" 0 failed"), "{}", ran.said());
+    assert!(ran.stderr.is_empty(), "wrote to standard error: {}", ran.said());
+}
+
 #[test]
 fn fork() {
     holds("fork", plain());

@@ -155,6 +155,10 @@ impl HttpTransport {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .connect_timeout(self.settings.connect_timeout)
+            .dns_resolver(LookUp {
+                // Ahead of the limit for the whole connection, so that the error can tell which of the two it was.
+                limit: self.settings.connect_timeout / 10 * 9,
+            })
             .pool_idle_timeout(Duration::from_secs(60))
             .tcp_keepalive(Duration::from_secs(30))
             .referer(false);
@@ -417,6 +421,17 @@ impl HttpTransport {
                 .with_retry(None)
                 .with_hint("check the network connection, and the proxy's address in the settings or in HTTPS_PROXY");
             }
+            if texts.contains(NO_ANSWER) {
+                return Error::new(
+                    Code::Dns,
+                    format!(
+                        "the name server did not answer for {host} within the {} ms for a connection{through}",
+                        self.settings.connect_timeout.as_millis()
+                    ),
+                )
+                .with_retry(None)
+                .with_hint("check the network connection and the name servers of this machine");
+            }
             return Error::new(Code::Dns, format!("the name {host} was not found{through}"))
                 .with_retry(None)
                 .with_hint("check the network connection and the authority's or service's host name");
@@ -537,6 +552,26 @@ fn host_of(url: &Url) -> String {
     match url.port() {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
+    }
+}
+
+/// What a look-up says that was given up.
+const NO_ANSWER: &str = "the name server did not answer";
+
+/// The system's look-up of names, with a limit: a name server that never answers is told as such, not as a connection that failed.
+struct LookUp {
+    limit: Duration,
+}
+
+impl reqwest::dns::Resolve for LookUp {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let limit = self.limit;
+        Box::pin(async move {
+            let found = tokio::time::timeout(limit, tokio::net::lookup_host((name.as_str(), 0)))
+                .await
+                .map_err(|_| std::io::Error::other(NO_ANSWER))??;
+            Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as reqwest::dns::Addrs)
+        })
     }
 }
 
