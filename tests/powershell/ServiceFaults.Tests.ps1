@@ -54,6 +54,13 @@ Describe 'faults of a service' {
         foreach ($top in 0, 101) { $null = Assert-Fails { Invoke-DefenderRequest Xdr "incidents?`$top=$top" } BAD_ARGUMENT }
         Assert-Equal @(Get-EmulatorRequest '/api/incidents').Count 0
     }
+    It 'AP-7 and AP-11 a bad filter comes back with the service''s words and the filter, an incident that is not there with its id' {
+        Connect-Test
+        $record = Assert-Fails { Get-DefenderIncident -Backend Xdr -Filter "colour eq 'blue'" } BAD_FILTER InvalidArgument
+        Assert-Match "$record $($record.ErrorDetails.RecommendedAction)" "colour eq 'blue'"
+        $record = Assert-Fails { Get-DefenderIncident -Backend Xdr -Id 77777701 -ErrorAction Stop } NOT_FOUND ObjectNotFound
+        Assert-Match "$record" '77777701'
+    }
     It 'AP-8 a token that is revoked between two pages is renewed, and nothing comes twice or is missing' {
         $met = Test-Fault @{ revoke_access_tokens = $true } -Times 1 -Query @{ '$skip' = '100' }
         Assert-True ($null -eq $met.Record) "$($met.Record)"
