@@ -3,7 +3,7 @@
 //! The key of an access token holds all that makes it another token: emulator or cloud, tenant asked for, client, grant, credential, dialect,
 //! exact resource or scopes, claims; the account stands beside it. Refresh tokens are kept per cloud, client and account: one serves every resource.
 //!
-//! Entries live in memory ([`memory`]) and change by [`change::Change`] alone, whoever makes it.
+//! Entries live in memory (`memory`) and change by [`change::Change`] alone, whoever makes it.
 
 mod accounts;
 mod ahead;
