@@ -233,9 +233,10 @@ fn net_1_a_host_that_does_not_resolve() {
 
 #[test]
 fn net_3_a_refused_connection_is_tried_once_more() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    drop(listener);
+    // Bound and not listened at: refused, and nobody else's meanwhile.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap().to_string();
     let outcome = call_within(&given(), &list(&format!("http://{address}")), 0).is("CONNECT", &["refused", &address], "network");
     assert_eq!((outcome.waits().len(), &outcome.about["retryable"]), (1, &json!(true)));
 }
