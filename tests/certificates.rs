@@ -464,6 +464,8 @@ fn what_is_wrong_with_a_certificate_is_said_before_the_network_is_asked() {
     }
     let crt = made.bytes("a.crt");
     std::fs::write(made.0.join("cut.pem"), &crt[..crt.len() - 100]).unwrap();
+    let locked = made.bytes("locked-no-mac.pfx");
+    std::fs::write(made.0.join("cut.pfx"), &locked[..locked.len() - 100]).unwrap();
     std::fs::write(made.0.join("nonsense.pfx"), b"0\x82nonsense").unwrap();
     std::fs::write(made.0.join("text.pem"), b"a text").unwrap();
     std::fs::write(made.0.join("empty.pem"), b"").unwrap();
@@ -477,6 +479,7 @@ fn what_is_wrong_with_a_certificate_is_said_before_the_network_is_asked() {
         ("empty.pem", None, Code::Certificate, "is not a certificate"),
         ("large.pem", None, Code::Certificate, "larger than 1 MiB"),
         ("cut.pem", None, Code::Certificate, "damaged"),
+        ("cut.pfx", Some(PFX_PASSWORD), Code::Certificate, "is not a certificate"),
         ("locked.pfx", Some("canary-wrong-password"), Code::PrivateKey, "password"),
         ("locked-legacy.pfx", Some("canary-wrong-password"), Code::PrivateKey, "password"),
         ("locked-no-mac.pfx", Some("canary-wrong-password"), Code::PrivateKey, "password"),
@@ -511,6 +514,22 @@ fn what_is_wrong_with_a_certificate_is_said_before_the_network_is_asked() {
             error.message().contains(words) && error.message().contains("clock says"),
             "{name}: {error:?}"
         );
+    }
+}
+
+/// Without a MAC only the padding tells a wrong password, and one of 256 leaves a padding that looks right.
+#[test]
+fn a_wrong_password_is_told_in_a_file_without_a_mac_too() {
+    let Some(made) = made("a_wrong_password_is_told_in_a_file_without_a_mac_too") else {
+        return;
+    };
+    made.run("pkcs12 -export -inkey a.key -in a.crt -passout pass:PASSWORD -iter 1 -nomac -out no-mac.pfx");
+    let clock = clock_at(now());
+    let credential = json!({"type": "certificate", "path": made.path("no-mac.pfx")});
+    for attempt in 0..1024 {
+        let error = failure(&clock, credential.clone(), Some(&format!("canary-wrong-{attempt}")));
+        assert_eq!(error.code(), Code::PrivateKey, "{attempt}: {error:?}");
+        assert!(error.message().contains("password"), "{attempt}: {error:?}");
     }
 }
 

@@ -10,6 +10,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use p12_keystore::Pkcs12Archive;
 use p12_keystore::error::Error as PfxError;
+use pkcs8::der::Decode;
+use pkcs8::der::asn1::AnyRef;
 use pkcs8::pkcs5;
 use x509_parser::prelude::X509Certificate;
 use zeroize::Zeroizing;
@@ -163,6 +165,8 @@ fn from_pfx(bytes: &[u8], password: Option<&Secret>, what: &str) -> Result<Found
         PfxError::InvalidParameters => {
             unbearable(what).with_hint("export it again with usual parameters; with OpenSSL, use its defaults: openssl pkcs12 -export")
         }
+        // Without a MAC, one wrong password of 256 decrypts to something that only looks whole.
+        _ if count_encrypted(bytes) > 0 && is_whole(bytes) => wrong_password(password, what),
         _ => not_a_certificate(what),
     })?;
     Ok(Found {
@@ -179,13 +183,10 @@ fn from_pfx(bytes: &[u8], password: Option<&Secret>, what: &str) -> Result<Found
 fn check_pfx(bytes: &[u8], what: &str) -> Result<()> {
     /// 1.3.6.1.4.1.11591.4.11: scrypt, which nobody who writes a PFX uses.
     const SCRYPT: &[u8] = b"\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x04\x0b";
-    /// 1.2.840.113549.1.5.13 and what is below 1.2.840.113549.1.12.1: each is one hashing.
-    const ENCRYPTIONS: [&[u8]; 2] = [b"\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d", b"\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x01"];
-    let count = |part: &[u8]| bytes.windows(part.len()).filter(|window| *window == part).count();
-    if count(SCRYPT) > 0 {
+    if count(bytes, SCRYPT) > 0 {
         return Err(unknown_encryption(what));
     }
-    if ENCRYPTIONS.map(count).iter().sum::<usize>() > MAX_ENCRYPTED {
+    if count_encrypted(bytes) > MAX_ENCRYPTED {
         return Err(Error::new(
             Code::PrivateKey,
             format!("{what} has more than {MAX_ENCRYPTED} parts that are encrypted one by one"),
@@ -193,6 +194,22 @@ fn check_pfx(bytes: &[u8], what: &str) -> Result<()> {
         .with_hint("export it again with one certificate, its key and its issuers"));
     }
     Ok(())
+}
+
+/// How many parts of a PFX are encrypted, each by one hashing of the password.
+fn count_encrypted(bytes: &[u8]) -> usize {
+    /// 1.2.840.113549.1.5.13 and what is below 1.2.840.113549.1.12.1.
+    const ENCRYPTIONS: [&[u8]; 2] = [b"\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d", b"\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x01"];
+    ENCRYPTIONS.iter().map(|name| count(bytes, name)).sum()
+}
+
+fn count(bytes: &[u8], part: &[u8]) -> usize {
+    bytes.windows(part.len()).filter(|window| *window == part).count()
+}
+
+/// True if the file ends where its outermost part does: nothing was cut off.
+fn is_whole(bytes: &[u8]) -> bool {
+    AnyRef::from_der(bytes).is_ok()
 }
 
 fn wrong_password(password: Option<&Secret>, what: &str) -> Error {
