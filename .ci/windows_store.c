@@ -1,5 +1,6 @@
 /* A certificate of the Windows store signs an app in: put there from a PFX, found by thumbprint and by subject, for the user and for the machine, and
-   signed with by the store's own handle. The emulator checks the signature. Arguments: the PFX (its password is test), its thumbprint, its subject. */
+   signed with by the store's own handle, RS256 for the v1 endpoints and PS256 for v2. The emulator checks the signature. Arguments: the PFX (its password is
+   test), its thumbprint, its subject. */
 #include <windows.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,13 +17,15 @@
         }                                                                \
     } while (0)
 
-static int import(const char *file, DWORD place) {
+/* `flags` 0: the key stays with its provider, which stands for an old one (.ci/ncrypt.c); CRYPT_EXPORTABLE: it stands for a key of CNG. The key of a
+   certificate of either store is put among the user's own: the CryptAcquireCertificatePrivateKey of Wine 8 looks nowhere else. */
+static int import(const char *file, DWORD place, DWORD flags) {
     static BYTE bytes[65536];
     FILE *stream = fopen(file, "rb");
     REQUIRE(stream != NULL);
     CRYPT_DATA_BLOB blob = {(DWORD)fread(bytes, 1, sizeof bytes, stream), bytes};
     fclose(stream);
-    HCERTSTORE pfx = PFXImportCertStore(&blob, L"test", place == CERT_SYSTEM_STORE_LOCAL_MACHINE ? CRYPT_MACHINE_KEYSET : CRYPT_USER_KEYSET);
+    HCERTSTORE pfx = PFXImportCertStore(&blob, L"test", flags | CRYPT_USER_KEYSET);
     REQUIRE(pfx != NULL);
     HCERTSTORE store = CertOpenStore(CERT_STORE_PROV_SYSTEM_W, 0, 0, place, L"My");
     REQUIRE(store != NULL);
@@ -35,12 +38,23 @@ static int import(const char *file, DWORD place) {
     return 0;
 }
 
-/* Takes it out again: the next place shall not find it here. */
+/* Takes it out again, and its key: the next place shall find neither here. */
 static void clear(DWORD place) {
     HCERTSTORE store = CertOpenStore(CERT_STORE_PROV_SYSTEM_W, 0, 0, place, L"My");
     PCCERT_CONTEXT certificate;
     while (store != NULL && (certificate = CertEnumCertificatesInStore(store, NULL)) != NULL) {
-        CertDeleteCertificateFromStore(certificate);
+        static union {
+            CRYPT_KEY_PROV_INFO info;
+            BYTE bytes[4096];
+        } key;
+        DWORD len = sizeof key;
+        HCRYPTPROV gone;
+        if (CertGetCertificateContextProperty(certificate, CERT_KEY_PROV_INFO_PROP_ID, &key, &len)) {
+            CryptAcquireContextW(&gone, key.info.pwszContainerName, key.info.pwszProvName, key.info.dwProvType, CRYPT_DELETEKEYSET);
+        }
+        if (!CertDeleteCertificateFromStore(certificate)) {
+            printf("not deleted: %lx\n", GetLastError());
+        }
     }
     CertCloseStore(store, 0);
 }
@@ -90,17 +104,27 @@ int main(int count, char **arguments) {
         const char *store = stores[at].name;
         clear(stores[at].place);
         REQUIRE(status_of(store, "thumbprint", arguments[2], v1, said, sizeof said) == DXDR_STATUS_CERTIFICATE);
-        REQUIRE(import(arguments[1], stores[at].place) == 0);
-        for (int way = 0; way < 2; way++) {
-            const int status = status_of(store, way ? "subject" : "thumbprint", arguments[2 + way], v1, said, sizeof said);
-            printf("%s by %s: %d %s\n", store, way ? "subject" : "thumbprint", status, said);
-            REQUIRE(status == DXDR_STATUS_OK);
-            REQUIRE(strstr(said, "\"grant\":\"client_credentials\"") != NULL);
+        for (int cng = 0; cng < 2; cng++) {
+            REQUIRE(import(arguments[1], stores[at].place, cng ? CRYPT_EXPORTABLE : 0) == 0);
+            for (int way = 0; way < 2; way++) {
+                const char *name = way ? "subject" : "thumbprint";
+                int status = status_of(store, name, arguments[2 + way], v1, said, sizeof said);
+                printf("%s by %s, v1: %d %s\n", store, name, status, said);
+                REQUIRE(status == DXDR_STATUS_OK);
+                REQUIRE(strstr(said, "\"grant\":\"client_credentials\"") != NULL);
+                status = status_of(store, name, arguments[2 + way], v2, said, sizeof said);
+                printf("%s by %s, v2: %d %s\n", store, name, status, said);
+                if (cng) {
+                    REQUIRE(status == DXDR_STATUS_OK);
+                    REQUIRE(strstr(said, "\"grant\":\"client_credentials\"") != NULL);
+                } else {
+                    /* A key of an old provider has no PSS, which the v2 endpoints are signed with: said, with what to do. */
+                    REQUIRE(status == DXDR_STATUS_PRIVATE_KEY);
+                    REQUIRE(strstr(said, "PS256") != NULL && strstr(said, "Key Storage Provider") != NULL);
+                }
+            }
+            clear(stores[at].place);
         }
-        /* A key of an old provider has no PSS, which the v2 endpoints are signed with: said, with what to do. */
-        REQUIRE(status_of(store, "thumbprint", arguments[2], v2, said, sizeof said) == DXDR_STATUS_PRIVATE_KEY);
-        REQUIRE(strstr(said, "PS256") != NULL && strstr(said, "Key Storage Provider") != NULL);
-        clear(stores[at].place);
     }
     puts("the store signs");
     return 0;
