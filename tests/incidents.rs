@@ -283,7 +283,7 @@ fn the_service_may_ask_to_slow_down_or_fail_for_a_while() {
     let clock = scripted::VirtualClock::new();
     let client = scripted::virtual_client(&clock);
     let request = PreparedRequest::new(&client, br#"{"grant":"access_token"}"#).unwrap();
-    request.set_secret("access_token", &Secret::new("abc".to_owned())).unwrap();
+    request.set_secret("access_token", &Secret::new("canary-token".to_owned())).unwrap();
     let query = json!({"base_url": server.origin}).to_string();
     assert_eq!(finish(&request.list_incidents(query.as_bytes(), None).unwrap()).unwrap().len(), 1);
     assert_eq!(
@@ -304,7 +304,7 @@ fn the_service_may_ask_to_slow_down_or_fail_for_a_while() {
         server.add(step);
         let error = finish(&request.list_incidents(query.as_bytes(), None).unwrap()).unwrap_err();
         assert_eq!(error.code(), code, "{error}");
-        assert!(!format!("{error:?}").contains("abc"));
+        assert!(!format!("{error:?}").contains("canary-token"));
     }
 }
 

@@ -18,6 +18,8 @@ pub const START_PAGE: &str = "data:text/html,%3Ctitle%3ESign%20in%3C/title%3E";
 const PREFERENCES: &str = r#"{"net":{"network_prediction_options":2},"credentials_enable_service":false,"profile":{"password_manager_enabled":false},"translate":{"enabled":false}}"#;
 /// How long the files of a browser that was ended may stay in use, in tenths of a second.
 const TRIES: u32 = 50;
+/// The same for a profile that another process left, while a sign-in waits.
+const SWEEPS: u32 = 10;
 /// How long a profile without a lock may be one that is being made.
 const BEGINNING: Duration = Duration::from_secs(3600);
 
@@ -148,13 +150,17 @@ impl Profile {
     fn remove(mut self) {
         // Windows removes no file that is open.
         drop(self.lock.take());
-        for _ in 0..TRIES {
-            match fs::remove_dir_all(&self.folder) {
-                Ok(()) => return,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-                // A process of the browser is still about to end, and may write a last file.
-                Err(_) => std::thread::sleep(Duration::from_millis(100)),
-            }
+        remove(&self.folder, TRIES);
+    }
+}
+
+fn remove(folder: &Path, tries: u32) {
+    for _ in 0..tries {
+        match fs::remove_dir_all(folder) {
+            Ok(()) => return,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            // A process of the browser is still about to end, and may write a last file.
+            Err(_) => std::thread::sleep(Duration::from_millis(100)),
         }
     }
 }
@@ -182,7 +188,7 @@ fn sweep(parent: &Path) {
             Err(error) => error.kind() == io::ErrorKind::NotFound && is_older_than(&about, BEGINNING),
         };
         if abandoned {
-            let _ = fs::remove_dir_all(folder);
+            remove(&folder, SWEEPS);
         }
     }
 }
