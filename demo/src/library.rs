@@ -92,6 +92,7 @@ functions! {
     dxdr_op_take_item(Handle, *mut Handle, *mut Handle) -> i32;
     dxdr_op_take_token(Handle, *mut Handle, *mut Handle) -> i32;
     dxdr_op_take_error(Handle, *mut Handle, *mut Handle) -> i32;
+    dxdr_op_cancel(Handle) -> i32;
     dxdr_op_free(Handle) -> i32;
 }
 
@@ -468,6 +469,14 @@ impl<'a> Operation<'a> {
         // SAFETY: the bytes and the place live through the call.
         let status = unsafe { (library.call.dxdr_op_reply)(self.0.handle, event, reply.as_ptr(), reply.len(), &raw mut error) };
         library.check(status, error)
+    }
+
+    /// Ends it, whatever it waits for.
+    pub fn cancel(&self) -> Result<(), Failure> {
+        let library = self.0.library;
+        // SAFETY: a handle is a number; the library checks it.
+        let status = unsafe { (library.call.dxdr_op_cancel)(self.0.handle) };
+        library.check(status, Handle::NONE)
     }
 
     /// The token of an operation that is done.

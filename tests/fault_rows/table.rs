@@ -15,6 +15,20 @@ const XDR: &str = "https://api.security.microsoft.com";
 const CLAIMS: &str = r#"{"access_token":{"capolids":{"essential":true,"values":["0001"]}}}"#;
 /// A user name that a shell would take apart.
 pub const AWKWARD: &str = "a&b\"c%d$(e)`f@fabrikam.example";
+/// A redirect URI that nothing catches where there is no app window.
+pub const PASTED: &str = "https://portal.azure.com/pasted";
+/// A person at a terminal, who pastes the address of the page they landed on, and it holds no code: the same as [`without_a_code`] brings.
+const A_PERSON_PASTES: &str = "& (Get-Module DefenderXdr) {
+    Import-DefenderPrivate
+    function script:Test-DefenderPrompt { $true }
+    function script:Read-Host {
+        param($Prompt, [switch] $AsSecureString)
+        if (-not $AsSecureString) { throw 'it would be echoed' }
+        $state = [regex]::Match($url, '[?&]state=([^&]+)').Groups[1].Value
+        ConvertTo-SecureString -String \"https://portal.azure.com/pasted?state=$state\" -AsPlainText -Force
+    }
+}
+";
 /// Where the agent of Azure Arc puts its secret files on Linux.
 const TOKENS: &str = "/var/opt/azcmagent/tokens";
 /// Starts a program that finds such files, in a mount that nothing else sees, and is root without the right to read what it may not.
@@ -630,10 +644,15 @@ pub fn loopback(taken: u16) -> Vec<Row> {
         browser("LB-8", "REDIRECT_ERROR", "http://localhost/error"),
         browser("LB-8 declined", "DECLINED", "http://localhost/declined").about(json!({"aadsts": 65004})),
         browser("LB-9", "OK", "http://localhost/empty-then-right").answers([Step::token()]),
-        // The host brings an address that holds no code. PowerShell brings none for a loopback address.
+        // The host brings an address that holds no code. PowerShell brings none for a loopback address, and lets a person paste any other.
         {
             let mut row = browser("LB-9 brought by the host", "NO_CODE", "http://localhost/brought").hints(&["code="]);
             row.command.clear();
+            row
+        },
+        {
+            let mut row = browser("LB-9 pasted", "NO_CODE", PASTED).place(&[]).hints(&["code="]);
+            row.command = format!("{A_PERSON_PASTES}{}", row.command);
             row
         },
         browser("LB-10", "OK", "http://localhost/noise-then-right").answers([Step::token()]),
@@ -808,6 +827,31 @@ pub fn make_files(folder: &Path) {
     std::fs::write(folder.join("old.crt"), old.self_signed(&key).unwrap().pem()).unwrap();
     run("pkcs12 -export -inkey a.key -in a.crt -passout pass:PASSWORD -out locked.pfx");
     run("pkcs12 -export -inkey a.key -in a.crt -passout pass:PASSWORD -legacy -keypbe PBE-SHA1-RC4-128 -out rc4.pfx");
+    run(
+        "pkcs12 -export -inkey a.key -in a.crt -passout pass:PASSWORD -legacy -certpbe PBE-SHA1-RC2-40 -keypbe PBE-SHA1-3DES -macalg SHA1 -out rc2.pfx",
+    );
+    // A chain of five: the root, three between, and the app's own.
+    std::fs::write(folder.join("ca.ext"), "basicConstraints=CA:TRUE\n").unwrap();
+    for (issuer, name) in [("b", "ca1"), ("ca1", "ca2"), ("ca2", "ca3"), ("ca3", "leaf")] {
+        let key = if name == "leaf" { "a" } else { "b" };
+        run(&format!("req -new -key {key}.key -out {name}.csr -subj /CN={name}"));
+        run(&format!(
+            "x509 -req -in {name}.csr -CA {issuer}.crt -CAkey b.key -CAcreateserial -days 30 -out {name}.crt -extfile ca.ext"
+        ));
+    }
+    let issuers: Vec<u8> = ["ca1", "b", "ca3", "ca2"]
+        .iter()
+        .flat_map(|name| std::fs::read(folder.join(format!("{name}.crt"))).unwrap())
+        .collect();
+    std::fs::write(folder.join("issuers.crt"), issuers).unwrap();
+    run("pkcs12 -export -inkey a.key -in leaf.crt -certfile issuers.crt -passout pass:PASSWORD -out chain.pfx");
+    // With a bag of no known kind: what was the last certificate's.
+    run("pkcs12 -export -inkey a.key -in leaf.crt -certfile issuers.crt -passout pass: -keypbe NONE -certpbe NONE -nomac -out unknown.pfx");
+    let mut bytes = std::fs::read(folder.join("unknown.pfx")).unwrap();
+    let bag = [0x06, 0x0b, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x0c, 0x0a, 0x01, 0x03];
+    let last = bytes.windows(bag.len()).rposition(|window| window == bag).unwrap();
+    bytes[last + bag.len() - 1] = 0x09;
+    std::fs::write(folder.join("unknown.pfx"), bytes).unwrap();
     run("pkcs12 -export -nokeys -in a.crt -passout pass:PASSWORD -out no-key.pfx");
     run("pkcs12 -export -nocerts -inkey a.key -passout pass:PASSWORD -out no-certificate.pfx");
     run("pkcs12 -export -inkey short.key -in short.crt -passout pass:PASSWORD -out short.pfx");
@@ -845,6 +889,10 @@ pub fn certificates(folder: &Path) -> Vec<Row> {
         ("MI-12 elliptic curve", "ec.pfx", given, "CERTIFICATE", "elliptic curve"),
         ("MI-12 old cipher", "rc4.pfx", given, "PRIVATE_KEY", "not supported"),
         ("MI-12 nonsense", "nonsense.pfx", "", "CERTIFICATE", "is not a certificate"),
+        // What other programs write, and what an app proves itself by as with any.
+        ("MI-12 chain of five", "chain.pfx", given, "OK", ""),
+        ("MI-12 legacy RC2", "rc2.pfx", given, "OK", ""),
+        ("MI-12 unknown bag", "unknown.pfx", "", "OK", ""),
     ];
     let rows = rows.map(|(id, file, password, name, words)| {
         let path: PathBuf = folder.join(file);
@@ -860,7 +908,11 @@ pub fn certificates(folder: &Path) -> Vec<Row> {
             let name = password.rsplit('=').next().unwrap();
             command.push_str(&format!(" -CertificatePassword $Secrets.{name}"));
         }
-        let row = Row::new(id, name, document, &command).says(&[words]);
+        let row = Row::new(id, name, document, &command);
+        let row = match name {
+            "OK" => row.answers([Step::token()]),
+            _ => row.says(&[words]),
+        };
         let mut row = row.secrets(if password.is_empty() {
             &[]
         } else {

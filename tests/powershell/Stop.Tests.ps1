@@ -34,6 +34,13 @@ function Test-Stop {
     finally { $shell.Dispose() }
 }
 
+function Test-RedirectPort {
+    # Is the port of the last sign-in free again?
+    $redirect = [uri] @(Get-EmulatorRequest '/oauth2/authorize')[-1].query.redirect_uri
+    $listener = [Net.Sockets.TcpListener]::new([Net.IPAddress]::Loopback, $redirect.Port)
+    try { $listener.Start(); $listener.Stop(); $true } catch [Net.Sockets.SocketException] { $false }
+}
+
 Describe 'a stop' {
     It 'ends a wait for the token endpoint' {
         Reset-Emulator
@@ -42,7 +49,7 @@ Describe 'a stop' {
         $null = Invoke-Emulator DELETE faults
         Assert-True (Get-ADALToken @AppArguments).AccessToken 'the next call does not work'
     }
-    It 'ends a wait for the browser, and frees the operation' {
+    It 'ends a wait for the browser, and frees the operation and its port (LB-20)' {
         Reset-Emulator
         Set-EmulatorFault @{ match = @{ path_contains = '/oauth2/authorize' }; times = 0; do = @{ hang = $true } }
         $shared = Test-Stop '& (Get-Module DefenderXdr) { function script:Invoke-DefenderEvent { param($Operation, $Text, $Progress, $Failure) $script:TestShared.op = $Operation; $script:TestShared.native = $script:Native } }
@@ -50,6 +57,14 @@ Describe 'a stop' {
         $null = Invoke-Emulator DELETE faults
         Assert-True ($shared.op -ne [IntPtr]::Zero)
         Assert-Equal ($shared.native::dxdr_op_cancel($shared.op)) 1002 'the operation is still there'
+        Wait-Until { Test-RedirectPort }
+    }
+    It 'ends a wait for the code to be redeemed, and frees the port (LB-20)' {
+        Reset-Emulator
+        Set-EmulatorFault @{ match = @{ path_contains = '/oauth2/token' }; times = 0; do = @{ hang = $true } }
+        $null = Test-Stop 'Get-ADALToken @User' -Reached { @(Get-EmulatorRequest '/oauth2/token').Count -gt 0 }
+        $null = Invoke-Emulator DELETE faults
+        Wait-Until { Test-RedirectPort }
     }
     It 'ends a wait for the incidents service' {
         Reset-Emulator
