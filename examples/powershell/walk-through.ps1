@@ -1,5 +1,6 @@
 # Microsoft's walk-through "Create an app to access Microsoft 365 Defender APIs on behalf of a user", with the values of the emulator's
-# "walk-through" app filled in and nothing else changed. Start the emulator and set DEFENDER_XDR_EMULATOR, or fill in your own values.
+# "walk-through" app filled in; clip, which Windows alone has, is used where there is one. Nothing else is changed. Start the emulator and set
+# DEFENDER_XDR_EMULATOR, or fill in your own values.
 
 Import-Module "$PSScriptRoot/../../powershell/DefenderXdr"
 
@@ -10,7 +11,7 @@ $authority = "https://login.windows.net/$tenantId"
 $resourceUrl = 'https://api.security.microsoft.com'
 
 $response = Get-ADALToken -Resource $resourceUrl -ClientId $clientId -RedirectUri $redirectUri -Authority $authority -PromptBehavior:Always
-$response.AccessToken | clip
+if (Get-Command -Name clip -ErrorAction Ignore) { $response.AccessToken | clip }
 $response.AccessToken
 
 # Check that the token holds the permissions wanted.

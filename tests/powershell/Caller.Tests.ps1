@@ -60,6 +60,106 @@ Describe 'preferences of the calling script' {
     }
 }
 
+Describe 'a confirmation that nobody can give' {
+    It 'ends every command that asks, in words that say what to give, and nothing is done' {
+        Connect-TestDefender
+        $null = Invoke-Emulator DELETE requests
+        $connect = "`$null = Connect-Defender -TenantId $($Emulator.tenant_id) -ClientId $($Emulator.confidential_client_id) -ClientSecret (ConvertTo-SecureString '$RunbookSecretText' -AsPlainText -Force) 3>`$null; `$Error.Clear()"
+        $calls = [ordered]@{
+            'Enable-DefenderMachineIsolation'    = 'ws-0001, ws-0002 -Comment c'
+            'Disable-DefenderMachineIsolation'   = 'ws-0001 -Comment c'
+            'Enable-DefenderMachineRestriction'  = 'ws-0001 -Comment c'
+            'Disable-DefenderMachineRestriction' = 'ws-0001 -Comment c'
+            'Start-DefenderFileQuarantine'       = "ws-0001 -Comment c -Sha1 $One"
+            'Stop-DefenderMachineAction'         = '00000000-0000-4000-9000-000000000001 -Comment c'
+            'Remove-DefenderIndicator'           = '991, 992'
+            # Those that ask only where they are told to.
+            'Set-DefenderIncident'               = '3000000417 -Status Active -Confirm'
+            'Set-DefenderAlert'                  = 'da638000000000000001_1001 -Status New -Confirm'
+            'Add-DefenderIndicator'              = '192.0.2.1 -Type IpAddress -Action Block -Title t -Description d -Confirm'
+            'Import-DefenderIndicator'           = '-InputObject @{ indicatorValue = ''a.example''; indicatorType = ''DomainName'' } -Action Block -Title t -Description d -Confirm'
+            'Invoke-DefenderRequest'             = 'Endpoint machines/x/tags -Method POST -Body @{ a = 1 } -Confirm'
+            'Add-DefenderMachineTag'             = 'ws-0001 t -Confirm'
+            'Clear-DefenderTokenCache'           = '-Confirm'
+            'Export-DefenderRefreshToken'        = 'diego@fabrikam.example -Confirm'
+            'Remove-DefenderAccount'             = 'diego@fabrikam.example -Confirm'
+            'Clear-AdalTokenCache'               = '-Confirm'
+            'Clear-MsalTokenCache'               = '-Confirm'
+            'Disconnect-Defender'                = '-Confirm'
+        }
+        $asking = @(Get-Command -Module DefenderXdr | Where-Object { $_.ScriptBlock.Attributes | Where-Object { $_ -is [System.Management.Automation.CmdletBindingAttribute] -and "$($_.ConfirmImpact)" -eq 'High' } } | ForEach-Object Name)
+        foreach ($name in $asking) { Assert-True $calls.Contains($name) "$name is not tried here" }
+        $tries = @(foreach ($name in $calls.Keys) { "try { $name $($calls[$name]); 'done $name' } catch { `"`$(`$_.FullyQualifiedErrorId)|`$(`$_.CategoryInfo.Category)|`$_|`$(`$_.ErrorDetails.RecommendedAction)|`$(`$Error.Count)`"; `$Error.Clear() }" })
+        # A host without a person, and one whose input is at its end.
+        foreach ($switches in @('-NoProfile', '-NonInteractive'), @('-NoProfile')) {
+            $ran = Invoke-PowerShell "$connect`n$($tries -join "`n")" $switches
+            $said = @($ran.Out -split "`r?`n" | Where-Object { $_ -like '*DefenderXdr.*|*' -or $_ -like 'done *' })
+            Assert-Equal $said.Count $calls.Count "$($ran.Out) $($ran.Err)"
+            $at = 0
+            foreach ($name in $calls.Keys) {
+                # The prompt may stand before it on the line.
+                $parts = ($said[$at] -replace '^.*(?=DefenderXdr\.CONF)') -split '\|'
+                Assert-Equal $parts[0] "DefenderXdr.CONFIRMATION_REQUIRED,$name" "$name $($said[$at])"
+                Assert-Equal $parts[1] 'InvalidOperation'
+                Assert-Match $parts[2] "^$name asks before it acts"
+                Assert-Match $parts[3] '-Confirm:\$false.*-WhatIf'
+                Assert-Equal $parts[4] '1' 'records in $Error'
+                $at++
+            }
+        }
+        Assert-Equal @(Get-Sent).Count 0 "something was sent: $(Get-Sent)"
+    }
+}
+
+Describe 'what is no id' {
+    It 'is told in plain words, and ends the command before anything is done' {
+        Connect-TestDefender
+        $null = Invoke-Emulator DELETE requests
+        $long = 'x' * 300 + '/'
+        $tries = [ordered]@{
+            "Get-DefenderMachine '@{id=1}'"                                                     = "^'@\{id=1\}' is not a machine's id \(40 hexadecimal digits\) or its name$"
+            "Enable-DefenderMachineIsolation 'ws 1' -Comment c -Confirm:`$false"                = "'ws 1' is not a machine's id"
+            "Enable-DefenderMachineIsolation ws-0001, 'ws/1' -Comment c -Confirm:`$false"       = "'ws/1' is not a machine's id"
+            "Add-DefenderMachineTag '$long' t"                                                  = "^'x{77}\.\.\.' is not a machine's id"
+            "Get-DefenderMachineAction -Machine 'a;b'"                                          = "'a;b' is not a machine's id"
+            "Get-DefenderMachineAction 'a/b'"                                                   = "'a/b' is not a machine action's id"
+            "Wait-DefenderMachineAction 'a b'"                                                  = "'a b' is not a machine action's id"
+            "Stop-DefenderMachineAction '' -Comment c -Confirm:`$false"                         = ''
+            "Stop-DefenderMachineAction 'a b' -Comment c -Confirm:`$false"                      = "'a b' is not a machine action's id"
+            "Set-DefenderAlert 'da638 1' -Status New"                                           = "'da638 1' is not an alert's id"
+            "Get-DefenderAlert 'da638/1'"                                                       = "'da638/1' is not an alert's id"
+            "Remove-DefenderIndicator '@{id=991}' -Confirm:`$false"                             = "'@\{id=991\}' is not an indicator's id"
+        }
+        foreach ($text in $tries.Keys) {
+            $record = Assert-Fails ([scriptblock]::Create($text))
+            Assert-NotMatch "$record" 'pattern|\[0-9A-Za-z' $text
+            if (-not $tries[$text]) { continue }
+            Assert-Match $record.FullyQualifiedErrorId '^DefenderXdr\.BAD_ARGUMENT,' $text
+            Assert-Match "$record" $tries[$text] $text
+            Assert-Match $record.ErrorDetails.RecommendedAction 'as Get-Defender\w+ shows it' $text
+        }
+        Assert-Equal @(Get-EmulatorRequest '/api/').Count 0 'something was asked'
+    }
+    It 'is an error of its own down the pipeline, and what the object names is used' {
+        Connect-TestDefender
+        $got = Get-Recorded { [pscustomobject]@{ x = 1; y = 2 }, 'a b', 'ws-0001' | Get-DefenderMachine }
+        Assert-Equal $got.Out.id $One
+        Assert-Equal $got.Errors.FullyQualifiedErrorId 'DefenderXdr.BAD_ARGUMENT,Get-DefenderMachine', 'DefenderXdr.BAD_ARGUMENT,Get-DefenderMachine'
+        Assert-Equal "$($got.Errors[0])" 'an object came down the pipeline that names no machine; its members are: x, y'
+        Assert-Match "$($got.Errors[1])" "^'a b' is not"
+        foreach ($try in { [pscustomobject]@{ x = 1 } | Enable-DefenderMachineIsolation -Comment c -Confirm:$false }, { [pscustomobject]@{ x = 1 } | Remove-DefenderIndicator -Confirm:$false },
+            { [pscustomobject]@{ x = 1 } | Set-DefenderAlert -Status New }, { [pscustomobject]@{ x = 1 } | Get-DefenderAlert }, { [pscustomobject]@{ x = 1 } | Wait-DefenderMachineAction },
+            { [pscustomobject]@{ x = 1 } | Stop-DefenderMachineAction -Comment c -Confirm:$false }, { [pscustomobject]@{ x = 1 } | Get-DefenderMachineAction }, { Get-DefenderIncident 3000000417 | Get-DefenderMachine }) {
+            $got = Get-Recorded $try
+            Assert-Equal "$($got.Out.Count) $($got.Errors.Count)" '0 1' "$try"
+            Assert-Match "$($got.Errors[0])" 'names no (machine|alert|indicator)' "$try"
+        }
+        # A number is no text, but it names the indicator all the same.
+        [pscustomobject]@{ id = 991 } | Remove-DefenderIndicator -Confirm:$false
+        Assert-Equal @(Get-Sent) 'DELETE /api/indicators/991'
+    }
+}
+
 Describe 'objects of another kind down the pipeline' {
     It 'are errors: the number of one thing is not taken for another''s' {
         Connect-TestDefender

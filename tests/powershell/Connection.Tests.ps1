@@ -147,6 +147,60 @@ Describe 'Get-DefenderToken' {
         Assert-True ((Get-DefenderToken -Force).AccessToken -cne $first.AccessToken)
         Assert-True ((Get-DefenderToken -AsSecureString).AccessToken -is [securestring])
     }
+    It 'gets a token of another service by the connection''s sign-in: an app''s' {
+        Reset-Emulator
+        Connect-Defender @app
+        $null = Invoke-Emulator DELETE requests
+        $graph = Get-DefenderToken -Service Graph
+        Assert-Equal $graph.ClientId $app.ClientId
+        Assert-Match (@((ConvertFrom-DefenderToken $graph).Audience) -join ' ') 'graph|00000003-0000-0000-c000-000000000000'
+        Assert-Equal (Get-DefenderToken -Service Graph).AccessToken $graph.AccessToken 'it is not cached'
+        Assert-True ((Get-DefenderToken -Service Graph -Force).AccessToken -cne $graph.AccessToken)
+        $endpoint = Get-DefenderToken -Resource https://api.securitycenter.microsoft.com -AsSecureString
+        Assert-True ($endpoint.AccessToken -is [securestring])
+        Assert-Equal (Get-DefenderToken -Scopes https://api.security.microsoft.com/.default).AccessToken (Get-DefenderToken).AccessToken 'the connection''s own'
+        $sent = @(Get-EmulatorRequest '/oauth2/v2.0/token')
+        Assert-Equal @($sent | ForEach-Object { $_.form.scope }) 'https://graph.microsoft.com/.default', 'https://graph.microsoft.com/.default', 'https://api.securitycenter.microsoft.com/.default'
+        foreach ($one in $sent) { Assert-Equal "$($one.form.client_id) $($one.form.grant_type)" "$($app.ClientId) client_credentials" }
+        Assert-Match (Get-DefenderContext).Audience 'security\.microsoft\.com|8ee8fdad' 'the connection changed'
+        $null = Assert-Fails { Get-DefenderToken -Service Graph -Scopes x } BAD_ARGUMENT
+        # The secret that was given may be gone by then.
+        $secret = New-Secret $RunbookSecretText
+        Connect-Defender -TenantId $app.TenantId -ClientId $app.ClientId -ClientSecret $secret
+        $secret.Dispose()
+        Clear-AdalTokenCache -Confirm:$false
+        Assert-Equal (Get-DefenderToken -Service Graph).ClientId $app.ClientId
+        Disconnect-Defender
+    }
+    It 'gets a token of another service by the connection''s sign-in: a person''s, without asking again' {
+        Reset-Emulator
+        Connect-Defender @user -LoginHint 'diego@fabrikam.example' -Prompt Login
+        $null = Invoke-Emulator DELETE requests
+        $graph = Get-DefenderToken -Service Graph -Timeout 30
+        Assert-Equal $graph.Account 'diego@fabrikam.example'
+        Assert-Equal @(Get-EmulatorRequest '/authorize').Count 0 'the person was asked again'
+        Assert-Equal @(Get-EmulatorRequest '/oauth2/v2.0/token' | ForEach-Object { "$($_.form.grant_type) $($_.form.client_id)" }) "refresh_token $($user.ClientId)"
+        Assert-Match (@((ConvertFrom-DefenderToken $graph).Audience) -join ' ') 'graph|00000003-0000-0000-c000-000000000000'
+        # -ClientId is a sign-in of its own, and the connection stays.
+        Assert-Equal (Get-DefenderToken @app -Service Graph).ClientId $app.ClientId
+        Assert-Equal (Get-DefenderToken).Account 'diego@fabrikam.example'
+        Connect-Defender -AccessToken (Get-DefenderToken)
+        $record = Assert-Fails { Get-DefenderToken -Service Graph } BAD_ARGUMENT InvalidArgument
+        Assert-Match "$record" 'made with an access token'
+        Disconnect-Defender
+    }
+    It 'shows members that there are' {
+        Reset-Emulator
+        Connect-Defender @user
+        $token = Get-DefenderToken
+        foreach ($shown in $token, (Get-ADALToken @UserArguments)) {
+            $labels = @([regex]::Matches(($shown | Out-String -Width 200), '(?m)^(?<name>\w+) +:') | ForEach-Object { $_.Groups['name'].Value })
+            Assert-True ($labels.Count -gt 6) "$labels"
+            foreach ($label in $labels) { Assert-True ($null -ne $shown.PSObject.Properties[$label]) "$label is no member" }
+            Assert-Match ($shown | Out-String -Width 200) '(Account|UserInfo) +: adele@fabrikam\.example'
+        }
+        Disconnect-Defender
+    }
     It 'renews the token when it runs out' {
         Reset-Emulator
         Connect-Defender @app

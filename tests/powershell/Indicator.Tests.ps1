@@ -54,7 +54,8 @@ Describe 'Import-DefenderIndicator' {
     It 'sends 500 a call, and tells of each that is not taken' {
         Connect-TestDefender
         $many = foreach ($number in 1..1101) { @{ indicatorValue = ('{0:x40}' -f $number); indicatorType = 'FileSha1' } }
-        $many[700].indicatorValue = 'short'
+        # Of no type that the service knows, as far as this side can say.
+        $many[700] = @{ indicatorValue = 'short'; indicatorType = 'FutureType' }
         $many[3].indicatorType = ''
         $got = Get-Recorded { $many | Import-DefenderIndicator -Action Block -Title T -Description D -PassThru }
         Assert-Equal @(Get-Sent) 'POST /api/indicators/import', 'POST /api/indicators/import', 'POST /api/indicators/import'
@@ -63,7 +64,7 @@ Describe 'Import-DefenderIndicator' {
         Assert-Equal $got.Out[0].PSTypeNames[0] 'DefenderXdr.IndicatorOutcome'
         Assert-Equal $got.Errors.FullyQualifiedErrorId 'DefenderXdr.BAD_ARGUMENT,Import-DefenderIndicator', 'DefenderXdr.INDICATOR_REFUSED,Import-DefenderIndicator'
         Assert-Match "$($got.Errors[0])" '0000000004: it has no indicatorType'
-        Assert-Match "$($got.Errors[1])" 'indicator short was not taken: .*not a valid hash'
+        Assert-Match "$($got.Errors[1])" 'indicator short was not taken: .*FutureType.* is not an indicator type'
         Assert-Equal $got.Errors[1].TargetObject 'short'
         Assert-Equal @(Get-DefenderIndicator).Count 1102
     }
@@ -90,12 +91,63 @@ Describe 'Import-DefenderIndicator' {
             Assert-Equal @($outcomes | Where-Object { -not $_.IsFailed }).Count $all.Count
             Assert-Equal (@(Get-DefenderIndicator).indicatorValue | Sort-Object) (@($all.indicatorValue) | Sort-Object)
             Assert-Equal (Get-DefenderIndicator a.example).expirationTime $a.expirationTime
-            foreach ($bad in 'none.csv', 'bad.json') {
+            foreach ($bad in 'none.csv', 'bad.json', 'bad.csv', 'empty.csv') {
                 [IO.File]::WriteAllText([IO.Path]::Combine($folder, 'bad.json'), '{"a":')
+                [IO.File]::WriteAllText([IO.Path]::Combine($folder, 'bad.csv'), "name|kind`na|b`n")
+                [IO.File]::WriteAllText([IO.Path]::Combine($folder, 'empty.csv'), '')
                 $null = Assert-Fails { Import-DefenderIndicator ([IO.Path]::Combine($folder, $bad)) } 'BAD_ARGUMENT' 'InvalidArgument'
             }
         }
         finally { [IO.Directory]::Delete($folder, $true) }
+    }
+    It 'reads tables of spreadsheets: semicolons and tabs, quotes, a byte order mark' {
+        Connect-TestDefender
+        $file = [IO.Path]::GetTempFileName()
+        $csv = "$file.csv"
+        try {
+            foreach ($delimiter in ';', "`t", ',') {
+                $null = Invoke-Emulator POST data '{"indicators":[]}'
+                $rows = '"indicatorValue"#"indicatorType"#Action#title#description#rbacGroupNames', '192.0.2.1#IpAddress#Block#"T; 1, 2"#D#"A;B"', 'a.example#DomainName#Warn#T#D#'
+                [IO.File]::WriteAllText($csv, ($rows -join "`r`n").Replace('#', $delimiter), [Text.UTF8Encoding]::new($true))
+                $got = Get-Recorded { Import-DefenderIndicator $csv -PassThru }
+                Assert-Equal "$($got.Errors)" '' "with '$delimiter'"
+                Assert-Equal $got.Out.Indicator '192.0.2.1', 'a.example' "with '$delimiter'"
+                $first = Get-DefenderIndicator 192.0.2.1
+                Assert-Equal "$($first.title) $($first.rbacGroupNames -join '+')" 'T; 1, 2 A+B' "with '$delimiter'"
+            }
+            # Rows that Import-Csv read with the wrong delimiter.
+            [IO.File]::WriteAllText($csv, "indicatorValue;indicatorType;action;title;description`r`n192.0.2.1;IpAddress;Block;T;D`r`n")
+            $got = Get-Recorded { Import-Csv -LiteralPath $csv | Import-DefenderIndicator }
+            Assert-Equal $got.Errors.Count 1
+            Assert-Match "$($got.Errors[0])" "columns were not told apart: read the table with Import-Csv -Delimiter ';'"
+            [IO.File]::WriteAllText($csv, "name|kind`r`na|b`r`n")
+            $record = Assert-Fails { Import-DefenderIndicator $csv } BAD_ARGUMENT
+            Assert-Match "$record" 'its first line names no member of an indicator: name\|kind'
+            Assert-Match $record.ErrorDetails.RecommendedAction 'comma, semicolon or tab'
+        }
+        finally { [IO.File]::Delete($file); [IO.File]::Delete($csv) }
+    }
+    It 'checks the values before anything is sent, with -WhatIf too' {
+        Connect-TestDefender
+        $null = Invoke-Emulator DELETE requests
+        $given = @{ Action = 'Block'; Title = 'T'; Description = 'D' }
+        $bad = [ordered]@{ notanip = 'IpAddress'; '10.0.0.0/8' = 'IpAddress'; '1' = 'IpAddress'; '300.1.1.1' = 'IpAddress'; short = 'FileSha1'; ('a' * 64) = 'FileSha1'; ('g' * 32) = 'FileMd5'; 'https://a.example/x' = 'DomainName'; 'a b.example' = 'Url' }
+        $good = [ordered]@{ '192.0.2.1' = 'IpAddress'; '2001:db8::1' = 'IpAddress'; ('a' * 40) = 'FileSha1'; ('B' * 64) = 'FileSha256'; ('0' * 32) = 'FileMd5'; ('1' * 40) = 'CertificateThumbprint'; 'a.example' = 'DomainName'; 'https://a.example/x?y' = 'Url'; 'x.example/y' = 'Url'; later = 'FutureType' }
+        $rows = @(foreach ($set in $bad, $good) { foreach ($value in $set.Keys) { [pscustomobject]@{ indicatorValue = $value; indicatorType = $set[$value] } } })
+        $got = Get-Recorded { $rows | Import-DefenderIndicator @given -WhatIf }
+        Assert-Equal $got.Errors.Count $bad.Count
+        foreach ($number in 0..($bad.Count - 1)) { Assert-Match "$($got.Errors[$number])" ('^indicator ' + [regex]::Escape(@($bad.Keys)[$number]) + ': ') }
+        Assert-Match "$($got.Errors[0])" 'it is no IP address'
+        Assert-Match "$($got.Errors[1])" 'no networks'
+        Assert-Match "$($got.Errors[5])" 'FileSha1 takes 40 hexadecimal digits; this value would be FileSha256'
+        $got = Get-Recorded { foreach ($value in $bad.Keys) { Add-DefenderIndicator $value -Type $bad[$value] @given -WhatIf; Add-DefenderIndicator $value -Type $bad[$value] @given } }
+        Assert-Equal $got.Errors.Count (2 * $bad.Count)
+        Assert-Equal $got.Errors[0].FullyQualifiedErrorId 'DefenderXdr.BAD_ARGUMENT,Add-DefenderIndicator'
+        # An object is no value.
+        $got = Get-Recorded { Get-DefenderIndicator 198.51.100.7 | Add-DefenderIndicator -Type IpAddress @given }
+        Assert-Match "$($got.Errors[0])" 'which is no value of an indicator'
+        Assert-Match $got.Errors[0].ErrorDetails.RecommendedAction 'Import-DefenderIndicator takes objects'
+        Assert-Equal @(Get-Sent).Count 0 "something was sent: $(Get-Sent)"
     }
     It 'shows with -WhatIf each that would be sent, and sends nothing' {
         Connect-TestDefender

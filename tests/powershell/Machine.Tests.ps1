@@ -19,9 +19,17 @@ Describe 'machine objects' {
     It 'show as tables without control characters' {
         $machine = & $inModule { ConvertTo-DefenderMachine '{"id":"b66ec7f8162f3b2f20a898db8c63bef560e7e703","computerDnsName":"ws\u001b[31m\u202e1","healthStatus":"Active","riskScore":"High","osPlatform":"Windows11","lastSeen":"2026-09-14T06:58:31.123456Z"}' }
         $table = ($machine | Out-String -Width 200) -split "`n" | Where-Object { $_.Trim() }
-        Assert-Match $table[0] '^computerDnsName\s+healthStatus\s+riskScore\s+osPlatform\s+lastSeen\s+id'
-        Assert-Match $table[2] '^ws \[31m 1\s+Active\s+High\s+Windows11\s+2026-09-14 06:58\s+b66ec7f8162f3b2f20a898db8c63bef560e7e703'
+        Assert-Match $table[0] '^id\s+computerDnsName\s+healthStatus\s+riskScore\s+osPlatform\s+lastSeen'
+        Assert-Match $table[2] '^b66ec7f8162f3b2f20a898db8c63bef560e7e703\s+ws \[31m 1\s+Active\s+High\s+Windows11\s+2026-09-14 06:58'
         Assert-NotMatch ($machine | Out-String -Width 200) "[\u001b\u202e]" 'the table'
+    }
+    It 'show their whole ids in narrow windows' {
+        $machine = & $inModule { ConvertTo-DefenderMachine '{"id":"b66ec7f8162f3b2f20a898db8c63bef560e7e703","computerDnsName":"a-very-long-name-of-a-computer.corp.fabrikam.example"}' }
+        $action = & $inModule { ConvertTo-DefenderMachineAction '{"id":"00000000-0000-4000-9000-000000000001","type":"CollectInvestigationPackage","computerDnsName":"a-very-long-name-of-a-computer.corp.fabrikam.example"}' }
+        $alert = & $inModule { ConvertTo-DefenderEndpointAlert '{"id":"da637551227677560813_-961444813","title":"a title","computerDnsName":"a-very-long-name-of-a-computer.corp.fabrikam.example"}' }
+        foreach ($width in 60, 80, 100, 120) {
+            foreach ($one in $machine, $action, $alert) { Assert-Match ($one | Out-String -Width $width) ('(?m)^' + [regex]::Escape($one.id) + '\s') "at $width columns" }
+        }
     }
 }
 
@@ -156,6 +164,8 @@ Enable-DefenderMachineIsolation ws-0001 -Comment c
         Assert-Equal (Get-DefenderMachine srv-web).machineTags 'Tier 0', 'Web'
         Assert-Equal @(Add-DefenderMachineTag ws-0001 Pilot -WhatIf).Count 0
         Assert-Equal @(Get-Sent | Where-Object { $_ -like '*tags' }).Count 2
+        Assert-Match (@(Add-DefenderMachineTag srv-web Loan -Verbose 4>&1) -join "`n") 'machine srv-web\.\S+ \([0-9a-f]{40}\) has the tags: Tier 0, Web, Loan'
+        Assert-Match (@(Remove-DefenderMachineTag srv-web Loan -Verbose 4>&1) -join "`n") 'has the tags: Tier 0, Web$'
     }
 }
 
@@ -174,7 +184,12 @@ Describe 'machine actions' {
         $got = Get-Recorded { Get-DefenderMachineAction none, $scan.id }
         Assert-Equal $got.Out.id $scan.id
         Assert-Equal $got.Errors[0].FullyQualifiedErrorId 'DefenderXdr.NOT_FOUND,Get-DefenderMachineAction'
-        Assert-Match ($scan | Out-String -Width 200) 'type\s+status\s+computerDnsName\s+creationDateTimeUtc\s+id'
+        Assert-Match ($scan | Out-String -Width 200) 'id\s+type\s+status\s+computerDnsName\s+creationDateTimeUtc'
+        # A machine's name where the id of an action belongs.
+        $got = Get-Recorded { Get-DefenderMachineAction ws-0001 }
+        foreach ($record in $got.Errors[0], (Assert-Fails { Get-DefenderMachineAction ws-0001.corp.fabrikam.example } BAD_ARGUMENT)) {
+            Assert-Match $record.ErrorDetails.RecommendedAction 'the actions of a machine are listed by .*-Machine' "$record"
+        }
     }
     It 'are waited for, cancelled, and an error when they end otherwise' {
         Connect-TestDefender

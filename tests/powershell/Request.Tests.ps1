@@ -34,6 +34,27 @@ Describe 'Invoke-DefenderRequest' {
         Assert-Equal $machines[0].lastSeen.GetType().Name 'DateTime'
         Assert-Equal @(Get-EmulatorRequest '/api/machines')[0].query.'$filter' "osPlatform eq 'macOS'"
     }
+    It 'takes a whole address of a service, with or without the service''s name' {
+        Connect-Test
+        Assert-Equal @(Invoke-DefenderRequest Xdr https://api.security.microsoft.com/api/incidents -First 3).Count 3
+        Assert-Equal @(Invoke-DefenderRequest 'https://api.security.microsoft.com/api/incidents?$top=2' -First 3).Count 3 '$top is no limit, -First is'
+        Assert-Equal @(Invoke-DefenderRequest https://api.securitycenter.microsoft.com/api/machines).Count 6
+        Assert-Equal @(Invoke-DefenderRequest -Service https://graph.microsoft.com/v1.0/security/incidents -First 1).Count 1
+        $null = Invoke-Emulator DELETE requests
+        $tries = @(
+            @(@{ Service = 'https://evil.example/api/machines' }, 'host of no service'), @(@{ Service = 'Endpoint'; Path = 'https://evil.example/api/machines' }, 'evil\.example'),
+            @(@{ Service = 'https://api.security.microsoft.com@evil.example/x' }, 'evil|host of'), @(@{ Service = 'http://api.security.microsoft.com/api/incidents' }, ''),
+            @(@{ Service = 'https://graph.microsoft.com.evil.example/v1.0/x' }, ''), @(@{ Service = 'Mde'; Path = 'machines' }, "'Mde' is no service"), @(@{ Service = 'Endpoint' }, 'no path is given'),
+            @(@{ Service = '' }, 'no service is given'), @(@{ Service = 'Xdr'; Path = 'https://api.security.microsoft.com/api/incidents'; BaseUrl = 'https://eu.api.security.microsoft.com' }, '-BaseUrl names a host too')
+        )
+        foreach ($try in $tries) {
+            $arguments = $try[0]
+            $record = Assert-Fails { Invoke-DefenderRequest @arguments } BAD_ARGUMENT InvalidArgument
+            if ($try[1]) { Assert-Match "$record" $try[1] }
+            Assert-True $record.ErrorDetails.RecommendedAction 'no hint'
+        }
+        Assert-Equal @(Get-EmulatorRequest '/').Count 0 'something was sent'
+    }
     It 'gives the one answer with -NoPaging, and its head' {
         Connect-Test
         $answer = Invoke-DefenderRequest Xdr '/api/incidents?$top=2' -NoPaging -ResponseVariable head

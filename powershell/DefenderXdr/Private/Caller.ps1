@@ -1,4 +1,4 @@
-# What a command takes from its caller besides its parameters: preferences, and the kind of the objects that come down the pipeline.
+# What a command takes from its caller besides its parameters: preferences, a confirmation, and the kind of the objects that come down the pipeline.
 
 # The caller's preference variables, and the parameters that stand above them.
 $script:CallerPreferences = @{
@@ -21,6 +21,17 @@ function script:Use-DefenderPreference {
         $value = $theirs.GetValue($name)
         if ($null -ne $value -and $value -ne $ExecutionContext.SessionState.PSVariable.GetValue($name)) { Set-Variable -Name $name -Value $value -Scope 1 -WhatIf:$false -Confirm:$false }
     }
+}
+
+function script:Confirm-DefenderChange {
+    # Whether the change is wanted. $Ask is the command's own ShouldProcess, which takes what is changed and how. Where it has to ask and cannot (no
+    # person, no console, input at its end), each host fails in its own words, and the command ends in these.
+    param([System.Management.Automation.PSCmdlet] $Caller, [scriptblock] $Ask, [string] $Target, [string] $Action)
+    try { return & $Ask $Target $Action }
+    catch { $global:Error.RemoveAt(0) }
+    $name = $Caller.MyInvocation.MyCommand.Name
+    $Caller.ThrowTerminatingError((New-DefenderErrorRecord -Name 'CONFIRMATION_REQUIRED' -Code 0 -Message (Format-DefenderText "$name asks before it acts ($Action, $Target), and this session cannot ask anybody; the command ended here") `
+                -Hint 'Give -Confirm:$false to act without being asked; -WhatIf shows first what would be done.'))
 }
 
 # What the objects are that a command takes by their id, and the members by which an object of another kind names one.
@@ -47,4 +58,42 @@ function script:Test-DefenderPiped {
     $record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "an object of the type $type came down the pipeline, which names no $Kind" -Hint "Give $name the ids, or objects with a member for the $Kind, as Get-Help $name says."
     Write-DefenderRecordError @{ Caller = $Caller } $record '' $Piped -Always
     $false
+}
+
+# What the services' ids look like, and the commands that show them.
+$script:IdShapes = @{
+    alert            = @{ Pattern = '^[0-9A-Za-z_.-]+$'; Words = 'an alert''s id (letters, digits, _ . and -)'; Lister = 'Get-DefenderAlert' }
+    machine          = @{ Pattern = '^[^@{}=;/\s]+$'; Words = 'a machine''s id (40 hexadecimal digits) or its name'; Lister = 'Get-DefenderMachine' }
+    'machine action' = @{ Pattern = '^[0-9A-Za-z-]+$'; Words = 'a machine action''s id (a GUID)'; Lister = 'Get-DefenderMachineAction'; More = '; the actions of a machine are listed by Get-DefenderMachineAction -Machine' }
+    indicator        = @{ Pattern = '^[0-9A-Za-z-]+$'; Words = 'an indicator''s id (a number)'; Lister = 'Get-DefenderIndicator' }
+}
+
+function script:Select-DefenderId {
+    # Those of the ids that a command was given which can be ids of such things. Any other is an error that shows it: it ends the command, and down
+    # the pipeline the next one is tried.
+    param([System.Management.Automation.PSCmdlet] $Caller, [string] $Kind, [string[]] $Ids, [object] $Piped)
+    $shape = $script:IdShapes[$Kind]
+    foreach ($id in $Ids) {
+        if ($id -match $shape.Pattern) { $id; continue }
+        $fault = $null
+        if ($Piped -is [System.Management.Automation.PSCustomObject]) {
+            # PowerShell makes a text of an object whose id is no text itself.
+            $named = $null
+            foreach ($member in @($script:PipedKinds[$Kind].Members) + 'id') { if ($null -eq $named) { $named = Get-DefenderValue $Piped $member } }
+            if ("$named" -match $shape.Pattern) { "$named"; continue }
+            $members = @(foreach ($property in $Piped.PSObject.Properties) { $property.Name })
+            $fault = "an object came down the pipeline that names no $Kind; its members are: $(Get-DefenderShortText ($members -join ', '))"
+        }
+        if (-not $fault) { $fault = "'$(Get-DefenderShortText $id)' is not $($shape.Words)" }
+        $record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message (Format-DefenderText $fault) -Hint "Give $($shape.Words), as $($shape.Lister) shows it, or the objects of $($shape.Lister) down the pipeline$($shape['More'])."
+        if ($null -eq $Piped) { $Caller.ThrowTerminatingError($record) }
+        Write-DefenderRecordError @{ Caller = $Caller } $record '' $Piped -Always
+    }
+}
+
+function script:Get-DefenderShortText {
+    # The beginning of a text, for an error.
+    param([string] $Text)
+    if ($Text.Length -le 80) { return $Text }
+    $Text.Substring(0, 77) + '...'
 }

@@ -27,6 +27,48 @@ function script:Get-DefenderConnectionToken {
     Get-DefenderTokenFor -Entry $connection.Renewal -ReadCache $false -Timeout $Timeout -Failure $Failure
 }
 
+function script:Get-DefenderSiblingPlan {
+    # The connection's sign-in for another service, resource or set of scopes: the same app, account, way and cache.
+    param([System.Collections.IDictionary] $Given, [hashtable] $Failure)
+    $connection = Get-DefenderConnection $Failure
+    if ($null -ne $Failure.Record) { return }
+    $own = $connection.Plan
+    if ($own.Document.grant -eq 'access_token') {
+        $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message 'this connection was made with an access token, which is for one service and brings no other' `
+            -Hint 'Connect with a way to sign in, or give one here, such as -ClientId.'
+        return
+    }
+    $target = @('Service', 'Resource', 'Scopes' | Where-Object { $Given.ContainsKey($_) })
+    if ($target.Count -gt 1) {
+        $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "-$($target -join ' and -') cannot be given together" -Hint 'Give one of -Service, -Resource and -Scopes.'
+        return
+    }
+    $document = [ordered]@{}
+    foreach ($name in $own.Document.Keys) { $document[$name] = $own.Document[$name] }
+    # The person has signed in; the other audience comes of that.
+    $document.Remove('prompt')
+    if ($target.Count -gt 0) {
+        $document.scopes = Get-DefenderScope -Service ([string] $Given['Service']) -Resource ([string] $Given['Resource']) -Scopes $Given['Scopes'] -Cloud $own.Cloud
+        if ($null -eq $document.scopes) {
+            $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "the service $($Given['Service']) is not known in the cloud $($own.Cloud)" -Hint 'Give -Resource or -Scopes with what its token is for.'
+            return
+        }
+    }
+    if ($Given['Claims']) { $document.claims = [string] $Given['Claims'] }
+    $plan = $own.Clone()
+    $plan.Document = $document
+    $plan.Anew = [bool] $Given['Force']
+    $plan
+}
+
+function script:Copy-DefenderSecret {
+    # Secrets that a connection keeps for its other audiences: copies, which the caller cannot clear, and never as plain text.
+    param([System.Collections.IDictionary] $Secrets)
+    $kept = @{}
+    foreach ($name in $Secrets.Keys) { $kept[$name] = $(if ($Secrets[$name] -is [securestring]) { $Secrets[$name].Copy() } else { ConvertTo-DefenderSecureString ([string] $Secrets[$name]) }) }
+    $kept
+}
+
 function script:Set-DefenderTokenCache {
     # Takes note of the cache that Connect-Defender was asked for; the library checks the name.
     param([System.Collections.IDictionary] $Given, [hashtable] $Failure)

@@ -109,6 +109,10 @@ function script:Get-DefenderAlertRecord {
         return
     }
     if (-not (Test-DefenderPiped $Session.Caller alert $Piped)) { return }
+    if ($null -ne $AlertId) {
+        $AlertId = [string[]]@(Select-DefenderId $Session.Caller alert $AlertId $Piped)
+        if ($AlertId.Length -eq 0) { return }
+    }
     if ($null -ne $AlertId -and $Given.ContainsKey('Evidence') -and $Given['Evidence']) {
         # A single alert comes with its evidence only in a list.
         foreach ($id in $AlertId) {

@@ -99,14 +99,14 @@ function script:Get-DefenderScope {
 
 function script:New-DefenderPlan {
     # What the parameters of Connect-Defender or Get-DefenderToken ask for: @{ Document; Secrets; Certificate; Assertion; Proxy;
-    # CallCloud; Anew }, or a failure.
+    # Cloud; CallCloud; Anew }, or a failure.
     param([System.Collections.IDictionary] $Given, [System.Management.Automation.PSCmdlet] $Caller, [hashtable] $Failure)
     $bound = $Given
     $Given = @{}
     foreach ($name in $bound.Keys) { $Given[$name] = $bound[$name] }
     $document = [ordered]@{}
     $secrets = @{}
-    $plan = @{ Document = $document; Secrets = $secrets; Certificate = $null; Assertion = $null; Proxy = $null; CallCloud = $null; Anew = [bool] $Given['Force'] }
+    $plan = @{ Document = $document; Secrets = $secrets; Certificate = $null; Assertion = $null; Proxy = $null; Cloud = 'Public'; CallCloud = $null; Anew = [bool] $Given['Force'] }
     $refuse = {
         param($message, $hint)
         $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message $message -Hint $hint
@@ -182,6 +182,7 @@ function script:New-DefenderPlan {
         & $refuse "the service $service is not known in the cloud $cloud" 'Give -Resource or -Scopes with what its token is for.'
         return
     }
+    $plan.Cloud = $cloud
     $plan.CallCloud = $script:Clouds[$cloud]['Call']
     foreach ($pair in @('Claims', 'claims'), @('Region', 'region'), @('LoginHint', 'login_hint'), @('DomainHint', 'domain_hint')) {
         if ($Given[$pair[0]]) { $document[$pair[1]] = [string] $Given[$pair[0]] }

@@ -21,7 +21,7 @@ function script:ConvertTo-DefenderIndicatorBody {
         if ($name -eq 'generateAlert' -and $value -isnot [bool]) { $value = [string] $value -in 'true', '1', 'yes' }
         elseif ($name -eq 'lookBackPeriodInDays') { $value = [int] $value }
         elseif ($name -in 'rbacGroupNames', 'rbacGroupIds') {
-            if ($value -is [string]) { $value = @($value -split ';' | ForEach-Object Trim | Where-Object { $_ }) }
+            if ($value -is [string]) { $value = @($value -split ';' | ForEach-Object { $_.Trim() } | Where-Object { $_ }) }
             $value = @($value)
             if ($value.Count -eq 0) { continue }
         }
@@ -43,18 +43,56 @@ function script:Get-DefenderIndicatorFault {
     # What the service would refuse anyway, so that one such indicator does not cost the others of its batch.
     param([System.Collections.IDictionary] $Body)
     foreach ($name in 'indicatorValue', 'indicatorType', 'action', 'title', 'description') { if (-not $Body.Contains($name)) { return "it has no $name" } }
-    if ($Body['indicatorType'] -eq 'IpAddress' -and ([string] $Body['indicatorValue']).Contains('/')) { return 'the service takes single addresses only, no networks' }
+    $fault = Get-DefenderValueFault ([string] $Body['indicatorType']) ([string] $Body['indicatorValue'])
+    if ($fault) { return $fault }
     if ($Body['action'] -eq 'Audit' -and $Body['generateAlert'] -ne $true) { return 'the action Audit takes generateAlert' }
 }
 
+# Digits of the hashes. A certificate goes by its SHA-1 thumbprint ("Submit or update indicator").
+$script:IndicatorDigits = @{ FileSha1 = 40; FileSha256 = 64; FileMd5 = 32; CertificateThumbprint = 40 }
+
+function script:Get-DefenderValueFault {
+    # What is wrong with a value for its type, where that is certain. The service judges the rest.
+    param([string] $Type, [string] $Value)
+    if ($script:IndicatorDigits.ContainsKey($Type)) {
+        $digits = $script:IndicatorDigits[$Type]
+        if ($Value -match "^[0-9a-fA-F]{$digits}$") { return }
+        $fits = @($script:IndicatorDigits.Keys | Where-Object { $Value -match "^[0-9a-fA-F]{$($script:IndicatorDigits[$_])}$" } | Sort-Object)
+        return "$Type takes $digits hexadecimal digits$(if ($fits.Count -gt 0) { "; this value would be $($fits -join ' or ')" })"
+    }
+    switch ($Type) {
+        'IpAddress' {
+            if ($Value.Contains('/')) { return 'the service takes single addresses only, no networks' }
+            $address = $null
+            # .NET takes 1 for 0.0.0.1.
+            if (($Value -match '^(?:[0-9]{1,3}\.){3}[0-9]{1,3}$' -or $Value -match '^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$') -and [System.Net.IPAddress]::TryParse($Value, [ref] $address)) { return }
+            return 'it is no IP address'
+        }
+        'DomainName' { if ($Value -match '[\s/:@\\]' -or -not $Value.Contains('.')) { return 'it is no domain name; an address with a path is of the type Url' } }
+        'Url' { if ($Value -match '\s' -or -not $Value.Contains('.')) { return 'it is no URL' } }
+    }
+}
+
 function script:Add-DefenderIndicatorValue {
-    param([hashtable] $Session, [string] $Value, [System.Collections.IDictionary] $Given, [scriptblock] $Ask)
+    param([hashtable] $Session, [string] $Value, [System.Collections.IDictionary] $Given, [object] $Piped, [scriptblock] $Ask)
+    if ($null -ne $Piped -and $Piped -isnot [string]) {
+        $record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "an object of the type $(@($Piped.PSObject.TypeNames)[0]) came down the pipeline, which is no value of an indicator" `
+            -Hint 'Give Add-DefenderIndicator the values as text; Import-DefenderIndicator takes objects.'
+        Write-DefenderRecordError $Session $record '' $Piped -Always
+        return
+    }
     $from = @{ indicatorValue = $Value; indicatorType = $Given['Type']; action = $Given['Action']; title = $Given['Title']; description = $Given['Description'] }
     foreach ($pair in @('Severity', 'severity'), @('ExpirationTime', 'expirationTime'), @('RecommendedActions', 'recommendedActions'), @('Application', 'application'),
         @('RbacGroupName', 'rbacGroupNames'), @('EducateUrl', 'educateUrl')) { if ($Given.ContainsKey($pair[0])) { $from[$pair[1]] = $Given[$pair[0]] } }
     if ($Given.ContainsKey('GenerateAlert')) { $from['generateAlert'] = [bool] $Given['GenerateAlert'] }
     $body = ConvertTo-DefenderIndicatorBody $from
-    if (-not (& $Ask "$($Given['Type']) $Value" "add an indicator ($($Given['Action']))")) { return }
+    $fault = Get-DefenderIndicatorFault $body
+    if ($fault) {
+        $record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message (Format-DefenderText "indicator $(Get-DefenderShortText $Value): $fault") -Hint 'Mend the value or the other parameters; Get-Help Add-DefenderIndicator says what goes together.'
+        Write-DefenderRecordError $Session $record '' $Value -Always
+        return
+    }
+    if (-not (Confirm-DefenderChange $Session.Caller $Ask "$($Given['Type']) $Value" "add an indicator ($($Given['Action']))")) { return }
     $failed = @{ Record = $null }
     $indicator = Invoke-DefenderCall $Session ([ordered]@{ operation = 'indicators.submit'; indicator = $body }) -ItemConverter 'ConvertTo-DefenderIndicator' -Failed $failed
     if ($null -ne $failed.Record) { Write-DefenderRecordError $Session $failed.Record "indicator $Value" $Value }
@@ -64,10 +102,12 @@ function script:Add-DefenderIndicatorValue {
 function script:Remove-DefenderIndicatorById {
     param([hashtable] $Session, [string] $Id, [object] $Piped, [scriptblock] $Ask)
     if (-not (Test-DefenderPiped $Session.Caller indicator $Piped)) { return }
+    $Id = Select-DefenderId $Session.Caller indicator $Id $Piped
+    if (-not $Id) { return }
     $label = $Id
     $value = [string] (Get-DefenderValue $Piped 'indicatorValue')
     if ($value) { $label = Format-DefenderText "$Id ($(Get-DefenderValue $Piped 'action') $value)" }
-    if (-not (& $Ask "indicator $label" 'remove')) { return }
+    if (-not (Confirm-DefenderChange $Session.Caller $Ask "indicator $label" 'remove')) { return }
     $failed = @{ Record = $null }
     Invoke-DefenderCall $Session ([ordered]@{ operation = 'indicators.delete'; id = $Id }) -Failed $failed
     if ($null -ne $failed.Record) { Write-DefenderRecordError $Session $failed.Record "indicator $label" $Id }
@@ -91,7 +131,7 @@ function script:Read-DefenderIndicatorFile {
     try {
         $full = $caller.GetUnresolvedProviderPathFromPSPath($Path)
         $text = [System.IO.File]::ReadAllText($full)
-        if ($full -notlike '*.json') { return ConvertFrom-Csv -InputObject $text }
+        if ($full -notlike '*.json') { return ConvertFrom-Csv -InputObject $text -Delimiter (Get-DefenderDelimiter $text) }
         $read = ConvertFrom-DefenderJson $text
         if ($read -isnot [object[]]) { throw [System.FormatException]::new('it does not hold a list') }
         $read
@@ -99,8 +139,34 @@ function script:Read-DefenderIndicatorFile {
     catch {
         $global:Error.RemoveAt(0)
         $reason = $_.Exception.GetBaseException().Message
-        $caller.ThrowTerminatingError((New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message (Format-DefenderText "the file of -Path cannot be read: $reason") -Hint 'Give a CSV file with a header, or a JSON file with a list of objects.'))
+        $caller.ThrowTerminatingError((New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message (Format-DefenderText "the file of -Path cannot be read: $reason") -Hint 'Give a CSV file whose first line names the members (indicatorValue, indicatorType, action, title, description), separated by comma, semicolon or tab, or a JSON file (.json) with a list of objects.'))
     }
+}
+
+function script:Get-DefenderDelimiter {
+    # What separates the columns of a table: of comma, semicolon (spreadsheets, where the comma is in numbers) and tab the one by which the first line
+    # holds the most members of an indicator.
+    param([string] $Text)
+    $head = @($Text.TrimStart([char] 0xfeff, "`r", "`n") -split "\r?\n", 2)[0]
+    $best = 0
+    $delimiter = [char] ','
+    foreach ($candidate in [char[]] ",;`t") {
+        $known = @($head.Split($candidate) | Where-Object { $_.Trim(' ', '"') -in $script:IndicatorMembers }).Count
+        if ($known -gt $best) { $best, $delimiter = $known, $candidate }
+    }
+    if ($best -eq 0) { throw [System.FormatException]::new("its first line names no member of an indicator: $(Get-DefenderShortText $head)") }
+    $delimiter
+}
+
+function script:Get-DefenderTableFault {
+    # Rows that were read with another delimiter than their table's have one member, whose name holds the others.
+    param([object] $From)
+    $names = @(foreach ($property in $From.PSObject.Properties) { $property.Name })
+    if ($names.Count -ne 1 -or $names[0] -notmatch "[;,`t]") { return }
+    $delimiter = $Matches[0]
+    if (@($names[0].Split([char] $delimiter) | Where-Object { $_.Trim(' ', '"') -in $script:IndicatorMembers }).Count -eq 0) { return }
+    $delimiter = if ($delimiter -eq "`t") { '"`t"' } else { "'$delimiter'" }
+    "its columns were not told apart: read the table with Import-Csv -Delimiter $delimiter, or give the file to -Path"
 }
 
 function script:Add-DefenderImport {
@@ -112,7 +178,8 @@ function script:Add-DefenderImport {
     if ($null -ne $From -and $From -isnot [string] -and $From -isnot [ValueType]) {
         try {
             $body = ConvertTo-DefenderIndicatorBody $From $Import.Defaults
-            $fault = Get-DefenderIndicatorFault $body
+            $fault = if ($From -isnot [System.Collections.IDictionary]) { Get-DefenderTableFault $From }
+            if (-not $fault) { $fault = Get-DefenderIndicatorFault $body }
         }
         catch {
             $global:Error.RemoveAt(0)
@@ -141,10 +208,10 @@ function script:Send-DefenderImport {
     $label = Format-DefenderText $(if ($batch.Count -eq 1) { "indicator $first" } else { "$($batch.Count) indicators, from $first to $last" })
     if ($WhatIfPreference) {
         # Each is told, since each would be sent.
-        foreach ($body in $batch) { $null = & $Import.Ask (Format-DefenderText "$($body['indicatorType']) $($body['indicatorValue'])") "import an indicator ($($body['action']))" }
+        foreach ($body in $batch) { $null = Confirm-DefenderChange $session.Caller $Import.Ask (Format-DefenderText "$($body['indicatorType']) $($body['indicatorValue'])") "import an indicator ($($body['action']))" }
         return
     }
-    if (-not (& $Import.Ask $label 'import')) { return }
+    if (-not (Confirm-DefenderChange $session.Caller $Import.Ask $label 'import')) { return }
     $failed = @{ Record = $null }
     $said = @(Invoke-DefenderCall $session ([ordered]@{ operation = 'indicators.import'; indicators = $batch }) -ItemConverter 'ConvertTo-DefenderIndicatorOutcome' -Failed $failed 3>&1)
     # How many were not taken is told one by one below.

@@ -49,8 +49,9 @@ function script:Add-DefenderBulkMachine {
     # An object that came down the pipeline with a machine's id may know its name.
     param([hashtable] $Bulk, [string[]] $Names, [object] $Piped)
     if (-not (Test-DefenderPiped $Bulk.Session.Caller machine $Piped)) { return }
-    $known = if ($Names.Length -eq 1) { [string] (Get-DefenderValue $Piped 'computerDnsName') }
-    foreach ($name in $Names) { if (-not $Bulk.Machines.Contains($name)) { $Bulk.Machines[$name] = $known } }
+    $names = [string[]]@(Select-DefenderId $Bulk.Session.Caller machine $Names $Piped)
+    $known = if ($names.Length -eq 1) { [string] (Get-DefenderValue $Piped 'computerDnsName') }
+    foreach ($name in $names) { if (-not $Bulk.Machines.Contains($name)) { $Bulk.Machines[$name] = $known } }
 }
 
 function script:Resolve-DefenderMachine {
@@ -89,7 +90,7 @@ function script:Invoke-DefenderBulk {
     $all = $false
     try {
         foreach ($machine in (Resolve-DefenderMachine $Bulk)) {
-            if (-not (& $Bulk.Ask "machine $($machine.Label)" $Bulk.Words)) { continue }
+            if (-not (Confirm-DefenderChange $session.Caller $Bulk.Ask "machine $($machine.Label)" $Bulk.Words)) { continue }
             $Bulk.Call['machine'] = $machine.Id
             $failed = @{ Record = $null }
             $result = Invoke-DefenderCall $session $Bulk.Call -ItemConverter $Bulk.Converter -Failed $failed
@@ -101,6 +102,7 @@ function script:Invoke-DefenderBulk {
                 Write-Verbose (Format-DefenderText "machine action $($result.id) ($($result.type)) of $($machine.Label) is $($result.status)")
                 if ($Bulk.Wait) { $null = $started.Add(@{ Id = [string] $result.id; Label = $machine.Label }); continue }
             }
+            else { Write-Verbose (Format-DefenderText "machine $($machine.Label) has the tags: $(if ($result.machineTags) { $result.machineTags -join ', ' } else { 'none' })") }
             if ($Bulk.Return) { $result }
         }
         $all = $true
@@ -152,10 +154,21 @@ function script:Get-DefenderActionRecord {
     if ($type -eq 'DefenderXdr.Machine') { $Machine = [string[]]@([string] $Piped.id) }
     # An action is looked at again.
     elseif ($type -eq 'DefenderXdr.MachineAction') { $Id, $Machine = [string[]]@([string] $Piped.id), $null }
+    elseif (-not (Test-DefenderPiped $Session.Caller machine $Piped)) { return }
     if ($null -eq $Machine -or $Machine.Length -eq 0) {
-        Get-DefenderEndpointRecord $Session 'machine_actions' 'id' $Id $Given
+        if ($null -eq $Id) { Get-DefenderEndpointRecord $Session 'machine_actions' 'id' @() $Given }
+        $converter = Get-DefenderEndpointConverter 'machine_actions' $Given
+        foreach ($one in (Select-DefenderId $Session.Caller 'machine action' $Id $null)) {
+            $failed = @{ Record = $null }
+            Invoke-DefenderCall $Session ([ordered]@{ operation = 'machine_actions.get'; id = $one }) -ItemConverter $converter -Failed $failed
+            if ($null -eq $failed.Record) { continue }
+            # The commonest slip is a machine's name in the place of the id.
+            if ($failed.Record.Exception.Name -ceq 'NOT_FOUND') { Add-DefenderHint $failed.Record "the actions of a machine are listed by -Machine $one" }
+            Write-DefenderRecordError $Session $failed.Record '' $one
+        }
         return
     }
+    $Machine = [string[]]@(Select-DefenderId $Session.Caller machine $Machine $Piped)
     foreach ($name in $Machine) {
         if ($name -notmatch '^[0-9a-fA-F]{40}$') {
             $found = Invoke-DefenderCall $Session ([ordered]@{ operation = 'machines.get'; machine = $name }) -ItemConverter 'ConvertTo-DefenderMachine' -PerRecord
@@ -170,10 +183,12 @@ function script:Get-DefenderActionRecord {
 function script:Stop-DefenderActionById {
     param([hashtable] $Session, [string] $Id, [string] $Comment, [object] $Piped, [scriptblock] $Ask, [switch] $PassThru)
     if (-not (Test-DefenderPiped $Session.Caller 'machine action' $Piped)) { return }
+    $Id = Select-DefenderId $Session.Caller 'machine action' $Id $Piped
+    if (-not $Id) { return }
     $label = $Id
     $kind = [string] (Get-DefenderValue $Piped 'type')
     if ($kind) { $label = Format-DefenderText "$Id ($kind of $(Get-DefenderValue $Piped 'computerDnsName'))" }
-    if (-not (& $Ask "machine action $label" 'cancel')) { return }
+    if (-not (Confirm-DefenderChange $Session.Caller $Ask "machine action $label" 'cancel')) { return }
     $failed = @{ Record = $null }
     $action = Invoke-DefenderCall $Session ([ordered]@{ operation = 'machine_actions.cancel'; id = $Id; comment = $Comment }) -ItemConverter 'ConvertTo-DefenderMachineAction' -Failed $failed
     if ($null -ne $failed.Record) { Write-DefenderRecordError $Session $failed.Record "machine action $label" $Id }

@@ -674,7 +674,8 @@ function script:Open-DefenderConnection {
     $renewal.Certificate = $Plan.Certificate
     $entry.Assertion = $Plan['Assertion']
     $renewal.Assertion = $Plan['Assertion']
-    $opened = @{ Entry = $entry; Renewal = $renewal; Cloud = $Plan.CallCloud; Who = $null }
+    $opened = @{ Entry = $entry; Renewal = $renewal; Cloud = $Plan.CallCloud; Who = $null; Plan = $Plan.Clone() }
+    $opened.Plan.Secrets = Copy-DefenderSecret $Plan.Secrets
     try {
         Set-DefenderEntryRequest $entry $document $Plan.Secrets $Failure
         if ($null -eq $Failure.Record -and $document.grant -ne 'access_token') {
@@ -706,6 +707,7 @@ function script:Open-DefenderConnection {
     finally {
         if ($null -ne $opened) {
             foreach ($held in $opened.Entry, $opened.Renewal) { if ($held.Handle -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($held.Handle) } }
+            foreach ($secret in $opened.Plan.Secrets.get_Values()) { $secret.Dispose() }
         }
     }
 }
@@ -725,6 +727,7 @@ function script:Close-DefenderConnection {
     $closed = $script:Connection
     $script:Connection = $null
     foreach ($held in $closed.Entry, $closed.Renewal) { if ($held.Handle -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($held.Handle) } }
+    foreach ($secret in $closed.Plan.Secrets.get_Values()) { $secret.Dispose() }
 }
 
 # ---- operations ----------------------------------------------------------------------------------------------------------------------

@@ -1,9 +1,45 @@
 # Calls to any path of the services.
 
+function script:Get-DefenderRequestTarget {
+    # The service and the path of a request, and the host where a whole address was given: @{ Service; Path; BaseUrl }. Which hosts are a service's own
+    # the library knows, and it sends a token to no other.
+    param([System.Collections.IDictionary] $Given, [System.Management.Automation.PSCmdlet] $Caller)
+    $refuse = {
+        param($message, $hint)
+        $Caller.ThrowTerminatingError((New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message (Format-DefenderText $message) -Hint $hint))
+    }
+    $service = ([string] $Given['Service']).Trim()
+    $path = ([string] $Given['Path']).Trim()
+    $baseUrl = $Given['BaseUrl']
+    if ($service -match '^https?://' -and -not $path) { $service, $path = '', $service }
+    if ($path -match '^(?<base>https?://[^/?#]+)(?<path>/.*)?$') {
+        $base, $path = $Matches['base'], $(if ($Matches['path']) { $Matches['path'] } else { '/' })
+        if ($baseUrl) { & $refuse '-Path is a whole address, and -BaseUrl names a host too' 'Give the host in one of them.' }
+        $baseUrl = $base
+        if (-not $service) {
+            # The pages on Endpoint name XDR's host for some of their paths.
+            $service = switch -Regex ($base) {
+                '^https://(?:dod-)?graph\.' { 'Graph'; break }
+                '\.securitycenter\.' { 'Endpoint'; break }
+                '\.security\.microsoft\.' { if ($path -match '^/api/(?:v[0-9.]+/)?(?:incidents|advancedhunting)\b') { 'Xdr' } else { 'Endpoint' }; break }
+                default { '' }
+            }
+            if (-not $service) { & $refuse "$(Get-DefenderShortText $base) is the host of no service that is known here" 'A token goes to the hosts of Xdr, Endpoint and Graph only. Give -Service and -Path, as in: Invoke-DefenderRequest Endpoint /api/machines' }
+        }
+    }
+    $known = @('Xdr', 'Endpoint', 'Graph' -eq $service)
+    if ($known.Count -eq 0) {
+        & $refuse $(if ($service) { "'$(Get-DefenderShortText $service)' is no service" } else { 'no service is given' }) 'Give -Service Xdr, Endpoint or Graph and then the path, as in: Invoke-DefenderRequest Endpoint /api/machines'
+    }
+    if (-not $path) { & $refuse 'no path is given' "Give -Path, as in: Invoke-DefenderRequest $($known[0]) $(@{ Xdr = '/api/incidents'; Endpoint = '/api/machines'; Graph = 'security/incidents' }[$known[0]])" }
+    @{ Service = $known[0]; Path = $path; BaseUrl = $baseUrl }
+}
+
 function script:Invoke-DefenderAnyPath {
-    param([hashtable] $Session, [System.Collections.IDictionary] $Given)
-    $call = [ordered]@{ service = $Given['Service'].ToLowerInvariant() }
-    $keys = @{ Path = 'path'; Version = 'version'; Query = 'query'; Headers = 'headers'; First = 'first'; IdName = 'id_name'; Resume = 'resume'; BaseUrl = 'base_url' }
+    param([hashtable] $Session, [System.Collections.IDictionary] $Given, [hashtable] $Target)
+    $call = [ordered]@{ service = $Target.Service.ToLowerInvariant(); path = $Target.Path }
+    if ($Target.BaseUrl) { $call.base_url = $Target.BaseUrl }
+    $keys = @{ Version = 'version'; Query = 'query'; Headers = 'headers'; First = 'first'; IdName = 'id_name'; Resume = 'resume' }
     foreach ($name in $keys.get_Keys()) { if ($Given.ContainsKey($name)) { $call[$keys[$name]] = $Given[$name] } }
     if ($Given.ContainsKey('Method')) { $call.method = $Given['Method'].ToUpperInvariant() }
     if ($Given.ContainsKey('Preflight')) { $call.preflight = $Given['Preflight'].ToLowerInvariant() }

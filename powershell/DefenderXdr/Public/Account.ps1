@@ -35,7 +35,7 @@ function Clear-DefenderTokenCache {
     if (-not $script:Loaded) { Import-DefenderPrivate }
     Use-DefenderPreference $PSCmdlet
     $name = if ($TokenCache) { "the token cache $TokenCache" } else { 'the token cache of this session' }
-    if (-not $PSCmdlet.ShouldProcess($name, 'Forget every token of every account')) { return }
+    if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } $name 'Forget every token of every account')) { return }
     $failure = @{ Record = $null }
     $before = $script:TokenCache
     try {
@@ -93,7 +93,7 @@ function Export-DefenderRefreshToken {
     process {
         if (-not $script:Loaded) { Import-DefenderPrivate }
         Use-DefenderPreference $PSCmdlet
-        if (-not $PSCmdlet.ShouldProcess($Account, 'Take the refresh token out of the token cache')) { return }
+        if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } $Account 'Take the refresh token out of the token cache')) { return }
         $failure = @{ Record = $null }
         $before = $script:TokenCache
         try {
@@ -206,7 +206,7 @@ function Remove-DefenderAccount {
     process {
         if (-not $script:Loaded) { Import-DefenderPrivate }
         Use-DefenderPreference $PSCmdlet
-        if (-not $PSCmdlet.ShouldProcess($Account, 'Forget the tokens')) { return }
+        if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } $Account 'Forget the tokens')) { return }
         $failure = @{ Record = $null }
         $before = $script:TokenCache
         try {

@@ -232,7 +232,7 @@ function Clear-AdalTokenCache {
 
     if (-not $script:Loaded) { Import-DefenderPrivate }
     Use-DefenderPreference $PSCmdlet
-    if (-not $PSCmdlet.ShouldProcess('the token cache of this process', 'Clear')) { return }
+    if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } 'the token cache of this process' 'Clear')) { return }
     $failure = @{ Record = $null }
     Clear-DefenderCache $failure
     if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }

@@ -216,7 +216,7 @@ function Set-DefenderAlert {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('Id')]
-        [ValidatePattern('^[0-9A-Za-z_.-]+$')]
+        [ValidateNotNullOrEmpty()]
         [string[]] $AlertId,
 
         [Parameter()]
@@ -266,9 +266,10 @@ function Set-DefenderAlert {
         $alerts = [System.Collections.Specialized.OrderedDictionary]::new([System.StringComparer]::OrdinalIgnoreCase)
     }
     process {
-        if (-not (Test-DefenderPiped $PSCmdlet alert $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }))) { return }
-        foreach ($id in $AlertId) {
-            if (-not $alerts.Contains($id) -and $PSCmdlet.ShouldProcess("alert $id", $change.Words)) { $alerts[$id] = $true }
+        $piped = if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }
+        if (-not (Test-DefenderPiped $PSCmdlet alert $piped)) { return }
+        foreach ($id in (Select-DefenderId $PSCmdlet alert $AlertId $piped)) {
+            if (-not $alerts.Contains($id) -and (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } "alert $id" $change.Words)) { $alerts[$id] = $true }
         }
     }
     end { Set-DefenderAlertBatch $session @($alerts.get_Keys()) $change.Call -PassThru:$PassThru }

@@ -360,7 +360,7 @@ function Disconnect-Defender {
 
     if ($null -eq $script:Connection) { return }
     Use-DefenderPreference $PSCmdlet
-    if ($PSCmdlet.ShouldProcess('the connection to Microsoft Defender XDR', 'Forget')) { Close-DefenderConnection }
+    if (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } 'the connection to Microsoft Defender XDR' 'Forget') { Close-DefenderConnection }
 }
 
 function Get-DefenderContext {
@@ -403,7 +403,8 @@ function Get-DefenderToken {
 
     .DESCRIPTION
     Without a way to sign in, it returns the token of the connection that Connect-Defender made; when that runs out, a new one is got, without a
-    person where that is possible. Without a connection the way that fits the place is chosen, and -Verbose says what was tried and why.
+    person where that is possible. -Service, -Resource, -Scopes and -Claims by themselves get another token by the connection's sign-in: the same app,
+    account and cache. Without a connection the way that fits the place is chosen, and -Verbose says what was tried and why.
 
     With a way to sign in, or with -ClientId, it gets a token in that way and leaves the connection as it is. The parameters are those of
     Connect-Defender.
@@ -568,6 +569,11 @@ function Get-DefenderToken {
     Shows what the token holds.
 
     .EXAMPLE
+    Get-DefenderToken -Service Graph
+
+    Gets a token for Microsoft Graph by the connection's sign-in.
+
+    .EXAMPLE
     Get-DefenderToken -ManagedIdentity -Service Graph
 
     Gets a token for Microsoft Graph as the Azure resource this runs on.
@@ -691,9 +697,11 @@ function Get-DefenderToken {
     $token = $null
     if (-not $Timeout) { $Timeout = if ($DeviceCode) { 900 } else { 300 } }
     $own = @($PSBoundParameters.Keys | Where-Object { $_ -notin 'AsSecureString', 'Force', 'Timeout' -and $_ -notin [System.Management.Automation.PSCmdlet]::CommonParameters })
+    $way = @($own | Where-Object { $_ -notin 'Service', 'Resource', 'Scopes', 'Claims', 'PassThru' })
     if ($own.Count -eq 0 -and $null -ne $script:Connection) { $token = Get-DefenderConnectionToken -Force:$Force -Timeout $Timeout -Failure $failure }
     else {
-        $plan = New-DefenderPlan $PSBoundParameters $PSCmdlet $failure
+        $plan = if ($way.Count -eq 0 -and $null -ne $script:Connection) { Get-DefenderSiblingPlan $PSBoundParameters $failure }
+        else { New-DefenderPlan $PSBoundParameters $PSCmdlet $failure }
         if ($null -eq $failure.Record) { $token = Get-DefenderPlanToken $plan $(if ($DeviceCode -and $PassThru) { $PSCmdlet }) $Timeout $failure }
     }
     if ($null -ne $failure.Record) {

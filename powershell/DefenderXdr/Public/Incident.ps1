@@ -323,7 +323,7 @@ function Set-DefenderIncident {
         if (-not (Test-DefenderPiped $PSCmdlet incident $piped)) { return }
         foreach ($number in $IncidentId) {
             $target, $label = Get-DefenderIncidentTarget $number $piped -NoFollow:$NoFollow
-            if ($done.Add($target) -and $PSCmdlet.ShouldProcess($label, $change.Words)) { Set-DefenderIncidentById $session $target $change -PassThru:$PassThru -NoFollow:$NoFollow }
+            if ($done.Add($target) -and (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } $label $change.Words)) { Set-DefenderIncidentById $session $target $change -PassThru:$PassThru -NoFollow:$NoFollow }
         }
     }
 }

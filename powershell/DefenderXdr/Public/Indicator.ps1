@@ -262,7 +262,7 @@ function Add-DefenderIndicator {
         Use-DefenderPreference $PSCmdlet
         $session = Open-DefenderSession $PSCmdlet
     }
-    process { foreach ($one in $Value) { Add-DefenderIndicatorValue $session $one $PSBoundParameters { $PSCmdlet.ShouldProcess($args[0], $args[1]) } } }
+    process { foreach ($one in $Value) { Add-DefenderIndicatorValue $session $one $PSBoundParameters $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }) { $PSCmdlet.ShouldProcess($args[0], $args[1]) } } }
 }
 
 function Remove-DefenderIndicator {
@@ -296,7 +296,7 @@ function Remove-DefenderIndicator {
     [OutputType([void])]
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
-        [ValidatePattern('^[0-9A-Za-z-]+$')]
+        [ValidateNotNullOrEmpty()]
         [string[]] $Id,
 
         [Parameter()]
@@ -324,7 +324,7 @@ function Import-DefenderIndicator {
     .DESCRIPTION
     Takes indicators as objects (rows of Import-Csv, objects of Get-DefenderIndicator, hashtables) or from a file, and sends them in batches. Each one
     that is not taken, by the checks on this side or by the service, is an error that names it; the others are sent. An indicator of the same type
-    and value is changed.
+    and value is changed. -WhatIf makes the checks of this side too, and sends nothing.
 
     Members are those of the service, in any case: indicatorValue, indicatorType, action, title and description are needed; severity, application,
     expirationTime, recommendedActions, generateAlert, rbacGroupNames, rbacGroupIds, educateUrl, externalId and lookBackPeriodInDays may be there. Others, such
@@ -337,7 +337,8 @@ function Import-DefenderIndicator {
     An indicator: an object or a hashtable.
 
     .PARAMETER Path
-    A file: CSV with a header, or JSON with a list of objects (.json). It is read as UTF-8.
+    A file: CSV whose first line names the members, or JSON with a list of objects (.json). Columns are separated by comma, semicolon or tab, whichever
+    the first line has; it is read as UTF-8.
 
     .PARAMETER Action
     The action of those that have none.

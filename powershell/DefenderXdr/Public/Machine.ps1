@@ -87,7 +87,7 @@ function Get-DefenderMachine {
     param(
         [Parameter(Mandatory, ParameterSetName = 'Machine', Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'Id', 'ComputerDnsName', 'DeviceName', 'Name')]
-        [ValidatePattern('^[^@{}=;/\s]+$')]
+        [ValidateNotNullOrEmpty()]
         [string[]] $Machine,
 
         [Parameter(ParameterSetName = 'List')]
@@ -163,7 +163,14 @@ function Get-DefenderMachine {
         Use-DefenderPreference $PSCmdlet
         $session = Open-DefenderSession $PSCmdlet
     }
-    process { Get-DefenderEndpointRecord $session 'machines' 'machine' $Machine $PSBoundParameters }
+    process {
+        $piped = if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }
+        if ($PSCmdlet.ParameterSetName -eq 'List') { Get-DefenderEndpointRecord $session 'machines' 'machine' @() $PSBoundParameters }
+        elseif (Test-DefenderPiped $PSCmdlet machine $piped) {
+            $names = [string[]]@(Select-DefenderId $PSCmdlet machine $Machine $piped)
+            if ($names.Length -gt 0) { Get-DefenderEndpointRecord $session 'machines' 'machine' $names $PSBoundParameters }
+        }
+    }
 }
 
 function Enable-DefenderMachineIsolation {
@@ -228,7 +235,7 @@ function Enable-DefenderMachineIsolation {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'Id', 'ComputerDnsName', 'DeviceName')]
-        [ValidatePattern('^[^@{}=;/\s]+$')]
+        [ValidateNotNullOrEmpty()]
         [string[]] $Machine,
 
         [Parameter(Mandatory, Position = 1)]
@@ -302,7 +309,7 @@ function Disable-DefenderMachineIsolation {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'Id', 'ComputerDnsName', 'DeviceName')]
-        [ValidatePattern('^[^@{}=;/\s]+$')]
+        [ValidateNotNullOrEmpty()]
         [string[]] $Machine,
 
         [Parameter(Mandatory, Position = 1)]
@@ -372,7 +379,7 @@ function Enable-DefenderMachineRestriction {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'Id', 'ComputerDnsName', 'DeviceName')]
-        [ValidatePattern('^[^@{}=;/\s]+$')]
+        [ValidateNotNullOrEmpty()]
         [string[]] $Machine,
 
         [Parameter(Mandatory, Position = 1)]
@@ -442,7 +449,7 @@ function Disable-DefenderMachineRestriction {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'Id', 'ComputerDnsName', 'DeviceName')]
-        [ValidatePattern('^[^@{}=;/\s]+$')]
+        [ValidateNotNullOrEmpty()]
         [string[]] $Machine,
 
         [Parameter(Mandatory, Position = 1)]
@@ -515,7 +522,7 @@ function Start-DefenderMachineScan {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'Id', 'ComputerDnsName', 'DeviceName')]
-        [ValidatePattern('^[^@{}=;/\s]+$')]
+        [ValidateNotNullOrEmpty()]
         [string[]] $Machine,
 
         [Parameter(Mandatory, Position = 1)]
@@ -593,7 +600,7 @@ function Start-DefenderFileQuarantine {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'Id', 'ComputerDnsName', 'DeviceName')]
-        [ValidatePattern('^[^@{}=;/\s]+$')]
+        [ValidateNotNullOrEmpty()]
         [string[]] $Machine,
 
         [Parameter(Mandatory, Position = 1)]
@@ -631,7 +638,8 @@ function Add-DefenderMachineTag {
     Gives machines a tag.
 
     .DESCRIPTION
-    Names are resolved to ids before anything is done. It needs the permission Machine.ReadWrite (an app: Machine.ReadWrite.All), and a person the
+    Names are resolved to ids before anything is done. -PassThru returns the machines and -Verbose tells the tags they have then; without either
+    a success is silent. It needs the permission Machine.ReadWrite (an app: Machine.ReadWrite.All), and a person the
     role 'Manage security settings'.
 
     .PARAMETER Machine
@@ -649,7 +657,7 @@ function Add-DefenderMachineTag {
     A token to use in place of the connection: text, a SecureString, or the object of Get-ADALToken.
 
     .PARAMETER Timeout
-    Seconds to wait for each call, and with -Wait for each action.
+    Seconds to wait for each call.
 
     .EXAMPLE
     Get-DefenderMachine -OSPlatform macOS | Add-DefenderMachineTag -Tag Loan
@@ -664,7 +672,7 @@ function Add-DefenderMachineTag {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'Id', 'ComputerDnsName', 'DeviceName')]
-        [ValidatePattern('^[^@{}=;/\s]+$')]
+        [ValidateNotNullOrEmpty()]
         [string[]] $Machine,
 
         [Parameter(Mandatory, Position = 1)]
@@ -698,7 +706,8 @@ function Remove-DefenderMachineTag {
     Takes a tag from machines.
 
     .DESCRIPTION
-    Names are resolved to ids before anything is done. It needs the permission Machine.ReadWrite (an app: Machine.ReadWrite.All), and a person the
+    Names are resolved to ids before anything is done. -PassThru returns the machines and -Verbose tells the tags they have then; without either
+    a success is silent. It needs the permission Machine.ReadWrite (an app: Machine.ReadWrite.All), and a person the
     role 'Manage security settings'.
 
     .PARAMETER Machine
@@ -716,7 +725,7 @@ function Remove-DefenderMachineTag {
     A token to use in place of the connection: text, a SecureString, or the object of Get-ADALToken.
 
     .PARAMETER Timeout
-    Seconds to wait for each call, and with -Wait for each action.
+    Seconds to wait for each call.
 
     .EXAMPLE
     Get-DefenderMachine -OSPlatform macOS | Remove-DefenderMachineTag -Tag Loan
@@ -731,7 +740,7 @@ function Remove-DefenderMachineTag {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'Id', 'ComputerDnsName', 'DeviceName')]
-        [ValidatePattern('^[^@{}=;/\s]+$')]
+        [ValidateNotNullOrEmpty()]
         [string[]] $Machine,
 
         [Parameter(Mandatory, Position = 1)]
@@ -839,7 +848,7 @@ function Get-DefenderMachineAction {
 
         [Parameter(ParameterSetName = 'List', ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'ComputerDnsName', 'DeviceName')]
-        [ValidatePattern('^[^@{}=;/\s]+$')]
+        [ValidateNotNullOrEmpty()]
         [string[]] $Machine,
 
         [Parameter(ParameterSetName = 'List')]
@@ -937,7 +946,7 @@ function Wait-DefenderMachineAction {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('ActionId')]
-        [ValidatePattern('^[0-9A-Za-z-]+$')]
+        [ValidateNotNullOrEmpty()]
         [string[]] $Id,
 
         [Parameter()]
@@ -962,7 +971,7 @@ function Wait-DefenderMachineAction {
     }
     process {
         if (-not (Test-DefenderPiped $PSCmdlet 'machine action' $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }))) { return }
-        foreach ($one in $Id) { $null = $actions.Add(@{ Id = $one; Label = '' }) }
+        foreach ($one in (Select-DefenderId $PSCmdlet 'machine action' $Id $(if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }))) { $null = $actions.Add(@{ Id = $one; Label = '' }) }
     }
     end { Wait-DefenderAction $session $actions $Interval }
 }
@@ -1004,7 +1013,7 @@ function Stop-DefenderMachineAction {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('ActionId')]
-        [ValidatePattern('^[0-9A-Za-z-]+$')]
+        [ValidateNotNullOrEmpty()]
         [string[]] $Id,
 
         [Parameter(Mandatory, Position = 1)]

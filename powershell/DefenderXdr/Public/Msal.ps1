@@ -80,7 +80,7 @@ function Clear-MsalTokenCache {
 
     if (-not $script:Loaded) { Import-DefenderPrivate }
     Use-DefenderPreference $PSCmdlet
-    if (-not $PSCmdlet.ShouldProcess('the token cache of this process', 'Clear')) { return }
+    if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } 'the token cache of this process' 'Clear')) { return }
     if ($FromDisk) {
         Write-Verbose 'The Msal commands know no file of their own: Clear-DefenderTokenCache -TokenCache NAME empties a cache on disk.'
         return

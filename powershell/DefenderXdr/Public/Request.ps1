@@ -10,17 +10,19 @@ function Invoke-DefenderRequest {
     A method that changes something asks with -Confirm and does nothing under -WhatIf. It is sent once, and again only where the service says when.
 
     .PARAMETER Service
-    Xdr (api.security.microsoft.com), Endpoint (api.securitycenter.microsoft.com) or Graph (graph.microsoft.com).
+    Xdr (api.security.microsoft.com), Endpoint (api.securitycenter.microsoft.com) or Graph (graph.microsoft.com). In its place, and without -Path, the whole
+    address may stand.
 
     .PARAMETER Path
     The path: from the root, as in /api/machines, or without a slash at its start below the service's API, as in machines. The service's query
-    options can stand behind a question mark.
+    options can stand behind a question mark. A whole address (https://...) is taken where its host is one of the service's own.
 
     .PARAMETER Method
     GET (the default), POST, PATCH, PUT or DELETE.
 
     .PARAMETER Query
-    Query options by their names, such as @{ '$filter' = "status eq 'New'" }. Values are encoded.
+    Query options by their names, such as @{ '$filter' = "status eq 'New'" }. Values are encoded. $top is the size of a page and no limit: every page is
+    read all the same; -First stops after so many records.
 
     .PARAMETER Body
     What is sent: a hashtable or an object, which becomes JSON with its names as they are, or JSON text, which is sent as it stands.
@@ -35,7 +37,7 @@ function Invoke-DefenderRequest {
     Returns the one answer, with what surrounds the records.
 
     .PARAMETER First
-    Stops after this many records.
+    Stops after this many records. $top in the query does not.
 
     .PARAMETER IdName
     The member that tells records apart, where the module does not know the path: a record that appears on two pages comes once.
@@ -88,11 +90,11 @@ function Invoke-DefenderRequest {
     [OutputType('System.Management.Automation.PSCustomObject')]
     param(
         [Parameter(Mandatory, Position = 0)]
-        [ValidateSet('Xdr', 'Endpoint', 'Graph')]
+        [AllowEmptyString()]
+        [ArgumentCompleter({ @('Xdr', 'Endpoint', 'Graph') -like "$($args[2])*" })]
         [string] $Service,
 
-        [Parameter(Mandatory, Position = 1)]
-        [ValidateNotNullOrEmpty()]
+        [Parameter(Position = 1)]
         [string] $Path,
 
         [Parameter()]
@@ -161,11 +163,13 @@ function Invoke-DefenderRequest {
     begin {
         if (-not $script:Loaded) { Import-DefenderPrivate }
         Use-DefenderPreference $PSCmdlet
+        $target = Get-DefenderRequestTarget $PSBoundParameters $PSCmdlet
         $session = Open-DefenderSession $PSCmdlet
     }
 
     process {
-        if ($Method -and $Method -ne 'GET' -and -not $PSCmdlet.ShouldProcess("$Path of $Service", $Method.ToUpperInvariant())) { return }
-        Invoke-DefenderAnyPath $session $PSBoundParameters
+        if ($Method -and $Method -ne 'GET' -and
+            -not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } "$($target.Path) of $($target.Service)" $Method.ToUpperInvariant())) { return }
+        Invoke-DefenderAnyPath $session $PSBoundParameters $target
     }
 }
