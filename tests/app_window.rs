@@ -69,9 +69,10 @@ impl Desk {
                 std::thread::spawn(move || std::io::copy(&mut stream, &mut far));
             }
         });
+        // A click before the first paint counts: Chromium drops it otherwise.
         let trust = portal.map_or("", |_| "--ignore-certificate-errors");
         let script = format!(
-            "#!/bin/sh\nprintf '%s\\n' $$ \"$@\" > '{0}/started.new'\nmv '{0}/started.new' '{0}/started'\nexec '{1}' --headless=new --no-sandbox --disable-gpu --remote-debugging-port=0 \
+            "#!/bin/sh\nprintf '%s\\n' $$ \"$@\" > '{0}/started.new'\nmv '{0}/started.new' '{0}/started'\nexec '{1}' --headless=new --no-sandbox --disable-gpu --remote-debugging-port=0 --allow-pre-commit-input \
              {trust} --host-resolver-rules='MAP portal.azure.com 127.0.0.1:{port}, MAP login.microsoftonline.com 127.0.0.1:{port}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1' \"$@\" 2>/dev/null\n",
             folder.path().display(),
             chromium.display(),

@@ -93,8 +93,16 @@ impl Browser {
         serde_json::from_slice(&answer).ok()
     }
 
+    /// What the driver answers, right or wrong.
+    fn answer(&self, path: &str, body: Value) -> Value {
+        self.ask("POST", &format!("/session/{}{path}", self.session), Some(body))
+            .unwrap_or_else(|| panic!("{path}: the driver does not answer"))
+    }
+
     pub fn command(&self, path: &str, body: Value) -> Value {
-        self.ask("POST", &format!("/session/{}{path}", self.session), Some(body)).unwrap()
+        let answer = self.answer(path, body);
+        assert!(answer["value"]["error"].is_null(), "{path}: {}", answer["value"]);
+        answer
     }
 
     pub fn text(&self, what: &str) -> String {
@@ -103,7 +111,7 @@ impl Browser {
     }
 
     pub fn element(&self, selector: &str) -> Option<String> {
-        let found = self.command("/element", json!({"using": "css selector", "value": selector}));
+        let found = self.answer("/element", json!({"using": "css selector", "value": selector}));
         found["value"]
             .as_object()?
             .values()
@@ -129,7 +137,16 @@ impl Browser {
         let element = self
             .element(selector)
             .unwrap_or_else(|| panic!("no {selector} in {}", self.text("source")));
-        self.command(&format!("/element/{element}/click"), json!({}));
+        let answer = self.answer(&format!("/element/{element}/click"), json!({}));
+        // What is clicked may end the window, or the whole browser, before the driver has its answer.
+        let missed = [
+            "stale element reference",
+            "element click intercepted",
+            "element not interactable",
+            "no such element",
+        ];
+        let error = answer["value"]["error"].as_str().unwrap_or_default();
+        assert!(!missed.contains(&error), "a click on {selector}: {}", answer["value"]);
     }
 }
 
