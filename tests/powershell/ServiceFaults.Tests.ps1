@@ -99,6 +99,15 @@ Describe 'faults of a service' {
         Assert-Equal $incident.alerts.alertId 'x'
         $null = Invoke-Emulator DELETE faults
     }
+    It 'AP-19 a list that moved between two pages repeats nothing' {
+        Connect-Test
+        $there = @(Get-DefenderIncident -Backend Xdr | ForEach-Object incidentId)
+        # Two new ones at its head would push two of the first page onto the second.
+        $moved = @{ value = @(foreach ($id in $there[98..119]) { @{ incidentId = $id } }) }
+        $met = Test-Fault @{ status = 200; json = $moved } -Times 1 -Query @{ '$skip' = '100' }
+        Assert-True ($null -eq $met.Record) "$($met.Record)"
+        Assert-Equal @($met.Ids | Sort-Object) @($there | Sort-Object)
+    }
     It 'AP-20 a page that is cut short loses and repeats nothing' {
         $met = Test-Fault @{ truncate = 40000 } -Times 1
         Assert-True ($null -eq $met.Record) "$($met.Record)"
