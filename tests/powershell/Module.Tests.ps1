@@ -59,6 +59,105 @@ Describe 'sources' {
             Assert-Equal @($found).Count 0 "$($source.Name) uses newer syntax"
         }
     }
+    It 'call no command, parameter, type or member that Windows PowerShell 5.1 or .NET Framework 4.7.2 lacks' {
+        $commands = 'Get-Error', 'Test-Json', 'Join-String', 'ConvertFrom-Markdown', 'Show-Markdown', 'Get-Uptime', 'Remove-Alias', 'Remove-Service', 'Get-SecureRandom', 'ConvertTo-CliXml', 'ConvertFrom-CliXml',
+            'Switch-Process', 'Enable-ExperimentalFeature'
+        # By command, * for any.
+        $parameters = @{
+            '*'                       = 'ProgressAction', 'AsByteStream', 'SkipHttpErrorCheck', 'SkipCertificateCheck', 'SkipHeaderValidation', 'NoProxy', 'MaximumRetryCount', 'RetryIntervalSec', 'Authentication',
+            'AllowUnencryptedAuthentication', 'ResponseHeadersVariable', 'StatusCodeVariable', 'CustomMethod', 'PreserveAuthorizationOnRedirect', 'FollowSymlink'
+            'ForEach-Object'          = 'Parallel', 'ThrottleLimit', 'TimeoutSeconds', 'AsJob', 'UseNewRunspace'
+            'ConvertFrom-Json'        = 'AsHashtable', 'Depth', 'NoEnumerate', 'DateKind'
+            'ConvertTo-Json'          = 'AsArray', 'EnumsAsStrings', 'EscapeHandling'
+            'ConvertFrom-SecureString' = 'AsPlainText'
+            'Join-Path'               = 'AdditionalChildPath', 'Extension'
+            'Split-Path'              = 'LeafBase', 'Extension'
+            'Where-Object'            = 'Not'
+            'Sort-Object'             = 'Top', 'Bottom', 'Stable'
+            'Select-Object'           = 'CaseInsensitive'
+            'Select-String'           = 'Raw', 'NoEmphasis', 'Culture'
+            'Export-Csv'              = 'UseQuotes', 'QuoteFields', 'NoHeader'
+            'ConvertTo-Csv'           = 'UseQuotes', 'QuoteFields', 'NoHeader'
+            'Get-Date'                = 'AsUTC', 'UnixTimeSeconds'
+            'Get-Random'              = 'Shuffle'
+            'Measure-Object'          = 'AllStats'
+            'Start-Process'           = 'Environment'
+            'Import-Module'           = 'UseWindowsPowerShell', 'SkipEditionCheck'
+            'Start-Job'               = 'WorkingDirectory'
+            'Get-Unique'              = 'CaseInsensitive'
+            'Invoke-RestMethod'       = 'FollowRelLink', 'Form', 'Token', 'Resume'
+            'Invoke-WebRequest'       = 'Form', 'Token', 'Resume'
+        }
+        $types = '^(?:System\.)?(?:Text\.Json\.|Buffers\.|Span\[|ReadOnlySpan\[|Half$|DateOnly$|TimeOnly$|HashCode$|Index$|Range$|Net\.Http\.SocketsHttpHandler|Runtime\.Loader\.|Runtime\.InteropServices\.NativeLibrary|Security\.Cryptography\.(?:CryptographicOperations|HKDF|AesGcm|X509Certificates\.X509CertificateLoader)|Threading\.Channels\.|Management\.Automation\.SemanticVersion)|^semver$'
+        $statics = @{
+            Convert = 'ToHexString', 'ToHexStringLower', 'FromHexString'; Environment = 'ProcessPath', 'ProcessId', 'TickCount64'; OperatingSystem = 'IsWindows', 'IsLinux', 'IsMacOS'; Math = 'Clamp'
+            Path = 'GetRelativePath', 'Join', 'IsPathFullyQualified', 'TrimEndingDirectorySeparator', 'EndsInDirectorySeparator', 'Exists'; DateTime = 'UnixEpoch'; DateTimeOffset = 'UnixEpoch'; Stopwatch = 'GetElapsedTime'
+            RuntimeInformation = 'RuntimeIdentifier'; RandomNumberGenerator = 'Fill', 'GetBytes', 'GetInt32', 'GetHexString'; SHA1 = 'HashData'; SHA256 = 'HashData'; MD5 = 'HashData'
+            X509Certificate2 = 'CreateFromPem', 'CreateFromPemFile', 'CreateFromEncryptedPem'; ArgumentNullException = 'ThrowIfNull'; File = 'ReadAllTextAsync', 'WriteAllTextAsync', 'ReadAllBytesAsync', 'AppendAllBytes', 'SetUnixFileMode', 'GetUnixFileMode', 'ResolveLinkTarget'
+            Enum = 'GetValuesAsUnderlyingType'; Encoding = 'Latin1'
+        }
+        $members = 'TryAdd', 'GetValueOrDefault', 'AppendJoin', 'ArgumentList', 'ImportFromPem', 'ExportPkcs8PrivateKey', 'ImportPkcs8PrivateKey', 'EnumerateLines', 'ReplaceLineEndings'
+        # Overloads of later versions, by the number of arguments.
+        $overloads = @{ Contains = 2; Replace = 3; Kill = 1; GetHashCode = 1 }
+        $examine = {
+            param([Management.Automation.Language.Ast] $Tree)
+            foreach ($node in $Tree.FindAll({ $true }, $true)) {
+                $line = $node.Extent.StartLineNumber
+                if ($node -is [Management.Automation.Language.CommandAst]) {
+                    $name = $node.GetCommandName()
+                    if ($name -in $commands) { "${line}: $name" }
+                    $last = $null
+                    foreach ($element in $node.CommandElements) {
+                        if ($element -isnot [Management.Automation.Language.CommandParameterAst]) {
+                            if ($last -eq 'Encoding' -and "$element" -match 'NoBOM|utf8BOM|ansi') { "${line}: -Encoding $element" }
+                            if ($last -in 'ErrorAction', 'WarningAction' -and "$element" -eq 'Break') { "${line}: -$last Break" }
+                            $last = $null
+                            continue
+                        }
+                        $last = $element.ParameterName
+                        # The first letters do for a parameter's name.
+                        foreach ($newer in @($parameters['*']) + @(if ($name -and $parameters.ContainsKey($name)) { $parameters[$name] })) {
+                            if ($newer -eq $last -or ($last.Length -gt 3 -and $newer -like "$last*" -and $name -and $parameters.ContainsKey($name) -and $newer -in $parameters[$name])) { "${line}: $name -$last" }
+                        }
+                    }
+                    if ($name -eq 'Join-Path' -and @($node.CommandElements | Where-Object { $_ -isnot [Management.Automation.Language.CommandParameterAst] }).Count -gt 3) { "${line}: Join-Path with more than two parts" }
+                }
+                elseif ($node -is [Management.Automation.Language.TypeExpressionAst] -or $node -is [Management.Automation.Language.TypeConstraintAst]) {
+                    if ($node.TypeName.FullName -match $types) { "${line}: [$($node.TypeName.FullName)]" }
+                }
+                elseif ($node -is [Management.Automation.Language.MemberExpressionAst]) {
+                    $member = "$($node.Member)"
+                    if ($node.Static -and $node.Expression -is [Management.Automation.Language.TypeExpressionAst]) {
+                        $type = $node.Expression.TypeName.FullName.Split('.')[-1]
+                        if ($statics.ContainsKey($type) -and $member -in $statics[$type]) { "${line}: [$type]::$member" }
+                    }
+                    elseif ($member -in $members) { "${line}: .$member" }
+                    elseif ($node -is [Management.Automation.Language.InvokeMemberExpressionAst] -and $overloads.ContainsKey($member) -and $null -ne $node.Arguments -and $node.Arguments.Count -ge $overloads[$member]) { "${line}: .$member with $($node.Arguments.Count) arguments" }
+                }
+            }
+        }
+        $bad = @'
+Get-Uptime
+1 | ForEach-Object -Parallel { 1 }
+'{}' | ConvertFrom-Json -AsHash
+Invoke-RestMethod x -SkipHttpErrorCheck
+[Convert]::ToHexString($a)
+[System.Text.Json.JsonDocument]::Parse('{}')
+'a'.Contains('a', 'Ordinal')
+Join-Path a b c
+Set-Content a -Encoding utf8NoBOM
+$info.ArgumentList
+'@
+        $found = @(& $examine ([Management.Automation.Language.Parser]::ParseInput($bad, [ref] $null, [ref] $null)))
+        Assert-Equal @($found | ForEach-Object { $_.Split(':')[0] }) @(1..10 | ForEach-Object { "$_" }) "the rules miss something: $found"
+        $examples = @(Get-ChildItem -LiteralPath ([IO.Path]::Combine($RepositoryRoot, 'examples', 'powershell')) -Filter *.ps1)
+        Assert-True ($examples.Count -gt 5) "$($examples.Count) examples"
+        $found = @(foreach ($source in $scripts + $examples) {
+                $tree = [Management.Automation.Language.Parser]::ParseFile($source.FullName, [ref] $null, [ref] $null)
+                foreach ($one in & $examine $tree) { "$($source.Name):$one" }
+            })
+        Assert-Equal $found @()
+    }
     It 'read the variables 5.1 lacks only behind a check of the edition' {
         foreach ($source in $scripts) {
             foreach ($line in [IO.File]::ReadAllLines($source.FullName)) {
