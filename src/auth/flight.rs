@@ -47,22 +47,24 @@ struct Pause {
 
 impl Pause {
     fn error(&self) -> Error {
-        let code = match self.status {
-            429 => Code::Throttled,
-            500 => Code::ServerError,
-            _ => Code::ServerUnavailable,
-        };
-        Error::new(
-            code,
-            format!(
-                "{} answered HTTP {} and asks for a wait longer than this call's limit",
-                self.host, self.status
-            ),
-        )
-        .with_status(self.status)
-        .with_retry(Some(u64::try_from(self.wait.as_millis()).unwrap_or(u64::MAX)))
-        .with_hint("allow the call more time, or try again after the wait")
+        asked_to_wait(&self.host, self.status, self.wait)
     }
+}
+
+/// The error of who cannot wait as long as a service asks.
+pub fn asked_to_wait(host: &str, status: u16, wait: Duration) -> Error {
+    let code = match status {
+        429 => Code::Throttled,
+        500 => Code::ServerError,
+        _ => Code::ServerUnavailable,
+    };
+    Error::new(
+        code,
+        format!("{host} answered HTTP {status} and asks for a wait longer than this call's limit"),
+    )
+    .with_status(status)
+    .with_retry(Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
+    .with_hint("allow the call more time, or try again after the wait")
 }
 
 /// All who wait, told together.

@@ -42,7 +42,7 @@ pub use browser::AppWindows;
 pub use client_credentials::{check as check_client_credentials, client_credentials};
 pub use developer_tools::developer_tool;
 pub use device_code::device_code;
-pub use flight::{Flights, joined};
+pub use flight::{Flights, asked_to_wait, joined};
 pub use managed_identity::{ManagedIdentity, managed_identity};
 pub use on_behalf_of::on_behalf_of;
 pub use password::password;

@@ -7,13 +7,13 @@ use tokio::time::Instant;
 
 use super::operation::{Operation, Running};
 use super::request::{Bound, PreparedRequest};
-use crate::auth::cache::store::patience;
+use crate::auth::cache::store::{Heard, Naming, Store, network, patience};
 use crate::auth::cache::{Found, Turn, check_user, may_be_same};
 use crate::auth::credential::{self, Credential, Proof};
 use crate::auth::interaction::Host;
 use crate::auth::token::{Source, Token};
 use crate::auth::{self, CacheUse, Grant, Outcome};
-use crate::clock::uuid;
+use crate::clock::{Clock, uuid};
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
 use crate::transport::{Call, Notice, Notices};
@@ -24,6 +24,12 @@ const INTERACTIVE_TIMEOUT: Duration = Duration::from_secs(300);
 const DEVICE_TIMEOUT: Duration = Duration::from_secs(3900);
 /// The limit of everything else.
 const SILENT_TIMEOUT: Duration = Duration::from_secs(100);
+
+/// The shortest wait that other processes are told of: a shorter one is over before they know.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
+
+/// How long callers here are not told of a wait because it is being written for other processes.
+const TOLD_WITHIN: Duration = Duration::from_secs(3);
 
 /// A token, and whether the cache had it.
 pub type Acquired = (Arc<Token>, bool);
@@ -221,7 +227,7 @@ impl Bound {
         let work = || async {
             match self.sign_in().grant {
                 Grant::RefreshToken => self.exchange_brought(call, proof, began, until).await,
-                _ => self.exchange_here(call, proof, began).await,
+                _ => self.exchange_here(&self.told_to_processes(call, &name), proof, began).await,
             }
         };
         self.in_turn(call, &self.key_turn(), &name, until, work).await
@@ -495,8 +501,14 @@ impl Bound {
             return work().await;
         };
         let clock = self.client().clock();
+        let network = network::view(&self.client().env.place, &self.client().http.describe_way());
+        let naming = Naming {
+            turn,
+            call: name,
+            network: &network,
+        };
         let before = self.cached_meanwhile();
-        let Some(turn) = store.turn(call, clock, turn, until).await else {
+        let Some(turn) = store.turn(call, clock, &naming, until).await else {
             return work().await;
         };
         // Another than before: what is renewed ahead of its time is still there.
@@ -505,18 +517,37 @@ impl Bound {
             call.verbose("another process brought the token");
             return Ok(token);
         }
-        if let Some(error) = store.failure_of(call, clock, &turn, name).await {
-            call.verbose("another process asked the same, and was refused");
-            return Err(error);
+        match store.heard_in(call, clock, &turn, &naming).await {
+            Some(Heard::Failed(error)) => {
+                call.verbose("another process asked the same, and failed");
+                return Err(error);
+            }
+            // Who was asked to wait is gone, and the service still wants it.
+            Some(Heard::Asked(asked)) if !asked.wait(call, clock).await => return Err(asked.error),
+            Some(Heard::Asked(_)) | None => {}
         }
         let result = work().await;
-        // What the service said is said to all; a network may be broken for one only.
-        if let Err(error) = &result
-            && error.oauth_error().is_some()
-        {
-            store.note_failure(call, clock, name, error).await;
+        if let Err(error) = &result {
+            store.note_failure(call, clock, &naming, error).await;
         }
         result
+    }
+
+    /// The same call, whose waits other processes hear of that wait for it.
+    fn told_to_processes(&self, call: &Call, name: &str) -> Call {
+        let Some(store) = self.client().store.as_ref().filter(|_| self.sign_in().grant.is_cached()) else {
+            return call.clone();
+        };
+        Call {
+            notices: Arc::new(Telling {
+                call: call.clone(),
+                store: Arc::clone(store),
+                clock: Arc::clone(self.client().clock()),
+                name: name.to_owned(),
+                network: network::view(&self.client().env.place, &self.client().http.describe_way()),
+            }),
+            ..call.clone()
+        }
     }
 
     /// Joins or starts the one network call for this token.
@@ -681,6 +712,49 @@ impl Bound {
             .cache
             .drop_token(self.key(), self.sign_in(), refused, self.client().clock().unix());
         self.token(call, host).await
+    }
+}
+
+/// Tells a call's waits to other processes, too.
+struct Telling {
+    call: Call,
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    name: String,
+    network: String,
+}
+
+impl Notices for Telling {
+    fn tell(&self, notice: Notice) {
+        if let Notice::Retry {
+            status: Some(status),
+            wait,
+            host,
+            ..
+        } = &notice
+            && *wait >= WORTH_TELLING
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let asked = auth::asked_to_wait(host, *status, *wait);
+            let (call, store, clock) = (self.call.clone(), Arc::clone(&self.store), Arc::clone(&self.clock));
+            let (name, network, host) = (self.name.clone(), self.network.clone(), host.clone());
+            let notices = Arc::clone(&call.notices);
+            let written = runtime.spawn(async move {
+                let naming = Naming {
+                    turn: &name,
+                    call: &name,
+                    network: &network,
+                };
+                store.note_wait(&call, &clock, &naming, &asked, host).await;
+            });
+            // Written before it is told: who is told may leave, and end the process. A disk that is slow keeps nobody.
+            runtime.spawn(async move {
+                let _ = tokio::time::timeout(TOLD_WITHIN, written).await;
+                notices.tell(notice);
+            });
+        } else {
+            self.call.notices.tell(notice);
+        }
     }
 }
 

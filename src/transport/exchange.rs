@@ -83,6 +83,21 @@ impl HttpTransport {
         self.settings.proxy.describe()
     }
 
+    /// What decides, of the settings, how other machines are reached: another text is another way. Holds no password.
+    pub fn describe_way(&self) -> String {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let Settings {
+            user_agent: _,
+            proxy,
+            roots,
+            connect_timeout,
+            timeout,
+        } = &self.settings;
+        let mut hasher = DefaultHasher::new();
+        roots.hash(&mut hasher);
+        format!("{proxy:?} {:x} {connect_timeout:?} {timeout:?}", hasher.finish())
+    }
+
     /// The `User-Agent` sent.
     pub fn user_agent(&self) -> &str {
         &self.settings.user_agent

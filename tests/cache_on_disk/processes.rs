@@ -78,6 +78,102 @@ fn a_refusal_is_told_to_those_who_waited_for_it() {
     assert_eq!(later.outcome().name, "OK");
 }
 
+/// One process at a call, and others that wait for it.
+fn one_and_others(gate: &Gate, ask: &Ask) -> (Started, std::sync::mpsc::Sender<Step>, Vec<Started>) {
+    let first = Started::new(ask);
+    let (_, answer) = gate.next();
+    let mut others: Vec<Started> = (0..3).map(|_| Started::new(ask)).collect();
+    for other in &mut others {
+        other.until_said("another process asks for the same token");
+    }
+    (first, answer, others)
+}
+
+#[test]
+fn a_service_that_fails_or_never_answers_is_asked_by_one_for_all_who_wait() {
+    let unavailable = || Step::json(503, r#"{"error":"x"}"#);
+    // What it answers; how often one process asks; what all are told.
+    for (answers, name) in [
+        (vec![Step::Drop], "RESET"),
+        (vec![Step::Silence], "TIMEOUT"),
+        (vec![Step::json(200, "no JSON")], "NOT_JSON"),
+        (vec![unavailable(), unavailable()], "SERVER_UNAVAILABLE"),
+    ] {
+        let (gate, folder) = (Gate::start(), tempfile::tempdir().unwrap());
+        let mut ask = Ask::app(&gate.server, folder.path());
+        if name == "TIMEOUT" {
+            // Long enough for the others to be there.
+            ask.config["timeout_ms"] = json!(8000);
+        }
+        let (first, mut answer, others) = one_and_others(&gate, &ask);
+        for (number, step) in answers.into_iter().enumerate() {
+            if number > 0 {
+                answer = gate.next().1;
+            }
+            answer.send(step).unwrap();
+        }
+        let first = first.outcome();
+        assert_eq!(first.name, name, "{first:?}");
+        for other in others.into_iter().map(Started::outcome) {
+            assert_eq!(
+                (&other.name, &other.message, &other.hint),
+                (&first.name, &first.message, &first.hint)
+            );
+        }
+        assert!(gate.is_quiet(), "{name}");
+        let later = Started::new(&ask);
+        gate.next().1.send(Step::token()).unwrap();
+        assert_eq!(later.outcome().name, "OK", "who comes later asks for itself");
+    }
+}
+
+#[test]
+fn a_network_that_is_broken_for_one_is_tried_by_who_has_another() {
+    let (gate, folder) = (Gate::start(), tempfile::tempdir().unwrap());
+    let ask = Ask::app(&gate.server, folder.path());
+    let first = Started::new(&ask);
+    let (_, answer) = gate.next();
+    let mut command = ask.command();
+    command.env("RES_OPTIONS", "timeout:3");
+    let mut other = Started::by(command);
+    other.until_said("another process asks for the same token");
+    answer.send(Step::Drop).unwrap();
+    assert_eq!(first.outcome().name, "RESET");
+    gate.next().1.send(Step::token()).unwrap();
+    assert_eq!(other.outcome().name, "OK");
+}
+
+#[test]
+fn a_service_that_asks_for_a_wait_is_asked_again_by_nobody_before() {
+    // Longer than anybody's limit: told at once, and to all.
+    let (gate, folder) = (Gate::start(), tempfile::tempdir().unwrap());
+    let ask = Ask::app(&gate.server, folder.path());
+    let asks = |seconds: &str| Step::answer(429, &[("Retry-After", seconds), ("Content-Type", "application/json")], b"{}");
+    let (first, answer, others) = one_and_others(&gate, &ask);
+    answer.send(asks("90")).unwrap();
+    for outcome in std::iter::once(first).chain(others).map(Started::outcome) {
+        assert_eq!(outcome.name, "THROTTLED", "{outcome:?}");
+    }
+    assert!(gate.is_quiet());
+    // Who comes later asks for itself.
+    let later = Started::new(&ask);
+    gate.next().1.send(Step::token()).unwrap();
+    assert_eq!(later.outcome().name, "OK");
+    // A wait that all can wait for: one waits, all have the token.
+    let ask = ask.resource("https://graph.microsoft.com");
+    let (first, answer, others) = one_and_others(&gate, &ask);
+    answer.send(asks("1")).unwrap();
+    gate.next().1.send(Step::token()).unwrap();
+    for outcome in std::iter::once(first).chain(others).map(Started::outcome) {
+        assert_eq!(
+            (outcome.name.as_str(), outcome.token.as_str()),
+            ("OK", "aaa.bbb.ccc"),
+            "{outcome:?}"
+        );
+    }
+    assert!(gate.is_quiet());
+}
+
 #[test]
 fn other_keys_are_not_delayed_and_the_dead_hold_nothing() {
     // CA-14

@@ -223,8 +223,12 @@ pub struct Started {
 
 impl Started {
     pub fn new(ask: &Ask) -> Started {
+        Started::by(ask.command())
+    }
+
+    pub fn by(mut command: Command) -> Started {
         use std::io::BufRead;
-        let mut child = ask.command().stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
         let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
         Started { child, lines }
     }

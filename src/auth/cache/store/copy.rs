@@ -368,7 +368,7 @@ impl Store {
         for work in &work {
             match work {
                 Work::Step(step) => document.apply(step, now),
-                Work::Failure(failure) => document.note(failure.clone()),
+                Work::Failure(failure) => document.note(failure.as_ref().clone()),
             }
         }
         document.tidy(now);

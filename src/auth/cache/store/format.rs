@@ -148,6 +148,17 @@ pub struct Failure {
     claims: Option<String>,
     #[serde(default)]
     correlation_id: Option<String>,
+    #[serde(default)]
+    retryable: bool,
+    /// Until when the service asked to wait, in Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at_ms: Option<i64>,
+    /// The host that asked for a wait, while the call that waits goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
+    /// The network that failed; who is on another takes no notice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
     #[serde(flatten)]
     other: Other,
 }
@@ -155,9 +166,14 @@ pub struct Failure {
 impl Failure {
     /// What is kept of an error.
     pub fn of(name: &str, error: &Error, at_ms: i64) -> Failure {
+        let asked = error.retry_after_ms().map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
         Failure {
             name: name.to_owned(),
             at_ms,
+            retryable: error.is_retryable(),
+            retry_at_ms: asked.map(|ms| at_ms.saturating_add(ms)),
+            waits_for: None,
+            network: None,
             code: error.code().value(),
             message: error.message().to_owned(),
             hint: error.hint().map(str::to_owned),
@@ -171,8 +187,8 @@ impl Failure {
         }
     }
 
-    /// The error again.
-    pub fn error(&self) -> Error {
+    /// The error again, as it is for who hears it now.
+    pub fn error(&self, now_ms: i64) -> Error {
         let mut error = Error::new(Code::from_value(self.code).unwrap_or(Code::OauthOther), &self.message)
             .with_aadsts(self.aadsts)
             .with_ids(self.correlation_id.as_deref(), None)
@@ -185,6 +201,10 @@ impl Failure {
         }
         if let Some(status) = self.http_status {
             error = error.with_status(status);
+        }
+        if self.retryable {
+            let left = self.retry_at_ms.map(|at| u64::try_from(at.saturating_sub(now_ms)).unwrap_or(0));
+            error = error.with_retry(left);
         }
         error
     }
@@ -319,10 +339,9 @@ impl Document {
     }
 
     /// The last failure of a call, if it is not older than `since_ms`.
-    pub fn failure(&self, name: &str, since_ms: i64) -> Option<Error> {
+    pub fn failure(&self, name: &str, since_ms: i64) -> Option<&Failure> {
         let mut known = self.failures.iter().filter_map(Kept::known);
-        let failure = known.find(|failure| failure.name == name && failure.at_ms >= since_ms)?;
-        Some(failure.error())
+        known.find(|failure| failure.name == name && failure.at_ms >= since_ms)
     }
 
     /// Drops what serves nobody any more, and of too many the oldest.

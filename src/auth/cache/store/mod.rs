@@ -8,6 +8,7 @@ mod folder;
 mod format;
 mod keys;
 mod locks;
+pub mod network;
 mod opening;
 mod seal;
 mod turns;
@@ -49,7 +50,7 @@ const MOST_SET_ASIDE: usize = 3;
 /// Bytes of the key that credential ids are made with.
 const ID_LEN: usize = 32;
 
-pub use turns::patience;
+pub use turns::{Heard, Naming, patience};
 
 /// What a client asks of a cache on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +101,7 @@ impl Wanted {
 /// What a change waits to be written as.
 enum Work {
     Step(Step),
-    Failure(Failure),
+    Failure(Box<Failure>),
 }
 
 impl Work {

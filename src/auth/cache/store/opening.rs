@@ -68,7 +68,7 @@ impl Store {
                 &folder,
                 &name,
                 patience(call),
-                "another process opens the token cache; waiting for it",
+                Some("another process opens the token cache; waiting for it"),
             )
             .await?;
         // Another process may replace the file meanwhile.
