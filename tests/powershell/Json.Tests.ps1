@@ -37,6 +37,17 @@ Describe 'JSON' {
         Assert-Equal $read.n[0].Length 0
     }
     It 'reads ten thousand levels without running out of call depth' { $null = Read-Json (('[' * 10000) + (']' * 10000)) }
+    It 'reads text beyond the 2 MB at which ConvertFrom-Json of Windows PowerShell 5.1 ends, which no source calls' {
+        $long = 'x' * 3MB
+        $read = Read-Json ('{"value":[{"id":1,"text":"' + $long + '"},{"id":2}]}')
+        Assert-Equal $read.value[0].text.Length $long.Length
+        Assert-Equal $read.value[1].id 2
+        foreach ($source in Get-ChildItem -LiteralPath $ModulePath -Recurse -File | Where-Object { $_.Extension -in '.ps1', '.psm1' }) {
+            $tree = [Management.Automation.Language.Parser]::ParseFile($source.FullName, [ref] $null, [ref] $null)
+            $calls = @($tree.FindAll({ param($node) $node -is [Management.Automation.Language.CommandAst] -and $node.GetCommandName() -eq 'ConvertFrom-Json' }, $true))
+            Assert-Equal $calls.Count 0 $source.Name
+        }
+    }
     foreach ($text in '', '{', '}', '{"a"}', '{"a":}', '{"a":1,}', '[1,]', '[,]', '1 2', '{"a":1}}', '[1}', 'tru', '{1:2}', '"a', '[1 2]', '{"a" "b"}', ':', '{]', '[1],', '1,', '[[],]', '["a":1]',
         '{"a":{},}', '01', '+1', '"\x"', "[`"`t`"]", '[1]x', 'nul', 'True', "{'a':1}", '[1]//x') {
         It "refuses $text" { Assert-True ($null -ne (Assert-Fails { Read-Json $text })) }
