@@ -182,6 +182,28 @@ fn a_secret_is_sent_the_way_the_provider_takes_it() {
 }
 
 #[test]
+fn a_secret_that_comes_back_in_the_form_of_the_header_is_taken_out_of_the_error() {
+    let server = Scripted::start([]);
+    let issuer = format!("{}/r", server.origin);
+    let secret = "canary~p+q/7%";
+    let escaped: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let header = base64::engine::general_purpose::STANDARD.encode(format!("a%3Ab+c:{escaped}"));
+    server.add(metadata(&issuer, &issuer, json!({})));
+    let said = json!({"error": "invalid_client", "error_description": format!("no such client: Basic {header} ({escaped})")});
+    server.add(Step::json(401, &said.to_string()));
+    let client = scripted::client(r#"{"cache":"private"}"#);
+    let keys = json!({"authority": issuer, "authority_type": "oidc", "client_id": "a:b c", "scopes": ["x"]});
+    let request = app(&client, keys);
+    request
+        .set_secret("client_secret", &defender_xdr::secret::Secret::new(secret.to_owned()))
+        .unwrap();
+    let error = request.acquire_now(None, None).map(drop).unwrap_err();
+    let text = format!("{error:?} {error} {}", error.to_json());
+    assert!(text.contains("no such client"), "{text}");
+    assert!(!text.contains(&header) && !text.contains(&escaped), "{text}");
+}
+
+#[test]
 fn a_resource_is_told_to_each_in_its_own_way() {
     let server = Scripted::start([]);
     let client = scripted::client(r#"{"cache":"private"}"#);

@@ -111,6 +111,54 @@ fn a_refresh_token_is_sent_once_even_when_everybody_left_in_between() {
     assert_eq!(gate.requests(), 1);
 }
 
+#[test]
+fn who_insists_on_a_person_never_takes_anothers_token_from_a_call_under_way() {
+    use base64::Engine;
+    let gate = Gate::start();
+    let client = client(r#"{"cache":"private"}"#);
+    let ask = |user: Option<&str>| {
+        let mut json = serde_json::json!({"grant": "refresh_token", "authority": format!("{}/{TENANT}", gate.origin), "client_id": CLIENT, "resource": "https://api.security.microsoft.com"});
+        if let Some(user) = user {
+            json["user"] = serde_json::json!({"id": user, "type": "required_displayable_id"});
+        }
+        let request = PreparedRequest::new(&client, json.to_string().as_bytes()).unwrap();
+        request.set_secret("refresh_token", &Secret::new("rt-adele".into())).unwrap();
+        request.acquire(true, None).unwrap()
+    };
+    let end = |operation: &Operation| {
+        while operation.wait(Duration::from_secs(20)) == State::Event {
+            drop(operation.take_event());
+        }
+    };
+    let part = |json: serde_json::Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json.to_string());
+    let id_token = format!(
+        "{}.{}.",
+        part(serde_json::json!({"alg": "none"})),
+        part(serde_json::json!({"oid": "23923c8b-baaa-4147-bea5-133f41c61f3e", "upn": "adele@fabrikam.example", "tid": TENANT}))
+    );
+    let adele = serde_json::json!({"access_token": "of-adele", "expires_in": 3600, "id_token": id_token}).to_string();
+
+    // One who insists begins, one who does not follows, and the other way round: neither decides for the other.
+    for (first, second) in [(None, Some("diego@fabrikam.example")), (Some("diego@fabrikam.example"), None)] {
+        client.clear_cache().unwrap();
+        let operations = [(first, ask(first)), {
+            gate.wait_for_request();
+            (second, ask(second))
+        }];
+        gate.answer(200, &adele);
+        // Whoever did not join asks by itself.
+        gate.wait_for_request();
+        gate.answer(200, &adele);
+        for (user, operation) in operations {
+            end(&operation);
+            match user {
+                None => assert_eq!(operation.token().unwrap().0.value(), "of-adele"),
+                Some(_) => assert_eq!(operation.error().unwrap().oauth_error(), Some("user_mismatch")),
+            }
+        }
+    }
+}
+
 /// Holds each request until it is told what to answer.
 struct Gate {
     origin: String,

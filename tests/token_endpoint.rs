@@ -387,6 +387,38 @@ fn tk_29_expires_in_wins_and_an_impossible_refresh_in_is_ignored() {
 }
 
 #[test]
+fn a_life_that_no_calendar_has_room_for_ends_within_a_century() {
+    for answer in [
+        json!({"access_token": "abc", "expires_in": i64::MAX, "ext_expires_in": i64::MAX}),
+        json!({"access_token": "abc", "expires_on": "1790003600000", "ext_expires_in": 1e15}),
+    ] {
+        let server = Scripted::start([Step::json(200, &answer.to_string())]);
+        let client = virtual_client(&VirtualClock::new());
+        let token = request(&client, &server.origin, "client_credentials", json!({}))
+            .acquire_now(None, None)
+            .unwrap()
+            .0;
+        let description = serde_json::to_value(token.describe(false)).unwrap();
+        for name in ["expires_on", "extended_expires_on"] {
+            let at = description[name].as_i64().unwrap_or(0);
+            assert!(at < 253_402_300_800, "{name}: {description}");
+        }
+    }
+}
+
+#[test]
+fn an_error_whose_description_is_no_text_is_still_that_error() {
+    let answer = json!({"error": "invalid_client", "error_description": ["no", "text"]});
+    let server = Scripted::start([Step::json(400, &answer.to_string())]);
+    let client = virtual_client(&VirtualClock::new());
+    let error = request(&client, &server.origin, "client_credentials", json!({}))
+        .acquire_now(None, None)
+        .map(drop)
+        .unwrap_err();
+    assert_eq!(error.oauth_error(), Some("invalid_client"), "{error}");
+}
+
+#[test]
 fn tk_30_scopes_that_were_not_granted_are_named() {
     let answer = json!({"access_token": "abc", "token_type": "Bearer", "expires_in": 1000, "scope": format!("{XDR}/Incident.Read openid")});
     let server = Scripted::start([Step::json(200, &answer.to_string())]);

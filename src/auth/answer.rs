@@ -79,7 +79,7 @@ struct RawAnswer {
 #[derive(Deserialize)]
 struct RawError {
     error: String,
-    error_description: Option<String>,
+    error_description: Option<Text>,
     error_codes: Option<serde_json::Value>,
     suberror: Option<Text>,
     claims: Option<Text>,
@@ -128,6 +128,9 @@ pub struct DeviceAnswer {
     /// Seconds between two polls.
     pub interval: Option<i64>,
 }
+
+/// The longest life of a token that is believed, in seconds: a century. What is beyond (milliseconds, say) would be no date any more.
+pub(super) const LONGEST_LIFE: i64 = 3_155_760_000;
 
 /// Form fields whose values no error may repeat.
 const SECRET_FIELDS: &[&str] = &[
@@ -200,8 +203,10 @@ async fn post<T>(
     let (url, basic) = at;
     let mut headers = vec![("accept", Zeroizing::new("application/json".to_owned()))];
     let basic = form.iter().find(|(key, _)| basic && *key == "client_secret");
-    if let Some((_, secret)) = basic {
-        headers.push(("authorization", basic_credentials(&sign_in.client_id, secret)));
+    // A service may repeat the header in its error, where the secret stands in another form.
+    let credentials = basic.map(|(_, secret)| basic_credentials(&sign_in.client_id, secret));
+    if let Some(credentials) = &credentials {
+        headers.push(("authorization", Zeroizing::new(format!("Basic {}", credentials.1.as_str()))));
     }
     let mut body = String::with_capacity(8192);
     {
@@ -231,6 +236,11 @@ async fn post<T>(
             .iter()
             .filter(|(key, _)| SECRET_FIELDS.contains(key))
             .map(|(_, value)| *value)
+            .chain(
+                credentials
+                    .iter()
+                    .flat_map(|(form_encoded, header)| [form_encoded.as_str(), header.as_str()]),
+            )
             .collect();
         error
             .with_ids(
@@ -241,15 +251,20 @@ async fn post<T>(
     })
 }
 
-/// An app's id and secret for the `Authorization` header: each form-encoded first (RFC 6749 section 2.3.1).
-fn basic_credentials(client_id: &str, secret: &str) -> Zeroizing<String> {
+/// An app's secret in its form encoding, and its id and secret for the `Authorization` header: each form-encoded first (RFC 6749 section 2.3.1).
+fn basic_credentials(client_id: &str, secret: &str) -> (Zeroizing<String>, Zeroizing<String>) {
     use base64::Engine;
-    let mut pair = Zeroizing::new(String::with_capacity(client_id.len() + 3 * secret.len() + 1));
-    pair.extend(url::form_urlencoded::byte_serialize(client_id.as_bytes()));
+    let form_encoded = |text: &str, room: usize| {
+        let mut encoded = Zeroizing::new(String::with_capacity(room));
+        encoded.extend(url::form_urlencoded::byte_serialize(text.as_bytes()));
+        encoded
+    };
+    let encoded_secret = form_encoded(secret, 3 * secret.len());
+    let mut pair = form_encoded(client_id, 3 * (client_id.len() + secret.len()) + 1);
     pair.push(':');
-    pair.extend(url::form_urlencoded::byte_serialize(secret.as_bytes()));
-    let encoded = Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(pair.as_bytes()));
-    Zeroizing::new(format!("Basic {}", encoded.as_str()))
+    pair.push_str(&encoded_secret);
+    let header = base64::engine::general_purpose::STANDARD.encode(pair.as_bytes());
+    (encoded_secret, Zeroizing::new(header))
 }
 
 /// What to say of a clock that differs from the server's by more than a service bears with, in Unix seconds.
@@ -352,7 +367,7 @@ fn success(raw: RawAnswer, now: i64, sign_in: &SignIn, call: &Call, host: &str) 
         .and_then(|seconds| seconds.get())
         .or_else(|| Some(raw.expires_on?.get()?.saturating_sub(now)))
         .unwrap_or(3600)
-        .max(0);
+        .clamp(0, LONGEST_LIFE);
     let refresh_in = raw
         .refresh_in
         .and_then(|seconds| seconds.get())
@@ -374,7 +389,11 @@ fn success(raw: RawAnswer, now: i64, sign_in: &SignIn, call: &Call, host: &str) 
         id_token: secret(raw.id_token),
         refresh_token: secret(raw.refresh_token),
         expires_in,
-        ext_expires_in: raw.ext_expires_in.and_then(|seconds| seconds.get()).filter(|seconds| *seconds > 0),
+        ext_expires_in: raw
+            .ext_expires_in
+            .and_then(|seconds| seconds.get())
+            .filter(|seconds| *seconds > 0)
+            .map(|seconds| seconds.min(LONGEST_LIFE)),
         refresh_in,
         scope: raw.scope,
         client_info: raw.client_info,
@@ -420,11 +439,11 @@ fn refusal(raw: &RawError, status: u16, sign_in: &SignIn, now: i64, response: &R
         .as_ref()
         .and_then(|codes| codes.get(0))
         .and_then(|code| code.to_string().trim_matches('"').parse().ok())
-        .or_else(|| aadsts::number_in(raw.error_description.as_deref().unwrap_or_default()));
+        .or_else(|| aadsts::number_in(Text::of(&raw.error_description).unwrap_or_default()));
     oauth_error(
         &raw.error,
         Text::of(&raw.suberror),
-        raw.error_description.as_deref(),
+        Text::of(&raw.error_description),
         Text::of(&raw.claims),
         number,
         sign_in,

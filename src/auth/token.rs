@@ -450,7 +450,7 @@ fn user_of(claims: &Members<'_>, client_info: Option<&str>, now: i64) -> User {
         password_expires_on: claims
             .seconds("pwd_exp")
             .filter(|seconds| *seconds > 0)
-            .map(|seconds| now.saturating_add(seconds)),
+            .map(|seconds| now.saturating_add(seconds.min(super::answer::LONGEST_LIFE))),
         password_change_url: text("pwd_url"),
         home_account_id: home,
         username: text("preferred_username").or_else(|| text("upn")).or_else(|| text("email")),

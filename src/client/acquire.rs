@@ -12,7 +12,7 @@ use crate::auth::cache::{Found, Turn, check_user, may_be_same};
 use crate::auth::credential::{self, Credential, Proof};
 use crate::auth::interaction::Host;
 use crate::auth::token::{Source, Token};
-use crate::auth::{self, CacheUse, Grant, Outcome};
+use crate::auth::{self, CacheUse, Grant, Outcome, UserIdType};
 use crate::clock::{Clock, uuid};
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
@@ -560,7 +560,13 @@ impl Bound {
         let check = || if skips { None } else { self.cached_meanwhile() };
         let cache = &self.client().cache;
         let turn = cache.refusal_turn();
-        let result = auth::joined(&cache.flights, &name, spends, call, check, start).await;
+        // Whoever joins a call takes its token, so each holds it against the person that it insists on itself.
+        let result = auth::joined(&cache.flights, &name, spends, call, check, start)
+            .await
+            .and_then(|token| {
+                check_user(self.sign_in(), token.user())?;
+                Ok(token)
+            });
         if let Err(error) = &result
             && wants_a_person(error)
             && !matches!(self.sign_in().grant, Grant::ClientCredentials | Grant::ManagedIdentity)
@@ -602,7 +608,14 @@ impl Bound {
     /// The name of this request's network call and of its refusal.
     fn name(&self, who: &str) -> String {
         let skips = self.sign_in().cache == CacheUse::Skip;
-        format!("{}\n{who}\n{skips}", self.key().access())
+        // Who insists on a person refuses another's token before it is kept: that must not end the call of those who do not.
+        let person = self
+            .sign_in()
+            .user
+            .as_ref()
+            .filter(|user| user.kind != UserIdType::OptionalDisplayableId);
+        let person = person.map_or(String::new(), |user| format!("{:?} {}", user.kind, user.id.to_lowercase()));
+        format!("{}\n{who}\n{skips}\n{person}", self.key().access())
     }
 
     /// Repeats the refusal of the same request a short while ago, so that a loop does not ask the service for ever.

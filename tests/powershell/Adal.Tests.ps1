@@ -55,7 +55,7 @@ Describe 'Get-ADALToken arguments' {
             @('client ID', @{ ClientId = 'my app' }), @('tenant', @{ TenantId = 'a b' }), @('tenant', @{ TenantId = '' }), @('tenant', @{ TenantId = '../x.y' }),
             @('authority', @{ Authority = '' }), @('authority', @{ Authority = 'https://login.windows.net/' }), @('authority', @{ Authority = 'login.windows.net/fabrikam.example' }),
             @('authority', @{ Authority = 'http://login.windows.net/fabrikam.example' }), @('authority', @{ Authority = 'https://login.windows.net.evil.example/fabrikam.example' }),
-            @('redirect', @{ RedirectUri = '' }), @('redirect', @{ RedirectUri = 'no uri' }), @('resource', @{ Resource = 'no uri' }),
+            @('redirect', @{ RedirectUri = '' }), @('redirect', @{ RedirectUri = $null }), @('redirect', @{ RedirectUri = 'no uri' }), @('resource', @{ Resource = 'no uri' }),
             @('extra', @{ extraQueryParameters = 'client_id=other' }))) {
         It "refuses a bad $($case[0]) before anything is sent: $($case[1].Values)" {
             $arguments = $good.Clone()

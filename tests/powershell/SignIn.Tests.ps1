@@ -47,6 +47,12 @@ Describe 'a parameter of another kind' {
             Assert-Match $record.ErrorDetails.RecommendedAction $case[1]
         }
     }
+    It 'never repeats the text of a certificate file' {
+        $pem = "-----BEGIN PRIVATE KEY-----`nMIIEvCANARYKEYMATERIAL0123456789`n-----END PRIVATE KEY-----"
+        $record = Assert-Fails { Get-DefenderToken -ClientId $id -Certificate $pem } BAD_ARGUMENT InvalidArgument
+        Assert-NotMatch "$record $($record.ErrorDetails)" 'CANARY'
+        Assert-Match $record.ErrorDetails.RecommendedAction '-CertificatePath'
+    }
     It 'is refused: what is empty' {
         foreach ($name in 'CertificatePath', 'CertificateThumbprint', 'CertificateSubject', 'ClientAssertionFile', 'Credential', 'Certificate', 'ClientAssertion', 'RefreshToken') {
             $arguments = @{ ClientId = $id; $name = $null }

@@ -14,10 +14,12 @@ function script:Set-DefenderCertificate {
             $Plan.Certificate = $Given.Certificate -as [System.Security.Cryptography.X509Certificates.X509Certificate2]
             if ($Given.Certificate -is [string] -or $null -eq $Plan.Certificate) {
                 $text = if ($Given.Certificate -is [string]) { Format-DefenderText $Given.Certificate.Trim() }
+                # Somebody may give the file's content, private key and all: only what names a certificate is repeated.
+                $shown = if ($text -match '^([0-9A-Fa-f]{40}|CN=.{1,200})$') { "the text '$text'" } elseif ($Given.Certificate -is [string]) { 'a text' } else { "a $($Given.Certificate.GetType().Name)" }
                 $hint = if ($text -match '^[0-9A-Fa-f]{40}$') { 'For a thumbprint give -CertificateThumbprint.' }
                 elseif ($text -match '^CN=') { 'For a subject give -CertificateSubject.' }
                 else { 'For a PFX or PEM file give -CertificatePath, with -CertificatePassword if it has one; a certificate of the store is Get-Item Cert:\CurrentUser\My\<thumbprint>.' }
-                $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "-Certificate is not a certificate but $(if ($text) { "the text '$text'" } else { "a $($Given.Certificate.GetType().Name)" })" -Hint $hint
+                $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "-Certificate is not a certificate but $shown" -Hint $hint
                 return
             }
             break

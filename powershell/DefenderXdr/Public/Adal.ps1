@@ -173,7 +173,7 @@ function Get-ADALToken {
         Test-DefenderCertificate $ClientAssertionCertificate $failure
         if ($null -eq $failure.Record) { $thumbprint = $ClientAssertionCertificate.Thumbprint }
     }
-    $key = $kind, $TenantId, $authorityGiven, $Authority, $Resource, $ClientId, $RedirectUri.OriginalString, $PromptBehavior, $UserId, $UserIdType, $extraQueryParameters, $thumbprint -join "`0"
+    $key = $kind, $TenantId, $authorityGiven, $Authority, $Resource, $ClientId, $(if ($null -ne $RedirectUri) { $RedirectUri.OriginalString }), $PromptBehavior, $UserId, $UserIdType, $extraQueryParameters, $thumbprint -join "`0"
     $entry = $null
     if ($script:Client -ne [System.IntPtr]::Zero -and [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR') -ceq $script:ClientTarget) { $entry = $script:Requests[$key] }
     if ($null -eq $entry -and $null -eq $failure.Record) {

@@ -328,7 +328,7 @@ impl Ask<'_> {
                 Code::NoManagedIdentity,
                 format!("{} has several managed identities and does not know which one is meant{said}", self.place),
             )
-            .with_hint("name one: \"identity\" in the request with its client_id, object_id or resource_id (in PowerShell, -ClientId)"),
+            .with_hint("name one: \"identity\" in the request with its client_id, object_id or resource_id (in PowerShell, -IdentityClientId)"),
             // Entra itself spoke: the identity exists, and something else is wrong.
             400..=404 if lower.contains("aadsts") || matches!(name.as_str(), "invalid_resource" | "invalid_scope") => {
                 Error::new(Code::OauthOther, if text.is_empty() { name.clone() } else { text.clone() })
@@ -342,7 +342,7 @@ impl Ask<'_> {
                     format!("{} has no managed identity that it can use{said}", self.place),
                 )
                 .with_hint(
-                    "turn the system-assigned identity on (Identity, in the Azure portal); for a user-assigned one name it: \"identity\" in the request (in PowerShell, -ClientId)",
+                    "turn the system-assigned identity on (Identity, in the Azure portal); for a user-assigned one name it: \"identity\" in the request (in PowerShell, -IdentityClientId)",
                 ),
                 _ => Error::new(
                     Code::NoManagedIdentity,
