@@ -166,6 +166,93 @@ fn what_leaves_a_filtered_list_leaves_no_gap() {
     );
 }
 
+/// A page of ids with a link.
+fn linked(ids: impl Iterator<Item = u32>, link: &str) -> Step {
+    let records: Vec<Value> = ids.map(|id| json!({"incidentId": id})).collect();
+    Step::json(200, &json!({"value": records, "@odata.nextLink": link}).to_string())
+}
+
+#[test]
+fn a_link_by_position_is_asked_one_record_earlier_and_an_opaque_one_as_it_is() {
+    let end = || Step::json(200, r#"{"value":[]}"#);
+    let mut call = list();
+    call["status"] = json!("Active");
+    // All of the second page and more have left: the walk goes back as far as it must.
+    let steps = [
+        linked(1..101, "/api/incidents?x=a%2Bb&%24skip=100&y"),
+        linked(100..200, "/api/incidents?x=a%2Bb&%24skip=199&y"),
+        page(330..340),
+        page(310..340),
+        linked(150..250, "/api/incidents?x=a%2Bb&%24skip=100&y"),
+        page(249..340),
+        end(),
+    ];
+    let (items, _, error, seen) = one(steps, call.clone());
+    assert!(error.is_none(), "{error:?}: {seen:?}");
+    assert_eq!(ids(&items), (1..250).chain(250..340).collect::<Vec<_>>(), "{seen:?}");
+    let skips: Vec<&str> = seen[1..6].iter().map(|line| line.split(' ').nth(1).unwrap_or_default()).collect();
+    let at = |skip: u32| format!("/api/incidents?x=a%2Bb&%24skip={skip}&y");
+    assert_eq!(skips, [at(99), at(198), at(99), at(0), at(99)], "{seen:?}");
+    // The service's own mark says where it goes on.
+    let opaque = "/api/incidents?$skiptoken=abc&$skip=100";
+    let (items, _, error, seen) = one([linked(1..101, opaque), page(102..110), end()], call.clone());
+    assert!(error.is_none(), "{error:?}: {seen:?}");
+    assert_eq!(items.len(), 108);
+    assert!(seen[1].contains(opaque), "{seen:?}");
+    // Nobody leaves a list without a filter.
+    let plain = "/api/incidents?$skip=100";
+    let (items, _, error, seen) = one([linked(1..101, plain), page(101..110)], list());
+    assert!(error.is_none() && seen[1].contains("$skip=100") && items.len() == 109, "{seen:?}");
+}
+
+#[test]
+fn a_gap_shows_on_a_page_that_ends_in_the_middle_too() {
+    let whole = |ids: std::ops::Range<u32>| {
+        let records: Vec<String> = ids.map(|id| format!(r#"{{"incidentId":{id}}}"#)).collect();
+        format!(r#"{{"value":[{}]}}"#, records.join(","))
+    };
+    let cut = whole(102..151);
+    let steps = [
+        page(1..101),
+        Step::json(200, &cut[..cut.len() / 2]),
+        Step::json(200, &cut),
+        page(3..103),
+        page(102..151),
+        Step::json(200, r#"{"value":[]}"#),
+    ];
+    let mut call = list();
+    call["status"] = json!("Active");
+    let (items, _, error, seen) = one(steps, call);
+    assert!(error.is_none(), "{error:?}: {seen:?}");
+    assert_eq!(ids(&items), (1..151).collect::<Vec<_>>(), "{seen:?}");
+}
+
+#[test]
+fn a_list_is_looked_at_again_until_nothing_moved_while_it_was_read() {
+    let record = |id: u32, at: u32| format!(r#"{{"incidentId":{id},"lastUpdateTime":"2026-11-21T00:00:{at:02}Z"}}"#);
+    let page = |records: Vec<String>| Step::json(200, &format!(r#"{{"value":[{}]}}"#, records.join(",")));
+    let mut call = list();
+    call["top"] = json!(2);
+    call["status"] = json!("Active");
+    let steps = [
+        page(vec![record(1, 9), record(2, 8)]),
+        page(vec![record(2, 8), record(3, 7)]),
+        page(vec![record(3, 7)]),
+        // The first look: 9 was on its second page, and went to the front before that was read.
+        page(vec![record(2, 11), record(1, 10)]),
+        page(vec![record(1, 10)]),
+        // The second look has it, and needs two pages; the third begins as the second did.
+        page(vec![record(9, 12), record(2, 11)]),
+        page(vec![record(2, 11), record(1, 10)]),
+        page(vec![record(1, 10)]),
+        page(vec![record(9, 12), record(2, 11)]),
+    ];
+    let (items, events, error, seen) = one(steps, call);
+    assert!(error.is_none(), "{error:?}: {seen:?}");
+    assert_eq!((ids(&items), seen.len()), (vec![1, 2, 3, 9], 9), "{seen:?}");
+    assert!(!events.iter().any(|event| event["kind"] == "warning"), "{events:?}");
+}
+
 #[test]
 fn an_empty_404_is_an_empty_list_of_machines_only() {
     let missing = || Step::json(404, r#"{"error":{"code":"ResourceNotFound","message":"none"}}"#);

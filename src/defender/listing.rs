@@ -2,7 +2,10 @@
 //!
 //! The services page by `$skip` over lists that move: a record that changes goes to the front. What has been pushed down comes twice and is
 //! handed over once; what went to the front before it was reached would be missed, so a list that moved is looked at again from the time it
-//! was begun. Where a filter lets records leave the list, pages overlap by one, so that a gap shows.
+//! was begun, until a look shows all that changed on one page. Where a filter lets records leave the list, those behind them move up: each page
+//! then begins with the last record of the one before, and one that holds no record of this pass shows a gap, for which the walk goes back.
+//! A link of the service's own is asked one record earlier where it pages by `$skip`; a link with a mark of the service's own
+//! (`$skiptoken`) is followed as it is, and what moves behind it is the service's to see.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -29,6 +32,10 @@ const MAX_LOOKS: u32 = 20;
 const SKEW: i64 = 2;
 /// How many records of a page a place in a list remembers one by one.
 const MAX_IDS: usize = 1000;
+/// How many records before a page that can show a gap a place remembers.
+const TAIL: usize = 100;
+/// How often a pass goes back for a gap.
+const MAX_GAPS: u32 = 1000;
 
 /// What an item is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Default)]
@@ -100,7 +107,7 @@ pub struct Place {
     /// When the list was begun, by the service's clock.
     #[serde(default)]
     s: Option<String>,
-    /// Marks of the page's records that were taken.
+    /// Marks of the page's records that were taken, and of the last ones before the page where it can show a gap.
     #[serde(default)]
     i: Vec<u64>,
 }
@@ -154,8 +161,10 @@ impl Mark {
 struct Point {
     url: Url,
     skip: u64,
-    /// By the service's own link.
+    /// By a link of the service's own.
     linked: bool,
+    /// It begins with the last record of the page before, unless the list moved.
+    joined: bool,
     top: Option<u32>,
 }
 
@@ -165,8 +174,14 @@ struct Walk<'a> {
     channel: &'a Channel<'a>,
     listing: &'a Listing,
     seen: Seen,
+    /// Those of the pass at hand, once it is not the first.
+    here: Option<Seen>,
+    /// The first record of the last look, as it was then.
+    front: Option<u64>,
     /// Records that were taken before a resumption.
     before: HashSet<u64>,
+    /// Marks of the last records of this pass, where pages overlap.
+    tail: Vec<u64>,
     pages: u64,
     handed: u64,
     started: Option<String>,
@@ -188,7 +203,10 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
         channel,
         listing,
         seen: Seen::default(),
+        here: None,
+        front: None,
         before: HashSet::new(),
+        tail: Vec::new(),
         pages: 0,
         handed: 0,
         started: None,
@@ -196,9 +214,10 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
         early: 0,
     };
     let mut point = match &listing.resume {
-        None => listing.point(&listing.url, listing.skip, 0),
+        None => listing.point(&listing.url, listing.skip, 0, false),
         Some(place) => {
             walk.before = place.i.iter().copied().collect();
+            walk.remember(&place.i);
             (walk.handed, walk.started) = (place.n, place.s.clone());
             let url = paging::next_url(&channel.base, &place.u).map_err(|_| wrong_place())?;
             if place.o != listing.row.name || place.f != listing.fingerprint() || url.path() != listing.url.path() {
@@ -206,25 +225,29 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
             }
             // What was taken before the place is not known one by one any more, so it cannot show that the list moved.
             walk.moved = true;
+            let joined = listing.overlaps() && place.k > listing.skip && !place.i.is_empty() && paging::position(&url).is_some();
             Point {
                 url,
                 skip: place.k,
-                linked: false,
+                // Its address is kept as it is, whoever wrote it.
+                linked: true,
+                joined,
                 top: listing.top,
             }
         }
     };
     for look in 0..MAX_LOOKS {
-        let before = walk.handed;
-        if walk.pass(point).await? {
+        let pages = walk.pages;
+        let end = walk.pass(point).await?;
+        if end == End::Enough {
             return Ok(());
         }
         let changed = walk.moved || listing.may_shrink && walk.pages > 1;
         let (Some(since), Some(started)) = (&listing.since, &walk.started) else {
             return Ok(());
         };
-        // A second look that brings nothing new ends it.
-        if !changed || look > 0 && walk.handed == before {
+        // On one page nothing moves while it is read, and a look at what has not changed since the last one says that this one was whole.
+        if !changed || look > 0 && (walk.pages - pages <= 1 || end == End::Still) {
             return Ok(());
         }
         let url = since(started);
@@ -234,7 +257,9 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
         // The look after this one begins where this one does.
         walk.started = None;
         walk.moved = true;
-        point = listing.point(&url, 0, walk.handed);
+        walk.here = Some(Seen::default());
+        walk.tail.clear();
+        point = listing.point(&url, 0, walk.handed, false);
     }
     channel
         .session
@@ -276,19 +301,44 @@ fn wrong_place() -> Error {
     )
 }
 
+/// How a pass ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Nothing more is wanted.
+    Enough,
+    /// The list is over.
+    Over,
+    /// Nothing has changed since the look before.
+    Still,
+}
+
 impl Listing {
-    /// The first page of an address. No more is asked for than is still wanted, unless the service may repeat or this side may drop records.
-    fn point(&self, url: &Url, skip: u64, handed: u64) -> Point {
-        let top = self.top.map(|top| match self.first {
-            Some(first) if self.keep.is_none() => u32::try_from(first.saturating_sub(handed)).unwrap_or(u32::MAX).clamp(1, top),
+    /// A page of an address. No more is asked for than is still wanted, unless the service may repeat or this side may drop records.
+    fn point(&self, url: &Url, skip: u64, handed: u64, joined: bool) -> Point {
+        let top = self.size().map(|top| match self.first {
+            Some(first) if self.keep.is_none() => {
+                let wanted = first.saturating_sub(handed).saturating_add(u64::from(joined));
+                u32::try_from(wanted).unwrap_or(u32::MAX).clamp(1, top)
+            }
             _ => top,
         });
         Point {
             url: paged(url, top, skip),
             skip,
             linked: false,
+            joined,
             top,
         }
+    }
+
+    /// Pages overlap, so that a gap shows.
+    fn overlaps(&self) -> bool {
+        self.may_shrink && self.top.is_some() && self.items == Items::Records
+    }
+
+    /// The size of a page; one of a single record would never get beyond the one it overlaps by.
+    fn size(&self) -> Option<u32> {
+        self.top.map(|top| if self.overlaps() { top.max(2) } else { top })
     }
 
     fn fingerprint(&self) -> u64 {
@@ -314,38 +364,53 @@ fn paged(url: &Url, top: Option<u32>, skip: u64) -> Url {
 }
 
 impl Walk<'_> {
-    /// Goes from one page to the next to the end. True: nothing more is wanted.
-    async fn pass(&mut self, mut point: Point) -> Result<bool> {
+    /// Goes from one page to the next to the end.
+    async fn pass(&mut self, mut point: Point) -> Result<End> {
         let listing = self.listing;
-        let mut empty = 0u32;
-        let mut back = 0u32;
+        let (mut empty, mut gaps) = (0u32, 0u32);
         let mut visited = HashSet::from([point.url.clone()]);
-        let first_skip = point.skip;
+        let mut first_page = true;
         loop {
             let Some((response, page)) = self.fetch(&point).await? else {
-                return Ok(listing.first.is_some_and(|first| self.handed >= first));
+                let enough = listing.first.is_some_and(|first| self.handed >= first);
+                return Ok(if enough { End::Enough } else { End::Over });
             };
             self.pages += 1;
             let count = page.records.len();
-            // Where records can leave the list, a page begins with the last one of the page before.
-            let overlapping = self.overlap(&point) && point.skip > first_skip;
-            if overlapping && !page.records.first().is_some_and(|record| self.knows(record)) && back < 1000 {
-                back += 1;
+            if point.joined && !self.joins(&page.records) {
                 self.moved = true;
-                let top = u64::from(point.top.unwrap_or(1)).max(1);
-                let skip = point.skip.saturating_sub(top.saturating_sub(1).max(1)).max(first_skip);
-                point.url = paged(&self.bare(&point.url), point.top, skip);
-                point.skip = skip;
-                continue;
+                if gaps < MAX_GAPS {
+                    gaps += 1;
+                    point = self.back(&point);
+                    // The links from there on are known already.
+                    visited.clear();
+                    continue;
+                }
+                if gaps == MAX_GAPS {
+                    gaps += 1;
+                    let what = listing.what;
+                    self.channel.session.warn(format!(
+                        "records leave the list faster than it can be read; a {what} that stayed may be missing: repeat the call"
+                    ));
+                }
             }
+            let still = std::mem::take(&mut first_page) && self.still(page.records.first());
             let taken = page.records.iter().filter(|record| self.knows(record)).count();
             // One that is there on purpose says nothing, nor do those that came when the page was cut short.
-            self.moved |= taken > usize::from(overlapping) + std::mem::take(&mut self.early);
-            let next = self.next(&point, count, &page, &mut visited);
+            self.moved |= taken > usize::from(point.joined) + std::mem::take(&mut self.early);
+            let mut new_here = 0;
+            if let Some(here) = &mut self.here {
+                let first_time = |record: &&Bytes| paging::id_of(record, &listing.id).is_none_or(|id| here.first_time(&id));
+                new_here = page.records.iter().filter(first_time).count();
+            }
+            let next = self.next(&point, count, taken, &page, &mut visited);
             let known = next.as_ref().ok().and_then(Option::as_ref);
-            let nothing_new = self.hand_over(&point, known, Some(&response), page.records).await?;
+            let nothing_new = self.hand_over(&point, known, Some(&response), page.records).await? && new_here == 0;
             if listing.single_page || listing.first.is_some_and(|first| self.handed >= first) {
-                return Ok(true);
+                return Ok(End::Enough);
+            }
+            if still {
+                return Ok(End::Still);
             }
             // A page of nothing but repetitions leads nowhere either.
             if nothing_new {
@@ -366,13 +431,45 @@ impl Walk<'_> {
             // A link that leads astray is told after the page it came with was handed over.
             match next? {
                 Some(next) => point = next,
-                None => return Ok(false),
+                None => return Ok(End::Over),
             }
         }
     }
 
-    fn overlap(&self, point: &Point) -> bool {
-        self.listing.may_shrink && !point.linked && point.top.is_some_and(|top| top > 1) && self.listing.items == Items::Records
+    /// The page goes on where an earlier one of this pass ended: behind a record that was seen, nothing can have moved up unseen.
+    fn joins(&self, records: &[Bytes]) -> bool {
+        let seen = |id: &str| match &self.here {
+            Some(here) => here.has(id),
+            None => self.seen.has(id) || self.before.contains(&paging::mark(id)),
+        };
+        records
+            .iter()
+            .any(|record| paging::id_of(record, &self.listing.id).is_some_and(|id| seen(&id)))
+    }
+
+    /// Almost a page before a point.
+    fn back(&self, point: &Point) -> Point {
+        let top = self.listing.size();
+        let step = u64::from(top.unwrap_or(2)).saturating_sub(1).max(1);
+        let skip = point.skip.saturating_sub(step).max(self.listing.skip);
+        // Where the list begins there is nothing before it to miss.
+        let joined = skip > self.listing.skip;
+        let own = paged(&self.bare(&point.url), top, skip);
+        Point {
+            url: if point.linked { paging::at_position(&point.url, skip) } else { own },
+            joined,
+            skip,
+            ..point.clone()
+        }
+    }
+
+    /// True if a look begins with the very record that the look before began with: what changes goes to the front.
+    fn still(&mut self, first: Option<&Bytes>) -> bool {
+        if self.here.is_none() {
+            return false;
+        }
+        let front = first.map(|record| paging::mark(&String::from_utf8_lossy(record)));
+        front.is_some() && std::mem::replace(&mut self.front, front) == front
     }
 
     /// An address without its `$top` and `$skip`.
@@ -446,7 +543,8 @@ impl Walk<'_> {
                 .into_iter()
                 .filter(|record| paging::id_of(record, &listing.id).is_some())
                 .collect();
-            if listing.items == Items::Records && !safe.is_empty() {
+            // Behind a gap nothing is handed over: it would not show any more.
+            if listing.items == Items::Records && !safe.is_empty() && (!point.joined || self.joins(&safe)) {
                 self.early += safe.iter().filter(|record| !self.knows(record)).count();
                 self.hand_over(point, None, None, safe).await?;
             }
@@ -480,7 +578,9 @@ impl Walk<'_> {
         time::iso(seconds.saturating_mul(time::SECOND))
     }
 
-    fn next(&self, point: &Point, count: usize, page: &Page, visited: &mut HashSet<Url>) -> Result<Option<Point>> {
+    /// The page behind one of `count` records, of which `taken` were known.
+    fn next(&self, point: &Point, count: usize, taken: usize, page: &Page, visited: &mut HashSet<Url>) -> Result<Option<Point>> {
+        let listing = self.listing;
         let skip = point.skip.saturating_add(u64::try_from(count).unwrap_or(0));
         if let Some(link) = &page.next_link {
             let url = paging::next_url(&point.url, link)?;
@@ -490,19 +590,32 @@ impl Walk<'_> {
                         .with_hint("report this with the correlation id"),
                 );
             }
-            return Ok(Some(Point {
-                url,
-                skip,
-                linked: true,
-                top: point.top,
+            // A link beyond what was shown counts otherwise than by records.
+            let position = paging::position(&url).filter(|at| listing.overlaps() && *at > listing.skip && *at <= skip);
+            return Ok(Some(match position {
+                Some(at) => Point {
+                    url: paging::at_position(&url, at - 1),
+                    skip: at - 1,
+                    linked: true,
+                    joined: true,
+                    top: point.top,
+                },
+                None => Point {
+                    url,
+                    skip,
+                    linked: true,
+                    joined: false,
+                    top: point.top,
+                },
             }));
         }
         // Without a link, a full page means that there may be more (the API's documentation pages by $skip).
         match point.top {
             Some(top) if count >= usize::try_from(top).unwrap_or(usize::MAX) => {
-                let skip = if self.overlap(point) { skip.saturating_sub(1) } else { skip };
-                let handed = self.handed.saturating_add(u64::try_from(count).unwrap_or(0));
-                Ok(Some(self.listing.point(&self.bare(&point.url), skip, handed)))
+                let joined = listing.overlaps() && count > 0;
+                let skip = if joined { skip.saturating_sub(1) } else { skip };
+                let handed = self.handed.saturating_add(u64::try_from(count.saturating_sub(taken)).unwrap_or(0));
+                Ok(Some(listing.point(&self.bare(&point.url), skip, handed, joined)))
             }
             _ => Ok(None),
         }
@@ -514,9 +627,11 @@ impl Walk<'_> {
         let (mut fresh, mut marks) = (Vec::with_capacity(records.len()), Vec::with_capacity(records.len()));
         let mut taken_before: Vec<u64> = Vec::new();
         let mut nothing_new = true;
+        let mut tail: Vec<u64> = Vec::new();
         for record in records {
             let id = paging::id_of(&record, &listing.id);
             let mark = id.as_deref().map(paging::mark);
+            tail.extend(mark);
             if let Some(id) = &id {
                 let resumed = mark.is_some_and(|mark| self.before.contains(&mark));
                 if !self.seen.first_time(id) || resumed {
@@ -544,6 +659,10 @@ impl Walk<'_> {
         }
         let before = self.handed;
         self.handed += u64::try_from(fresh.len()).unwrap_or(0);
+        if point.joined {
+            taken_before.splice(..0, self.tail.iter().copied());
+        }
+        self.remember(&tail);
         let mark = self.mark(point, next, before, taken_before, marks);
         if whole.is_some() {
             self.channel.session.call.notices.tell(Notice::Progress {
@@ -561,6 +680,13 @@ impl Walk<'_> {
         Ok(nothing_new)
     }
 
+    fn remember(&mut self, marks: &[u64]) {
+        if self.listing.overlaps() {
+            self.tail.extend(marks);
+            self.tail.drain(..self.tail.len().saturating_sub(TAIL));
+        }
+    }
+
     fn mark(&self, point: &Point, next: Option<&Point>, before: u64, taken_before: Vec<u64>, marks: Vec<Option<u64>>) -> Mark {
         let here = |point: &Point, handed: u64, ids: Vec<u64>, started: Option<String>| Place {
             o: self.listing.row.name.to_owned(),
@@ -572,7 +698,9 @@ impl Walk<'_> {
             i: ids,
         };
         let after = before + u64::try_from(marks.len()).unwrap_or(0);
-        let next = next.map(|next| here(next, after, Vec::new(), self.started.clone()));
+        // By these the page shows whether it goes on where this one ended.
+        let tail = |next: &Point| if next.joined { self.tail.clone() } else { Vec::new() };
+        let next = next.map(|next| here(next, after, tail(next), self.started.clone()));
         let this = here(point, before, taken_before, self.started.clone());
         let pages = self.listing.items == Items::Pages;
         Mark::new(move |taken| {

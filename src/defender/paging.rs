@@ -82,6 +82,35 @@ pub fn next_url(current: &Url, link: &str) -> Result<Url> {
     }
 }
 
+/// The record that an address begins with, where it pages by `$skip` alone.
+pub fn position(url: &Url) -> Option<u64> {
+    let mut found = None;
+    for pair in url.query()?.split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        match name.replace("%24", "$").to_ascii_lowercase().as_str() {
+            // Twice is not once, and a mark of the service's own says where it goes on.
+            "$skip" if found.is_some() => return None,
+            "$skip" => found = Some(value.parse().ok()?),
+            "$skiptoken" | "$deltatoken" => return None,
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The same address at another record; the rest of it as it is written.
+pub fn at_position(url: &Url, skip: u64) -> Url {
+    let is_skip = |name: &str| name.replace("%24", "$").eq_ignore_ascii_case("$skip");
+    let pairs = url.query().unwrap_or_default().split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) if is_skip(name) => format!("{name}={skip}"),
+        _ => pair.to_owned(),
+    });
+    let query = pairs.collect::<Vec<_>>().join("&");
+    let mut url = url.clone();
+    url.set_query(Some(&query));
+    url
+}
+
 /// The whole records of a page that ends in the middle.
 pub fn whole_records(body: &Bytes) -> Vec<Bytes> {
     let bytes = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
@@ -279,5 +308,30 @@ mod tests {
         ] {
             assert_eq!(next_url(&current, bad).unwrap_err().code(), Code::NextLinkHost, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_link_by_position_is_read_and_moved() {
+        let url = |query: &str| Url::parse(&format!("https://graph.microsoft.com/v1.0/security/incidents?{query}")).unwrap();
+        for (query, at, moved) in [
+            ("$top=50&$skip=50", Some(50), "$top=50&$skip=49"),
+            (
+                "$filter=status%20eq%20%27a%2Bb%27&%24skip=100&x",
+                Some(100),
+                "$filter=status%20eq%20%27a%2Bb%27&%24skip=49&x",
+            ),
+            ("$skip=50&$skiptoken=abc", None, ""),
+            ("$skiptoken=50", None, ""),
+            ("$skip=5&$skip=6", None, ""),
+            ("$skip=x", None, ""),
+            ("$skip=-1", None, ""),
+            ("$top=50", None, ""),
+        ] {
+            assert_eq!(position(&url(query)), at, "{query}");
+            if at.is_some() {
+                assert_eq!(at_position(&url(query), 49).query(), Some(moved));
+            }
+        }
+        assert_eq!(position(&Url::parse("https://graph.microsoft.com/").unwrap()), None);
     }
 }

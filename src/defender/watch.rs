@@ -102,8 +102,8 @@ impl Watch {
             let mut listing = self
                 .list
                 .listing_since(&channel, in_graph, from.w.saturating_sub(self.overlap).max(from.f))?;
-            // The next look sees what moves while this one reads.
-            (listing.since, listing.may_shrink, listing.first) = (None, false, None);
+            // The next look sees what moves to the front while this one reads.
+            (listing.since, listing.first) = (None, None);
             listing::list(&channel, &listing)
                 .await
                 .map_err(|error| self.list.with_filter(error, in_graph))?;
