@@ -199,3 +199,58 @@ fn what_came_while_another_process_began_anew_with_another_key_is_written() {
     answer.send(issued(2)).unwrap();
     assert_eq!(kept.outcome().name, "OK");
 }
+
+/// In a copy, whose disk may take nothing: signs Ana out.
+#[test]
+fn signing_out_process() {
+    let Ok(config) = std::env::var(SIGNING_OUT) else { return };
+    let client = Client::new(config.as_bytes()).unwrap();
+    let name = client
+        .remove_account("ana@contoso.com")
+        .map_or_else(|error| error.code().name().to_owned(), |()| "OK".to_owned());
+    println!("\nSIGNED OUT {name}");
+}
+
+const SIGNING_OUT: &str = "DXDR_TEST_SIGNING_OUT";
+
+#[test]
+fn a_sign_out_of_one_account_that_cannot_be_written_is_an_error_and_takes_no_other_along() {
+    let (server, folder) = (issuing(), tempfile::tempdir().unwrap());
+    let ask = Ask::person(&server, folder.path(), "ana@contoso.com");
+    for person in ["ana@contoso.com", "bo@contoso.com"] {
+        assert_eq!(Ask::person(&server, folder.path(), person).elsewhere().name, "OK");
+    }
+    let on_disk = || {
+        let listed = Client::new(ask.config.to_string().as_bytes()).unwrap().accounts().unwrap();
+        let of = |account: &serde_json::Value| {
+            assert_eq!(account["persisted"], true, "{account}");
+            assert_eq!(account["tokens"][0]["persisted"], true, "{account}");
+            account["username"].as_str().unwrap().to_owned()
+        };
+        let mut names: Vec<String> = listed["accounts"].as_array().unwrap().iter().map(of).collect();
+        names.sort();
+        names
+    };
+    let both = ["ana@contoso.com", "bo@contoso.com"];
+    assert_eq!(on_disk(), both);
+    let before = text(folder.path());
+    assert!(before.len() > 2048, "too small for the limit: {before}");
+    let sign_out = |words: &str| {
+        let ran = std::process::Command::new("sh")
+            .args(["-c", &format!("{words} exec \"$@\""), "sh"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["sign_outs::signing_out_process", "--exact", "--nocapture"])
+            .env(SIGNING_OUT, ask.config.to_string())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+        let (_, name) = said.split_once("SIGNED OUT ").unwrap();
+        name.lines().next().unwrap().to_owned()
+    };
+    // A limit for the size of files: a write fails in the middle.
+    assert_eq!(sign_out("trap '' XFSZ; ulimit -f 1;"), "CACHE_IO");
+    assert_eq!(text(folder.path()), before);
+    assert_eq!(on_disk(), both);
+    assert_eq!(sign_out(""), "OK");
+    assert_eq!(on_disk(), both[1..]);
+}
