@@ -251,15 +251,9 @@ fn a_list_that_moves_while_it_is_paged_repeats_nobody() {
         Step::json(200, &format!(r#"{{"value":[{}]}}"#, records.join(",")))
     };
     // Three new incidents came in between: the second page shows three of the first again. What moved to the front before it was reached (200)
-    // is found by looking once more from the time the list was begun.
+    // is found by looking once more from the time the list was begun; one page is one moment, so no look follows it.
     let again = Step::json(200, r#"{"value":[{"incidentId":5},{"incidentId":200}]}"#);
-    let server = Scripted::start([
-        page(1),
-        page(98),
-        Step::json(200, r#"{"value":[]}"#),
-        again,
-        Step::json(200, r#"{"value":[]}"#),
-    ]);
+    let server = Scripted::start([page(1), page(98), Step::json(200, r#"{"value":[]}"#), again]);
     let client = scripted::client(r#"{"cache":"private"}"#);
     let request = PreparedRequest::new(&client, br#"{"grant":"access_token"}"#).unwrap();
     request.set_secret("access_token", &Secret::new("abc".to_owned())).unwrap();
@@ -271,7 +265,7 @@ fn a_list_that_moves_while_it_is_paged_repeats_nobody() {
     .unwrap();
     assert_eq!(ids(&items), (1..198).chain([200]).collect::<Vec<_>>());
     let seen = server.seen();
-    assert_eq!(seen.len(), 5);
+    assert_eq!(seen.len(), 4);
     assert!(seen[3].contains("$filter=lastUpdateTime%20ge%20"), "{}", seen[3]);
 }
 

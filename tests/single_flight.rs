@@ -75,7 +75,7 @@ fn one_error_is_shared_and_nobody_tries_again_for_himself() {
 fn a_short_limit_ends_only_its_own_wait() {
     let gate = Gate::start();
     let requests = requests_at(&gate.origin, 2);
-    let hasty = requests[0].acquire(true, Some(Duration::from_millis(50))).unwrap();
+    let hasty = requests[0].acquire(true, Some(Duration::from_secs(1))).unwrap();
     gate.wait_for_request();
     let patient = requests[1].acquire(true, None).unwrap();
     while !event_of(&patient).contains("another caller") {}
