@@ -473,7 +473,8 @@ DXDR_API int32_t dxdr_client_free(dxdr_client *client);
                 authority, "client_ids": the apps signed in to, "has_refresh_token": bool, "persisted": true if any of it is on disk,
                 "tokens": [{"client_id", "authority", "tenant_id", "resource" or null, "scopes", "grant", "expires_on": Unix seconds,
                             "refresh_on": Unix seconds or null, "persisted": bool}]}],
-  "app_tokens": tokens that are for no person, in the same form}
+  "app_tokens": tokens that are for no person, in the same form,
+  "warnings": what is to be said of the cache and was not yet, as the events of kind warning say it: {"code", "name", "message", "hint"}}
 
  Expired tokens are left out. Where the cache has a copy on disk, that is read first, which may take a moment. To choose an account, name it in a request: "user": {"id": its user_id, "type": "unique_id"}, or "login_hint": its
  username. Keys may be added: ignore what is unknown.

@@ -21,11 +21,13 @@ function Import-DefenderPrivate {
         Write-Error @refusal -ErrorAction Stop
     }
     $script:Client = [System.IntPtr]::Zero
-    $script:ClientTarget = $null    # DEFENDER_XDR_EMULATOR when the client was made
+    $script:ClientTarget = $null    # DEFENDER_XDR_EMULATOR when the clients were made
     $script:ClientProxy = ''        # the proxy that a command named for it
     $script:ClientPlace = $null     # the variables of the place that the client was told, as JSON
     $script:TokenCache = ''         # the cache on disk that Connect-Defender was asked for, as JSON; empty: memory
-    $script:ClientCache = ''        # the same when the client was made
+    $script:ClientCache = ''        # the cache of the client, in the same form
+    # The clients of other caches that commands have named, by their cache, the one used last at the end.
+    $script:IdleClients = [System.Collections.Specialized.OrderedDictionary]::new([System.StringComparer]::Ordinal)
     # Prepared requests by their argument key, oldest first; case matters in redirect URIs and resources.
     $script:Requests = [System.Collections.Specialized.OrderedDictionary]::new([System.StringComparer]::Ordinal)
     $script:AdalBeside = $null      # whether the real ADAL.PS is loaded too; looked at once

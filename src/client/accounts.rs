@@ -9,6 +9,7 @@ use crate::auth::cache::{Account, Owner};
 use crate::auth::token::{Description, User};
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
+use crate::transport::Notice;
 
 /// One person in one cloud.
 #[derive(Serialize)]
@@ -89,7 +90,12 @@ impl Client {
     pub fn accounts(&self) -> Result<Value> {
         self.look_at_disk()?;
         let (accounts, app_tokens) = self.listed();
-        Ok(json!({ "cache": self.cache_name, "accounts": accounts, "app_tokens": app_tokens }))
+        let said = self.cache_warnings().into_iter().filter_map(|notice| match notice {
+            Notice::Detail { fields, .. } => Some(fields),
+            _ => None,
+        });
+        let warnings: Vec<Value> = said.collect();
+        Ok(json!({ "cache": self.cache_name, "accounts": accounts, "app_tokens": app_tokens, "warnings": warnings }))
     }
 
     fn listed(&self) -> (Vec<Listed>, Vec<Value>) {

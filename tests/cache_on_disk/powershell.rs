@@ -89,12 +89,17 @@ fn a_script_finds_what_another_got() {
     let third = connect(&server, home.path(), words).unwrap();
     std::fs::write(folder.join("soc.cache"), b"damaged").unwrap();
     let here = Ask::app(&server, &folder).cache(json!({"name": "soc"})).here(library());
-    let told = |text: &Value| {
-        let text = text.as_str().unwrap().to_owned();
-        text.split(".corrupt-").next().unwrap().to_owned()
+    // The name of its code stands behind a warning; the time is in the name of the file that was set aside.
+    let told = |text: &str| {
+        let (message, name) = text.rsplit_once(" (DefenderXdr.").unwrap();
+        (message.split(".corrupt-").next().unwrap().to_owned(), name.trim_end_matches(')').to_owned())
     };
-    let in_c: Vec<String> = here.warnings.iter().map(|warning| told(&warning["message"])).collect();
-    let in_powershell: Vec<String> = third["warnings"].as_array().unwrap().iter().map(told).collect();
+    let said = |warning: &Value| {
+        let text = |name: &str| warning[name].as_str().unwrap().to_owned();
+        told(&format!("{} (DefenderXdr.{})", text("message"), text("name")))
+    };
+    let in_c: Vec<_> = here.warnings.iter().map(said).collect();
+    let in_powershell: Vec<_> = third["warnings"].as_array().unwrap().iter().map(|text| told(text.as_str().unwrap())).collect();
     assert_eq!(in_powershell, in_c);
     assert_eq!(in_c.len(), 2, "{in_c:?}");
     // Without the cache, and with a name that can be no file.

@@ -17,7 +17,7 @@ Describe 'Get-ADALToken surface' {
         UserAssertionType = 'ClientSecret-OnBehalfOf', 'ClientAssertionCertificate-OnBehalfOf'
         RedirectUri = 'Implicit', 'ClientSecret-AuthorizationCode', 'ClientAssertionCertificate-AuthorizationCode'
         PromptBehavior = , 'Implicit'; UserId = , 'Implicit'; UserIdType = , 'Implicit'; extraQueryParameters = , 'Implicit'
-        Timeout = 'all'; AsSecureString = 'all'
+        Timeout = 'all'; AsSecureString = 'all'; TokenCache = 'all'; PlainTextTokenCache = 'all'
     }
     It 'has the parameters of ADAL.PS in the same sets, none of them positional' {
         $common = [Management.Automation.PSCmdlet]::CommonParameters

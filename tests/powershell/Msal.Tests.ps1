@@ -33,7 +33,7 @@ Describe 'Get-MsalToken surface' {
             Silent = 'PublicClient-Silent!', 'PublicClient-InputObject'; DeviceCode = 'PublicClient-DeviceCode!', 'PublicClient-Interactive', 'PublicClient-InputObject'
             LoginHint = $app + 'PublicClient-IntegratedWindowsAuth' + 'PublicClient-Silent'; UserCredential = 'PublicClient-UsernamePassword!', 'PublicClient-InputObject'
             ForceRefresh = 'PublicClient', 'PublicClient-Silent', 'PublicClient-InputObject', 'ConfidentialClientSecret', 'ConfidentialClientCertificate', 'ConfidentialClient-InputObject'
-            AsSecureString = 'all'
+            TokenCache = 'all'; PlainTextTokenCache = 'all'; AsSecureString = 'all'
         }
         $common = [Management.Automation.PSCmdlet]::CommonParameters
         Assert-Equal (@($command.Parameters.Keys | Where-Object { $_ -notin $common }) | Sort-Object) (@($sets.Keys) | Sort-Object)
@@ -163,12 +163,9 @@ Describe 'MSAL applications' {
         Assert-Match (Assert-Fails { New-MsalClientApplication $id | Get-MsalToken -IntegratedWindowsAuth }).FullyQualifiedErrorId 'DefenderXdr\.UNSUPPORTED'
         Assert-Match (Assert-Fails { New-MsalClientApplication $id -ClientSecret (New-Secret 'x') | Get-MsalToken -ProofOfPossession 'x' }).FullyQualifiedErrorId 'DefenderXdr\.UNSUPPORTED'
     }
-    It 'say that nothing is kept on disk, and what is possible' {
-        $said = $null
-        $app = New-MsalClientApplication $id | Enable-MsalTokenCacheOnDisk -PassThru -WarningVariable said -WarningAction SilentlyContinue
-        Assert-Equal $app.ClientId $id
-        Assert-Match $said 'in memory only'
+    It 'say what is possible' {
         Assert-Equal ((Get-MsalFeatureSupport).PSObject.Properties.Name) 'WebView1Support', 'WebView2Support', 'DeviceCodeSupport', 'TokenCacheSupport', 'AuthBrokerSupport'
+        Assert-Equal (Get-MsalFeatureSupport).TokenCacheSupport $true
     }
     It 'warn once when the real MSAL.PS is loaded too' {
         $shell = New-TestShell
@@ -196,6 +193,22 @@ if ($null -eq $Emulator) { return }
 
 $user = @{ ClientId = $Emulator.public_client_id; TenantId = $Emulator.tenant_id; Scopes = "$Resource/.default"; Timeout = [timespan]::FromSeconds(30) }
 $app = @{ ClientId = $Emulator.confidential_client_id; TenantId = $Emulator.tenant_id; ClientSecret = (New-Secret $RunbookSecretText); Scopes = "$Resource/.default" }
+
+Describe 'Enable-MsalTokenCacheOnDisk' {
+    It 'gives an application a cache by name, and refuses a name that can be no file' {
+        $made = New-MsalClientApplication $id
+        Assert-Equal @($made | Enable-MsalTokenCacheOnDisk).Count 0
+        Assert-Equal $made.AppConfig.TokenCache 'msal-ps'
+        Assert-True ([object]::ReferenceEquals((Enable-MsalTokenCacheOnDisk $made -TokenCache soc -PassThru), $made))
+        Assert-Equal $made.AppConfig.TokenCache 'soc'
+        Assert-Equal (Get-MsalPlan @{ PublicClientApplication = $made }).Cache '{"name":"soc","persist":true,"plain_text":false}'
+        Assert-Equal (Get-MsalPlan @{ PublicClientApplication = $made; TokenCache = 'other'; PlainTextTokenCache = $true }).Cache '{"name":"other","persist":true,"plain_text":true}'
+        Assert-Equal (Get-MsalPlan @{ ClientId = $id }).Cache $null
+        $null = Assert-Fails { Enable-MsalTokenCacheOnDisk $made -TokenCache '../x' } BAD_ARGUMENT InvalidArgument
+        Assert-Equal $made.AppConfig.TokenCache 'soc'
+        foreach ($wrong in @{ TokenCache = '' }, @{ TokenCache = 'private' }, @{ PlainTextTokenCache = $true }) { $null = Assert-Fails { Get-MsalToken $id @wrong } BAD_ARGUMENT InvalidArgument }
+    }
+}
 
 Describe 'Get-MsalToken signs in' {
     It 'a user, and returns what MSAL.PS returned' {

@@ -5,7 +5,7 @@ function script:New-AdalRequest {
     param(
         [string] $Kind, [string] $Key, [string] $TenantId, [object] $Authority, [string] $Resource, [string] $ClientId, [uri] $RedirectUri,
         [string] $PromptBehavior, [string] $UserId, [string] $UserIdType, [string] $ExtraQuery,
-        [System.Security.Cryptography.X509Certificates.X509Certificate2] $Certificate, [hashtable] $Failure
+        [System.Security.Cryptography.X509Certificates.X509Certificate2] $Certificate, [string] $Cache, [hashtable] $Failure
     )
     if ([string]::IsNullOrWhiteSpace($ClientId)) {
         $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message '-ClientId is empty' `
@@ -19,7 +19,7 @@ function script:New-AdalRequest {
         return
     }
 
-    Initialize-DefenderClient $Failure
+    Initialize-DefenderClient $Failure $null $Cache
     if ($null -ne $Failure.Record) { return }
     $document = [ordered]@{}
     if ($null -ne $Authority) { $document.authority = $Authority }

@@ -69,24 +69,54 @@ function script:Copy-DefenderSecret {
     $kept
 }
 
-function script:Set-DefenderTokenCache {
-    # Takes note of the cache that Connect-Defender was asked for; the library checks the name.
-    param([System.Collections.IDictionary] $Given, [hashtable] $Failure)
-    $cache = ''
-    if ($Given.Keys -contains 'TokenCache') { $cache = ConvertTo-DefenderJson ([ordered]@{ name = $Given['TokenCache']; persist = $true; plain_text = [bool] $Given['PlainTextTokenCache'] }) }
-    elseif ($Given['PlainTextTokenCache']) {
+function script:Get-DefenderCacheChoice {
+    # The cache that a command names, as the JSON of a client's configuration; else the default. The library checks the name.
+    param([System.Collections.IDictionary] $Given, [string] $Default, [hashtable] $Failure)
+    if ($Given.Keys -contains 'TokenCache') {
+        $cache = [ordered]@{ name = [string] $Given['TokenCache']; persist = $true; plain_text = [bool] $Given['PlainTextTokenCache'] }
+        # Who has said of the session's cache that it is plain text need not say so again.
+        if ($Given.Keys -notcontains 'PlainTextTokenCache' -and $Default -and (ConvertFrom-DefenderDocument $Default)['name'] -eq $cache.name) { return $Default }
+        return ConvertTo-DefenderJson $cache
+    }
+    if ($Given['PlainTextTokenCache']) {
         $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message '-PlainTextTokenCache goes with -TokenCache only' `
             -Hint 'Name the cache with -TokenCache, or remove -PlainTextTokenCache.'
         return
     }
-    $script:TokenCache = $cache
+    $Default
+}
+
+function script:Get-DefenderPipedCache {
+    # The same for a command that takes accounts down the pipeline: an account names the cache that it was listed from, and none is memory.
+    # $Named says whether the caller named one for all of them.
+    param([System.Collections.IDictionary] $Given, [bool] $Named, [hashtable] $Failure)
+    if (-not $Named -and $Given.Keys -contains 'TokenCache') {
+        if (-not $Given['TokenCache']) { return '' }
+        return ConvertTo-DefenderJson ([ordered]@{ name = $Given['TokenCache']; persist = $true; plain_text = [bool] $Given['PlainTextTokenCache'] })
+    }
+    Get-DefenderCacheChoice $Given $script:TokenCache $Failure
+}
+
+function script:Format-DefenderCache {
+    # A cache by its name, for questions and warnings.
+    param([string] $Cache)
+    if (-not $Cache) { return 'the token cache of this process' }
+    "the token cache $(Format-DefenderText (ConvertFrom-DefenderDocument $Cache)['name'])"
 }
 
 function script:Get-DefenderContextObject {
     # What the connection is, without any token.
     $connection = $script:Connection
     $token = Get-DefenderCachedToken $connection.Entry.Handle $connection.Entry @{ Record = $null }
-    if ($null -eq $token -and $null -ne $connection.Entry.Value) { $token = $connection.Entry }
+    if ($null -eq $token -and $null -ne $connection.Entry.Value) {
+        # One that the cache would still give was signed out, here or elsewhere. A token that was brought is no part of the cache.
+        $expires = $connection.Entry.About.ExpiresOn
+        if ($connection.Renewal.Handle -ne [System.IntPtr]::Zero -and ($null -eq $expires -or $expires -gt [System.DateTimeOffset]::UtcNow.AddMinutes(6))) {
+            $connection.Entry.Value = $null
+            $connection.Entry.About = $null
+        }
+        else { $token = $connection.Entry }
+    }
     $about = @{ TenantId = $connection.Who.TenantId; Authority = $connection.Who.Authority; ExpiresOn = $null; Account = $connection.Who.Account; Scopes = [string[]]@() }
     $summary = @{}
     if ($null -ne $token) {
@@ -112,6 +142,7 @@ function script:Get-DefenderContextObject {
         Grant           = $grant
         Authority       = Get-DefenderFirst $about.Authority $request['authority']
         RedirectUri     = $request['redirect_uri']
+        TokenCache      = $(if ($connection.Cache) { (ConvertFrom-DefenderDocument $connection.Cache)['name'] })
         AdminConsentUri = $request['admin_consent_uri']
         Emulator        = (Get-DefenderClientDescription)['emulator']
     }

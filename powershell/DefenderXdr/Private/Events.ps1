@@ -6,7 +6,7 @@ function script:Invoke-DefenderEvent {
     $notice = ConvertFrom-DefenderDocument $Text
     $kind = [string] $notice['kind']
     switch ($kind) {
-        'warning' { Write-Warning (Format-DefenderText $notice['message']); break }
+        'warning' { Show-DefenderWarning $notice; break }
         'verbose' { Write-Verbose (Format-DefenderText $notice['message']); break }
         'retry' {
             $wait = [math]::Ceiling([double] $notice['wait_ms'] / 1000)
@@ -58,6 +58,13 @@ function script:Invoke-DefenderEvent {
         'paste_redirect' { Invoke-DefenderPaste -Operation $Operation -Notice $notice -Failure $Failure; break }
         default { Write-Verbose (Format-DefenderText "$kind $($notice['message'])") }
     }
+}
+
+function script:Show-DefenderWarning {
+    # A warning, with the name that the guide explains it under.
+    param([object] $Notice)
+    $name = if ($Notice['name']) { " (DefenderXdr.$(Format-DefenderText $Notice['name']))" }
+    Write-Warning "$(Format-DefenderText $Notice['message'])$name"
 }
 
 function script:Show-DefenderProgress {

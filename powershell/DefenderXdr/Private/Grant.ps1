@@ -323,7 +323,7 @@ function script:Test-DefenderAccessToken {
 function script:Get-DefenderPlanToken {
     # The token of a plan, without a connection.
     param([hashtable] $Plan, [object] $Caller, [int] $Timeout, [hashtable] $Failure)
-    Initialize-DefenderClient $Failure $Plan['Proxy']
+    Initialize-DefenderClient $Failure $Plan['Proxy'] $Plan['Cache']
     if ($null -ne $Failure.Record) { return }
     if ($Plan.Anew) { $Plan.Document.cache = 'skip' }
     $entry = New-DefenderEntry ([System.IntPtr]::Zero) ([System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $Plan.Document)))

@@ -1,7 +1,8 @@
 # What the parameters of Get-MsalToken and its companions mean to the library.
 
 $script:MsalApplications = [System.Collections.ArrayList]::new()
-$script:MsalAccounts = [ordered]@{}     # who has signed in, by client ID and account
+$script:MsalAccounts = [ordered]@{}     # who has signed in, by client ID, cache and account
+$script:MsalDiskCaches = [System.Collections.ArrayList]::new()     # the caches on disk that applications were given, as JSON
 $script:MsalBeside = $null              # whether the real MSAL.PS is loaded too; looked at once
 $script:MsalToString = [psscriptmethod]::new('ToString', { "$($this.PSObject.TypeNames[1]) $($this.ClientId)" })
 $script:MsalAccountToString = [psscriptmethod]::new('ToString', { [string] $this.Username })
@@ -95,6 +96,8 @@ function script:New-MsalApplication {
             ClientAssertion             = $(if ($bound['ClientAssertion']) { ConvertTo-DefenderSecureString $bound.ClientAssertion })
             ExtraQueryParameters        = $bound['ExtraQueryParameters']
             RedirectUriGiven            = $null -ne $bound['RedirectUri']
+            TokenCache                  = $null
+            PlainTextTokenCache         = $false
         }
     }
     $application.PSObject.TypeNames.Insert(0, "Microsoft.Identity.Client.${kindName}ClientApplication")
@@ -162,8 +165,66 @@ function script:Select-MsalApplication {
 }
 
 function script:Get-MsalAccountOf {
-    param([string] $ClientId)
-    foreach ($key in @($script:MsalAccounts.Keys)) { if ($key.StartsWith("$ClientId`0", [System.StringComparison]::OrdinalIgnoreCase)) { $script:MsalAccounts[$key] } }
+    # The accounts of an application: of this session, and of its cache on disk.
+    param([object] $Application, [hashtable] $Failure)
+    $cache = Get-MsalApplicationCache $Application
+    $used = if ($cache) { $cache } else { $script:TokenCache }
+    $known = @{}
+    foreach ($key in @($script:MsalAccounts.Keys)) {
+        if (-not $key.StartsWith("$($Application.ClientId)`0$used`0", [System.StringComparison]::OrdinalIgnoreCase)) { continue }
+        $known[$script:MsalAccounts[$key].HomeAccountId.Identifier] = $true
+        $script:MsalAccounts[$key]
+    }
+    if (-not $cache) { return }
+    $document = Read-DefenderAccountList $Failure $cache
+    if ($null -ne $Failure.Record) { return }
+    foreach ($account in @($document['accounts'])) {
+        if ($known.ContainsKey($account['home_account_id']) -or (Get-DefenderList $account 'client_ids') -notcontains $Application.ClientId) { continue }
+        New-MsalAccount $account['home_account_id'] $account['username'] $account['cloud']
+    }
+}
+
+function script:New-MsalAccount {
+    param([string] $HomeAccountId, [string] $Username, [string] $Authority)
+    $parts = $HomeAccountId.Split('.')
+    $id = [pscustomobject]@{ PSTypeName = 'Microsoft.Identity.Client.AccountId'; Identifier = $HomeAccountId; ObjectId = $parts[0]; TenantId = $parts[-1] }
+    $id.PSObject.Methods.Add($script:MsalAccountIdToString)
+    $account = [pscustomobject]@{ PSTypeName = 'Microsoft.Identity.Client.Account'; Username = $Username; Environment = ([uri] $Authority).Host; HomeAccountId = $id }
+    $account.PSObject.Methods.Add($script:MsalAccountToString)
+    $account
+}
+
+# ---- the cache on disk -----------------------------------------------------------------------------------------------------------------
+
+function script:Enable-MsalDiskCache {
+    # Gives an application a cache on disk. A client is made for it at once, so that a name that cannot be is refused here.
+    param([object] $Application, [string] $Name, [bool] $PlainText, [hashtable] $Failure)
+    $cache = ConvertTo-DefenderJson ([ordered]@{ name = $Name; persist = $true; plain_text = $PlainText })
+    Initialize-DefenderClient $Failure $null $cache
+    if ($null -ne $Failure.Record) { return }
+    $Application.AppConfig.TokenCache = $Name
+    $Application.AppConfig.PlainTextTokenCache = $PlainText
+    if (-not $script:MsalDiskCaches.Contains($cache)) { $null = $script:MsalDiskCaches.Add($cache) }
+}
+
+function script:Get-MsalApplicationCache {
+    # The cache on disk of an application, as the JSON of a client's configuration; nothing where it has none.
+    param([object] $Application)
+    $config = $Application.AppConfig
+    if ($config.TokenCache) { ConvertTo-DefenderJson ([ordered]@{ name = $config.TokenCache; persist = $true; plain_text = $config.PlainTextTokenCache }) }
+}
+
+function script:Get-MsalDiskCache {
+    # The caches that Clear-MsalTokenCache -FromDisk empties: those of this session, and the usual one where its file is.
+    param([hashtable] $Failure)
+    $caches = @($script:MsalDiskCaches)
+    $caches
+    foreach ($cache in $caches) { if ((ConvertFrom-DefenderDocument $cache)['name'] -eq 'msal-ps') { return } }
+    $usual = ConvertTo-DefenderJson ([ordered]@{ name = 'msal-ps'; persist = $true; plain_text = $false })
+    Initialize-DefenderClient $Failure $null $usual
+    if ($null -ne $Failure.Record) { return }
+    $file = (Get-DefenderClientDescription)['cache_file']
+    if ($file -and [System.IO.File]::Exists($file)) { $usual }
 }
 
 # ---- tokens --------------------------------------------------------------------------------------------------------------------------
@@ -291,6 +352,9 @@ function script:Get-MsalTokenObject {
     if ($null -ne $Failure.Record) { return }
     $plan = New-MsalPlan $Kind $given $Scopes $application $Failure
     if ($null -ne $Failure.Record) { return }
+    $plan.Cache = Get-MsalApplicationCache $application
+    if ($given.ContainsKey('TokenCache') -or $given['PlainTextTokenCache']) { $plan.Cache = Get-DefenderCacheChoice $given $script:TokenCache $Failure }
+    if ($null -ne $Failure.Record) { return }
     $token = Get-DefenderPlanToken $plan $null $plan.Timeout $Failure
     if ($null -ne $Failure.Record) {
         $Failure.Record = ConvertTo-MsalErrorRecord $Failure.Record
@@ -305,12 +369,9 @@ function script:New-MsalTokenObject {
     $about = $Token.About
     $account = $null
     if ($about.HomeAccountId) {
-        $parts = $about.HomeAccountId.Split('.')
-        $id = [pscustomobject]@{ PSTypeName = 'Microsoft.Identity.Client.AccountId'; Identifier = $about.HomeAccountId; ObjectId = $parts[0]; TenantId = $parts[-1] }
-        $id.PSObject.Methods.Add($script:MsalAccountIdToString)
-        $account = [pscustomobject]@{ PSTypeName = 'Microsoft.Identity.Client.Account'; Username = $about.Account; Environment = ([uri] $about.Authority).Host; HomeAccountId = $id }
-        $account.PSObject.Methods.Add($script:MsalAccountToString)
-        $script:MsalAccounts["$($Application.ClientId)`0$($about.HomeAccountId)"] = $account
+        $account = New-MsalAccount $about.HomeAccountId $about.Account $about.Authority
+        $used = if ($Plan['Cache']) { $Plan.Cache } else { $script:TokenCache }
+        $script:MsalAccounts["$($Application.ClientId)`0$used`0$($about.HomeAccountId)"] = $account
     }
     $correlation = [guid]::Empty
     $null = [guid]::TryParse([string] $about.CorrelationId, [ref] $correlation)

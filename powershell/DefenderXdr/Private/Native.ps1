@@ -320,23 +320,22 @@ function script:Test-DefenderTarget {
 }
 
 function script:Initialize-DefenderClient {
-    # Makes $script:Client ready: one per module import. -Proxy is what the command names, in place of the system's. Tokens are in the process's
-    # cache, so they outlive a client.
-    param([hashtable] $Failure, [hashtable] $Proxy)
+    # Makes $script:Client ready: one per module import and cache. -Proxy is what the command names, in place of the system's; -Cache the cache, in
+    # place of the session's. Tokens are in the process's caches, so they outlive a client.
+    param([hashtable] $Failure, [hashtable] $Proxy, [object] $Cache)
+    if ($null -eq $Cache) { $Cache = $script:TokenCache }
     $way = ''
     if ($null -ne $Proxy) { $way = $Proxy.proxy, $Proxy.proxy_user, $Proxy.no_proxy -join "`0" }
+    if (($script:Client -ne [System.IntPtr]::Zero -or $script:IdleClients.Count -gt 0) -and -not (Test-DefenderTarget)) {
+        if ($null -ne $script:Connection) { Write-Warning 'DEFENDER_XDR_EMULATOR has changed: the connection was dropped. Run Connect-Defender again.' }
+        Close-DefenderNative
+    }
+    if ($Cache -cne $script:ClientCache) { Switch-DefenderClient $Cache }
     if ($script:Client -ne [System.IntPtr]::Zero) {
-        if (Test-DefenderTarget) {
-            # A password may have changed.
-            if ((Get-DefenderPlace) -ceq $script:ClientPlace -and $script:TokenCache -ceq $script:ClientCache -and $way -ceq $script:ClientProxy -and
-                ($null -eq $Proxy -or $null -eq $Proxy.Password)) { return }
-            # A connection keeps the client it was made with.
-            Close-DefenderClient
-        }
-        else {
-            if ($null -ne $script:Connection) { Write-Warning 'DEFENDER_XDR_EMULATOR has changed: the connection was dropped. Run Connect-Defender again.' }
-            Close-DefenderNative
-        }
+        # A password may have changed.
+        if ((Get-DefenderPlace) -ceq $script:ClientPlace -and $way -ceq $script:ClientProxy -and ($null -eq $Proxy -or $null -eq $Proxy.Password)) { return }
+        # A connection keeps the client it was made with.
+        Close-DefenderClient
     }
     Initialize-DefenderNative $Failure
     if ($null -ne $Failure.Record) { return }
@@ -347,7 +346,7 @@ function script:Initialize-DefenderClient {
     if ($null -ne $proxy) { foreach ($name in 'proxy', 'proxy_user', 'no_proxy') { if ($proxy[$name]) { $document[$name] = $proxy[$name] } } }
     $json = ConvertTo-DefenderJson $document
     if ($place) { $json = $json.Substring(0, $json.Length - 1) + ",`"environment`":$place}" }
-    if ($script:TokenCache) { $json = $json.Substring(0, $json.Length - 1) + ",`"cache`":$($script:TokenCache)}" }
+    if ($Cache) { $json = $json.Substring(0, $json.Length - 1) + ",`"cache`":$Cache}" }
     $config = [System.Text.Encoding]::UTF8.GetBytes($json)
     $client = [System.IntPtr]::Zero
     $detail = [System.IntPtr]::Zero
@@ -363,7 +362,6 @@ function script:Initialize-DefenderClient {
     }
     $script:Client = $client
     $script:ClientPlace = $place
-    $script:ClientCache = $script:TokenCache
     $script:ClientProxy = $way
     $script:ClientTarget = [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR')
     # What was meant for the emulator must never go to Microsoft, whatever became of the environment variable on the way.
@@ -372,6 +370,36 @@ function script:Initialize-DefenderClient {
         $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message 'DEFENDER_XDR_EMULATOR is set, but the native library did not see it' `
             -Hint 'Set the variable before PowerShell starts.'
     }
+}
+
+function script:Switch-DefenderClient {
+    # Puts the client of one cache aside, with what it prepared, and takes up another's. A client that is kept says each warning once.
+    param([string] $Cache)
+    if ($script:Client -ne [System.IntPtr]::Zero) {
+        $script:IdleClients[$script:ClientCache] = @{ Client = $script:Client; Place = $script:ClientPlace; Proxy = $script:ClientProxy; Requests = $script:Requests }
+    }
+    $script:Client = [System.IntPtr]::Zero
+    $script:ClientPlace = $null
+    $script:ClientProxy = ''
+    $script:Requests = [System.Collections.Specialized.OrderedDictionary]::new([System.StringComparer]::Ordinal)
+    $script:ClientCache = $Cache
+    if ($script:IdleClients.Contains($Cache)) {
+        $kept = $script:IdleClients[$Cache]
+        $script:IdleClients.Remove($Cache)
+        $script:Client = $kept.Client
+        $script:ClientPlace = $kept.Place
+        $script:ClientProxy = $kept.Proxy
+        $script:Requests = $kept.Requests
+    }
+    while ($script:IdleClients.Count -gt 8) { Close-DefenderIdleClient 0 }
+}
+
+function script:Close-DefenderIdleClient {
+    param([int] $Index)
+    $closed = $script:IdleClients[$Index]
+    $script:IdleClients.RemoveAt($Index)
+    foreach ($entry in $closed.Requests.Values) { if ($entry.Handle -ne [System.IntPtr]::Zero) { $null = $script:Native::dxdr_request_free($entry.Handle) } }
+    $null = $script:Native::dxdr_client_free($closed.Client)
 }
 
 function script:Get-DefenderClientDescription {
@@ -383,10 +411,12 @@ function script:Get-DefenderClientDescription {
 }
 
 function script:Close-DefenderNative {
-    # Frees the client, the connection and every prepared request. Also runs when the module is removed.
+    # Frees the clients, the connection and every prepared request. Also runs when the module is removed.
     if ($null -ne $script:Connection -and $null -ne $script:Native) { Close-DefenderConnection }
     $script:Connection = $null
     Close-DefenderClient
+    while ($script:IdleClients.Count -gt 0) { Close-DefenderIdleClient 0 }
+    $script:ClientTarget = $null
 }
 
 function script:Close-DefenderClient {
@@ -398,28 +428,31 @@ function script:Close-DefenderClient {
     }
     $script:Requests.Clear()
     $script:Client = [System.IntPtr]::Zero
-    $script:ClientTarget = $null
     $script:ClientPlace = $null
     $script:ClientProxy = ''
 }
 
 function script:Clear-DefenderCache {
-    param([hashtable] $Failure)
-    Initialize-DefenderClient $Failure
+    # Empties a cache: the session's, or the one named.
+    param([hashtable] $Failure, [object] $Cache)
+    Initialize-DefenderClient $Failure $null $Cache
     if ($null -ne $Failure.Record) { return }
     $entries = @($script:Requests.Values)
     # A token that was brought is no part of the cache.
-    if ($null -ne $script:Connection -and $script:Connection.Renewal.Handle -ne [System.IntPtr]::Zero) { $entries += $script:Connection.Entry }
+    if ($null -ne $script:Connection -and $script:Connection.Renewal.Handle -ne [System.IntPtr]::Zero -and $script:Connection.Cache -eq $script:ClientCache) { $entries += $script:Connection.Entry }
     foreach ($entry in $entries) { $entry.Value = $null; $entry.About = $null }
-    $script:MsalAccounts.Clear()
+    foreach ($key in @($script:MsalAccounts.Keys)) { if ($key.Contains("`0$($script:ClientCache)`0")) { $script:MsalAccounts.Remove($key) } }
     $detail = [System.IntPtr]::Zero
     $status = $script:Native::dxdr_client_clear_cache($script:Client, [ref] $detail)
     if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail }
+    if ($script:ClientCache) { $null = Read-DefenderAccountList @{ Record = $null } $Cache }
 }
 
 function script:Read-DefenderAccountList {
-    # Whose tokens the cache holds, as the library's document.
-    param([hashtable] $Failure)
+    # Whose tokens a cache holds, as the library's document. What is to be said of the cache is said.
+    param([hashtable] $Failure, [object] $Cache)
+    Initialize-DefenderClient $Failure $null $Cache
+    if ($null -ne $Failure.Record) { return }
     $buffer = [System.IntPtr]::Zero
     $detail = [System.IntPtr]::Zero
     $status = $script:Native::dxdr_client_accounts($script:Client, [ref] $buffer, [ref] $detail)
@@ -427,13 +460,15 @@ function script:Read-DefenderAccountList {
         $Failure.Record = Read-DefenderFailure $status $detail
         return
     }
-    ConvertFrom-DefenderDocument (Read-DefenderBuffer $buffer)
+    $document = ConvertFrom-DefenderDocument (Read-DefenderBuffer $buffer)
+    foreach ($warning in @($document['warnings'])) { if ($null -ne $warning) { Show-DefenderWarning $warning } }
+    $document
 }
 
 function script:Remove-DefenderCachedAccount {
     # Signs an account out.
-    param([string] $Account, [hashtable] $Failure)
-    Initialize-DefenderClient $Failure
+    param([string] $Account, [hashtable] $Failure, [object] $Cache)
+    Initialize-DefenderClient $Failure $null $Cache
     if ($null -ne $Failure.Record) { return }
     $bytes = [System.Text.Encoding]::UTF8.GetBytes($Account)
     $detail = [System.IntPtr]::Zero
@@ -443,6 +478,7 @@ function script:Remove-DefenderCachedAccount {
         return
     }
     foreach ($key in @($script:MsalAccounts.Keys)) {
+        if (-not $key.Contains("`0$($script:ClientCache)`0")) { continue }
         $known = $script:MsalAccounts[$key]
         if ($key.EndsWith("`0$Account", [System.StringComparison]::OrdinalIgnoreCase) -or $known.Username -eq $Account) { $script:MsalAccounts.Remove($key) }
     }
@@ -450,8 +486,8 @@ function script:Remove-DefenderCachedAccount {
 
 function script:Read-DefenderRefreshToken {
     # An account's refresh token as a SecureString, which alone is left of it.
-    param([string] $Account, [string] $ClientId, [hashtable] $Failure)
-    Initialize-DefenderClient $Failure
+    param([string] $Account, [string] $ClientId, [hashtable] $Failure, [object] $Cache)
+    Initialize-DefenderClient $Failure $null $Cache
     if ($null -ne $Failure.Record) { return }
     $who = [System.Text.Encoding]::UTF8.GetBytes($Account)
     $app = [System.Text.Encoding]::UTF8.GetBytes($ClientId)
@@ -665,7 +701,7 @@ function script:Read-DefenderClaims {
 function script:Open-DefenderConnection {
     # Prepares the connection's requests, gets the first token, and only then replaces the connection there was.
     param([hashtable] $Plan, [switch] $Renew, [int] $Timeout, [hashtable] $Failure)
-    Initialize-DefenderClient $Failure $Plan['Proxy']
+    Initialize-DefenderClient $Failure $Plan['Proxy'] $Plan['Cache']
     if ($null -ne $Failure.Record) { return }
     $document = $Plan.Document
     $entry = New-DefenderEntry ([System.IntPtr]::Zero) $null
@@ -674,7 +710,7 @@ function script:Open-DefenderConnection {
     $renewal.Certificate = $Plan.Certificate
     $entry.Assertion = $Plan['Assertion']
     $renewal.Assertion = $Plan['Assertion']
-    $opened = @{ Entry = $entry; Renewal = $renewal; Cloud = $Plan.CallCloud; Who = $null; Plan = $Plan.Clone() }
+    $opened = @{ Entry = $entry; Renewal = $renewal; Cloud = $Plan.CallCloud; Cache = $script:ClientCache; Who = $null; Plan = $Plan.Clone() }
     $opened.Plan.Secrets = Copy-DefenderSecret $Plan.Secrets
     try {
         Set-DefenderEntryRequest $entry $document $Plan.Secrets $Failure

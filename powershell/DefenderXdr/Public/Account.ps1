@@ -11,6 +11,9 @@ function Clear-DefenderTokenCache {
     .PARAMETER TokenCache
     The name of a cache on disk, in place of the one that this session uses.
 
+    .PARAMETER PlainTextTokenCache
+    The file of -TokenCache is not encrypted, as -PlainTextTokenCache of Connect-Defender made it.
+
     .EXAMPLE
     Clear-DefenderTokenCache -WhatIf
 
@@ -28,21 +31,21 @@ function Clear-DefenderTokenCache {
     [OutputType([void])]
     param(
         [Parameter(Position = 0)]
-        [ValidateNotNullOrEmpty()]
-        [string] $TokenCache
+        [AllowEmptyString()]
+        [string] $TokenCache,
+
+        [Parameter()]
+        [switch] $PlainTextTokenCache
     )
 
     if (-not $script:Loaded) { Import-DefenderPrivate }
     Use-DefenderPreference $PSCmdlet
-    $name = if ($TokenCache) { "the token cache $TokenCache" } else { 'the token cache of this session' }
-    if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } $name 'Forget every token of every account')) { return }
     $failure = @{ Record = $null }
-    $before = $script:TokenCache
-    try {
-        if ($TokenCache) { Set-DefenderTokenCache $PSBoundParameters $failure }
-        if ($null -eq $failure.Record) { Clear-DefenderCache $failure }
+    $cache = Get-DefenderCacheChoice $PSBoundParameters $script:TokenCache $failure
+    if ($null -eq $failure.Record) {
+        if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } (Format-DefenderCache $cache) 'Forget every token of every account')) { return }
+        Clear-DefenderCache $failure $cache
     }
-    finally { $script:TokenCache = $before }
     if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
 }
 
@@ -63,7 +66,10 @@ function Export-DefenderRefreshToken {
     The application (client) ID that it was got for. Without it the account must be signed in to one app only.
 
     .PARAMETER TokenCache
-    The name of a cache on disk, in place of the one that this session uses.
+    The name of a cache on disk, in place of the one that this session uses. An account that Get-DefenderAccount lists names its own.
+
+    .PARAMETER PlainTextTokenCache
+    The file of -TokenCache is not encrypted, as -PlainTextTokenCache of Connect-Defender made it.
 
     .EXAMPLE
     $secret = Export-DefenderRefreshToken adele@fabrikam.example
@@ -85,27 +91,29 @@ function Export-DefenderRefreshToken {
         [ValidateNotNullOrEmpty()]
         [string] $ClientId,
 
-        [Parameter()]
-        [ValidateNotNullOrEmpty()]
-        [string] $TokenCache
+        [Parameter(ValueFromPipelineByPropertyName)]
+        [AllowEmptyString()]
+        [string] $TokenCache,
+
+        [Parameter(ValueFromPipelineByPropertyName)]
+        [switch] $PlainTextTokenCache
     )
+    begin { $named = $PSBoundParameters.ContainsKey('TokenCache') -or $PSBoundParameters.ContainsKey('PlainTextTokenCache') }
 
     process {
         if (-not $script:Loaded) { Import-DefenderPrivate }
         Use-DefenderPreference $PSCmdlet
-        if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } $Account 'Take the refresh token out of the token cache')) { return }
         $failure = @{ Record = $null }
-        $before = $script:TokenCache
-        try {
-            if ($TokenCache) { Set-DefenderTokenCache $PSBoundParameters $failure }
-            if ($null -eq $failure.Record) { $secret = Read-DefenderRefreshToken $Account $ClientId $failure }
+        $cache = Get-DefenderPipedCache $PSBoundParameters $named $failure
+        if ($null -eq $failure.Record) {
+            if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } (Format-DefenderAccount $Account $_) "Take the refresh token out of $(Format-DefenderCache $cache)")) { return }
+            $secret = Read-DefenderRefreshToken $Account $ClientId $failure $cache
         }
-        finally { $script:TokenCache = $before }
         if ($null -ne $failure.Record) {
             $PSCmdlet.WriteError($failure.Record)
             return
         }
-        Write-Warning "This is a refresh token of ${Account}: whoever has it can act as that person. Keep it as you would a password."
+        Write-Warning "This is a refresh token of $(Format-DefenderAccount $Account $_): whoever has it can act as that person. Keep it as you would a password."
         $secret
     }
 }
@@ -116,15 +124,30 @@ function Get-DefenderAccount {
     Shows whose tokens are in the token cache.
 
     .DESCRIPTION
-    Shows each account that is signed in: its user name, its IDs, the apps and the audiences it has tokens for, when the last of them expires, whether it
-    has a refresh token, and whether any of that is on disk. No token is shown. To choose an account, give its user name to -LoginHint of
-    Connect-Defender or Get-DefenderToken.
+    Shows each account that is signed in. No token is shown, in no view and no property. To choose an account, give its user name to -LoginHint of
+    Connect-Defender or Get-DefenderToken. An app's own tokens, which are no account's, are not among them.
+
+    The objects are of the type DefenderXdr.Account, with these properties:
+
+    Username, TenantId, UserId, HomeAccountId: who it is. TenantId is the account's own tenant, UserId its object ID there; HomeAccountId is the
+    same in every tenant, and names the account where two have the same user name.
+    Cloud: the address of the sign-in service.
+    ClientIds: the IDs of the apps that it is signed in to.
+    Audience: what there are access tokens for that have not expired: resources, or scopes.
+    ExpiresOn: when the last of them expires; $null when there is none.
+    HasRefreshToken: whether new tokens can be got without the person.
+    OnDisk: whether any of it is in the file of the cache.
+    TokenCache, PlainTextTokenCache: the cache on disk that was listed, as its name and switch; $null and $false for memory. Down the pipeline
+    they tell Remove-DefenderAccount and Export-DefenderRefreshToken where the account is.
 
     .PARAMETER Username
     Shows only accounts whose user name is like this; wildcards are allowed.
 
     .PARAMETER TokenCache
     The name of a cache on disk, in place of the one that this session uses.
+
+    .PARAMETER PlainTextTokenCache
+    The file of -TokenCache is not encrypted, as -PlainTextTokenCache of Connect-Defender made it.
 
     .EXAMPLE
     Get-DefenderAccount
@@ -147,19 +170,21 @@ function Get-DefenderAccount {
         [string] $Username = '*',
 
         [Parameter()]
-        [ValidateNotNullOrEmpty()]
-        [string] $TokenCache
+        [AllowEmptyString()]
+        [string] $TokenCache,
+
+        [Parameter()]
+        [switch] $PlainTextTokenCache
     )
 
     if (-not $script:Loaded) { Import-DefenderPrivate }
+    Use-DefenderPreference $PSCmdlet
     $failure = @{ Record = $null }
-    $before = $script:TokenCache
-    try {
-        if ($TokenCache) { Set-DefenderTokenCache $PSBoundParameters $failure }
-        if ($null -eq $failure.Record) { Get-DefenderAccountObject $failure | Where-Object { "$($_.Username)" -like $Username } }
-    }
-    finally { $script:TokenCache = $before }
+    $found = @()
+    $cache = Get-DefenderCacheChoice $PSBoundParameters $script:TokenCache $failure
+    if ($null -eq $failure.Record) { $found = @(Get-DefenderAccountObject $cache $failure) }
     if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
+    foreach ($account in $found) { if ("$($account.Username)" -like $Username) { $account } }
 }
 
 function Remove-DefenderAccount {
@@ -175,7 +200,10 @@ function Remove-DefenderAccount {
     The user name or home account ID of the account, as Get-DefenderAccount shows them.
 
     .PARAMETER TokenCache
-    The name of a cache on disk, in place of the one that this session uses.
+    The name of a cache on disk, in place of the one that this session uses. An account that Get-DefenderAccount lists names its own.
+
+    .PARAMETER PlainTextTokenCache
+    The file of -TokenCache is not encrypted, as -PlainTextTokenCache of Connect-Defender made it.
 
     .EXAMPLE
     Remove-DefenderAccount adele@fabrikam.example
@@ -198,22 +226,24 @@ function Remove-DefenderAccount {
         [Alias('HomeAccountId', 'Username')]
         [string] $Account,
 
-        [Parameter()]
-        [ValidateNotNullOrEmpty()]
-        [string] $TokenCache
+        [Parameter(ValueFromPipelineByPropertyName)]
+        [AllowEmptyString()]
+        [string] $TokenCache,
+
+        [Parameter(ValueFromPipelineByPropertyName)]
+        [switch] $PlainTextTokenCache
     )
+    begin { $named = $PSBoundParameters.ContainsKey('TokenCache') -or $PSBoundParameters.ContainsKey('PlainTextTokenCache') }
 
     process {
         if (-not $script:Loaded) { Import-DefenderPrivate }
         Use-DefenderPreference $PSCmdlet
-        if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } $Account 'Forget the tokens')) { return }
         $failure = @{ Record = $null }
-        $before = $script:TokenCache
-        try {
-            if ($TokenCache) { Set-DefenderTokenCache $PSBoundParameters $failure }
-            if ($null -eq $failure.Record) { Remove-DefenderCachedAccount $Account $failure }
+        $cache = Get-DefenderPipedCache $PSBoundParameters $named $failure
+        if ($null -eq $failure.Record) {
+            if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } (Format-DefenderAccount $Account $_) "Forget the tokens in $(Format-DefenderCache $cache)")) { return }
+            Remove-DefenderCachedAccount $Account $failure $cache
         }
-        finally { $script:TokenCache = $before }
         if ($null -ne $failure.Record) { $PSCmdlet.WriteError($failure.Record) }
     }
 }

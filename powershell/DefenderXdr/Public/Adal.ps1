@@ -65,6 +65,13 @@ function Get-ADALToken {
     .PARAMETER Timeout
     Seconds to wait for the token, sign-in included. The default is 300.
 
+    .PARAMETER TokenCache
+    Keeps tokens on disk too, encrypted, in the cache of this name, and looks for them there. ADAL.PS kept them in memory, which is the default here,
+    unless Connect-Defender named a cache.
+
+    .PARAMETER PlainTextTokenCache
+    Leaves the file of -TokenCache unencrypted, where there is no keyring. A warning says so.
+
     .PARAMETER AsSecureString
     Returns AccessToken as a SecureString.
 
@@ -154,6 +161,13 @@ function Get-ADALToken {
         [int] $Timeout = 300,
 
         [Parameter()]
+        [AllowEmptyString()]
+        [string] $TokenCache,
+
+        [Parameter()]
+        [switch] $PlainTextTokenCache,
+
+        [Parameter()]
         [switch] $AsSecureString
     )
 
@@ -175,10 +189,13 @@ function Get-ADALToken {
     }
     $key = $kind, $TenantId, $authorityGiven, $Authority, $Resource, $ClientId, $(if ($null -ne $RedirectUri) { $RedirectUri.OriginalString }), $PromptBehavior, $UserId, $UserIdType, $extraQueryParameters, $thumbprint -join "`0"
     $entry = $null
+    $cache = $script:TokenCache
+    if ($PSBoundParameters.ContainsKey('TokenCache') -or $PlainTextTokenCache) { $cache = Get-DefenderCacheChoice $PSBoundParameters $cache $failure }
+    if ($cache -cne $script:ClientCache -and $null -eq $failure.Record) { Initialize-DefenderClient $failure $null $cache }
     if ($script:Client -ne [System.IntPtr]::Zero -and [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR') -ceq $script:ClientTarget) { $entry = $script:Requests[$key] }
     if ($null -eq $entry -and $null -eq $failure.Record) {
         $entry = New-AdalRequest -Kind $kind -Key $key -TenantId $TenantId -Authority $(if ($authorityGiven) { $Authority } else { $null }) -Resource $Resource -ClientId $ClientId -RedirectUri $RedirectUri `
-            -PromptBehavior $PromptBehavior -UserId $UserId -UserIdType $UserIdType -ExtraQuery $extraQueryParameters -Certificate $ClientAssertionCertificate -Failure $failure
+            -PromptBehavior $PromptBehavior -UserId $UserId -UserIdType $UserIdType -ExtraQuery $extraQueryParameters -Certificate $ClientAssertionCertificate -Cache $cache -Failure $failure
     }
     if ($null -eq $failure.Record) {
         if ($entry.Handle -eq [System.IntPtr]::Zero) {

@@ -324,11 +324,10 @@ function Connect-Defender {
     $failure = @{ Record = $null }
     $plan = New-DefenderPlan $PSBoundParameters $PSCmdlet $failure
     if (-not $Timeout) { $Timeout = if ($DeviceCode) { 900 } else { 300 } }
-    $before = $script:TokenCache
-    if ($null -eq $failure.Record) { Set-DefenderTokenCache $PSBoundParameters $failure }
+    if ($null -eq $failure.Record) { $plan.Cache = Get-DefenderCacheChoice $PSBoundParameters '' $failure }
     if ($null -eq $failure.Record) { Open-DefenderConnection -Plan $plan -Renew:$plan.Anew -Timeout $Timeout -Failure $failure }
-    if ($null -ne $failure.Record) {
-        $script:TokenCache = $before
+    if ($null -eq $failure.Record) { $script:TokenCache = $plan.Cache }
+    else {
         if ($ManagedIdentity -and $ClientId -and $failure.Record.FullyQualifiedErrorId -cne 'DefenderXdr.BAD_ARGUMENT') {
             Add-DefenderHint $failure.Record 'with -ManagedIdentity, -ClientId names an app that trusts the identity by a federated credential: a user-assigned identity is -IdentityClientId'
         }
@@ -406,8 +405,8 @@ function Get-DefenderToken {
     person where that is possible. -Service, -Resource, -Scopes and -Claims by themselves get another token by the connection's sign-in: the same app,
     account and cache. Without a connection the way that fits the place is chosen, and -Verbose says what was tried and why.
 
-    With a way to sign in, or with -ClientId, it gets a token in that way and leaves the connection as it is. The parameters are those of
-    Connect-Defender.
+    With a way to sign in, or with -ClientId or another cache, it gets a token in that way and leaves the connection as it is. The parameters are
+    those of Connect-Defender.
 
     The token's default view and ToString() hide it. AccessToken is the plain string; Format-List *, ConvertTo-Json and Export-Clixml show it.
 
@@ -554,6 +553,13 @@ function Get-DefenderToken {
     .PARAMETER Timeout
     Seconds to wait for the token, sign-in included. The default is 300; with -DeviceCode 900.
 
+    .PARAMETER TokenCache
+    Keeps the token on disk too, encrypted, in the cache of this name, and looks for it there: for this call, with a connection or without. Without it
+    the cache is that of Connect-Defender, else memory.
+
+    .PARAMETER PlainTextTokenCache
+    Leaves the file of -TokenCache unencrypted, where there is no keyring. A warning says so.
+
     .PARAMETER PassThru
     With -DeviceCode: returns the code as an object, before the token.
 
@@ -572,6 +578,11 @@ function Get-DefenderToken {
     Get-DefenderToken -Service Graph
 
     Gets a token for Microsoft Graph by the connection's sign-in.
+
+    .EXAMPLE
+    Get-DefenderToken -TenantId $tenantId -ClientId $clientId -TokenCache soc
+
+    Signs in once: the next script that runs this line gets the token, or a new one by the refresh token, without a person.
 
     .EXAMPLE
     Get-DefenderToken -ManagedIdentity -Service Graph
@@ -689,6 +700,11 @@ function Get-DefenderToken {
         [ValidateRange(1, 86400)]
         [int] $Timeout,
 
+        [AllowEmptyString()]
+        [string] $TokenCache,
+
+        [switch] $PlainTextTokenCache,
+
         [switch] $PassThru
     )
 
@@ -696,13 +712,20 @@ function Get-DefenderToken {
     $failure = @{ Record = $null }
     $token = $null
     if (-not $Timeout) { $Timeout = if ($DeviceCode) { 900 } else { 300 } }
-    $own = @($PSBoundParameters.Keys | Where-Object { $_ -notin 'AsSecureString', 'Force', 'Timeout' -and $_ -notin [System.Management.Automation.PSCmdlet]::CommonParameters })
+    $own = @($PSBoundParameters.Keys | Where-Object { $_ -notin 'AsSecureString', 'Force', 'Timeout', 'PlainTextTokenCache' -and $_ -notin [System.Management.Automation.PSCmdlet]::CommonParameters })
+    $cache = Get-DefenderCacheChoice $PSBoundParameters $script:TokenCache $failure
+    if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
+    # The connection's own cache is no other.
+    if ($null -ne $script:Connection -and $cache -eq $script:Connection.Cache) { $own = @($own -ne 'TokenCache') }
     $way = @($own | Where-Object { $_ -notin 'Service', 'Resource', 'Scopes', 'Claims', 'PassThru' })
     if ($own.Count -eq 0 -and $null -ne $script:Connection) { $token = Get-DefenderConnectionToken -Force:$Force -Timeout $Timeout -Failure $failure }
     else {
         $plan = if ($way.Count -eq 0 -and $null -ne $script:Connection) { Get-DefenderSiblingPlan $PSBoundParameters $failure }
         else { New-DefenderPlan $PSBoundParameters $PSCmdlet $failure }
-        if ($null -eq $failure.Record) { $token = Get-DefenderPlanToken $plan $(if ($DeviceCode -and $PassThru) { $PSCmdlet }) $Timeout $failure }
+        if ($null -eq $failure.Record) {
+            $plan.Cache = $cache
+            $token = Get-DefenderPlanToken $plan $(if ($DeviceCode -and $PassThru) { $PSCmdlet }) $Timeout $failure
+        }
     }
     if ($null -ne $failure.Record) {
         if ($ManagedIdentity -and $ClientId -and $failure.Record.FullyQualifiedErrorId -cne 'DefenderXdr.BAD_ARGUMENT') {

@@ -54,15 +54,21 @@ function Clear-MsalTokenCache {
     Forgets every cached token and every remembered application, as a drop-in for the command of MSAL.PS.
 
     .DESCRIPTION
-    The cache is that of the whole process, and of Get-ADALToken too.
+    The cache is that of the whole process, and of Get-ADALToken too. As with MSAL.PS, what applications have on disk by
+    Enable-MsalTokenCacheOnDisk stays, and -FromDisk forgets that alone.
 
     .PARAMETER FromDisk
-    Does nothing: Clear-DefenderTokenCache -TokenCache NAME empties a cache on disk.
+    Empties the caches that Enable-MsalTokenCacheOnDisk has made: msal-ps, and those it was given by name in this session.
 
     .EXAMPLE
     Clear-MsalTokenCache
 
     Forgets the tokens of this process.
+
+    .EXAMPLE
+    Clear-MsalTokenCache -FromDisk
+
+    Forgets what applications have on disk, for all processes.
 
     .EXAMPLE
     Clear-MsalTokenCache -WhatIf
@@ -80,12 +86,16 @@ function Clear-MsalTokenCache {
 
     if (-not $script:Loaded) { Import-DefenderPrivate }
     Use-DefenderPreference $PSCmdlet
-    if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } 'the token cache of this process' 'Clear')) { return }
+    $failure = @{ Record = $null }
     if ($FromDisk) {
-        Write-Verbose 'The Msal commands know no file of their own: Clear-DefenderTokenCache -TokenCache NAME empties a cache on disk.'
+        foreach ($cache in Get-MsalDiskCache $failure) {
+            if ($null -ne $failure.Record) { break }
+            if (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } (Format-DefenderCache $cache) 'Clear') { Clear-DefenderCache $failure $cache }
+        }
+        if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
         return
     }
-    $failure = @{ Record = $null }
+    if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } (Format-DefenderCache $script:TokenCache) 'Clear')) { return }
     Clear-DefenderCache $failure
     if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
     $script:MsalApplications.Clear()
@@ -94,11 +104,23 @@ function Clear-MsalTokenCache {
 function Enable-MsalTokenCacheOnDisk {
     <#
     .SYNOPSIS
-    Names the command that keeps tokens on disk; a drop-in for the command of MSAL.PS.
+    Keeps an application's tokens on disk, as a drop-in for the command of MSAL.PS.
 
     .DESCRIPTION
-    Changes nothing and says so, and scripts go on: a cache on disk has a name here, which Connect-Defender -TokenCache gives. All commands of the
-    module use it from then on, Get-MsalToken too.
+    From then on Get-MsalToken keeps the tokens of this application in a cache on disk, encrypted, and looks for them there: a person signs in once
+    for all scripts that do the same. It works in Windows PowerShell and PowerShell 7, on Windows, Linux and macOS; where there is no place for the
+    key, tokens stay in memory and a warning says so.
+
+    MSAL.PS had one file for all applications, %LOCALAPPDATA%\MSAL.PS\MSAL.PS.msalcache.bin3. Here it is the cache named msal-ps, in the folder of
+    all caches of this module. The file of MSAL.PS is neither read nor changed: sign in once more, and delete it when MSAL.PS is gone.
+
+    Commands that are not given the application know nothing of this: Connect-Defender -TokenCache msal-ps uses the same cache for the module's own.
+
+    .PARAMETER TokenCache
+    The name of the cache, msal-ps if it is not given.
+
+    .PARAMETER PlainTextTokenCache
+    Leaves the file unencrypted, where there is no keyring. A warning says so.
 
     .PARAMETER PublicClientApplication
     An application of New-MsalClientApplication.
@@ -110,9 +132,10 @@ function Enable-MsalTokenCacheOnDisk {
     Returns the application.
 
     .EXAMPLE
-    New-MsalClientApplication -ClientId $clientId | Enable-MsalTokenCacheOnDisk -PassThru
+    $application = New-MsalClientApplication -ClientId $clientId -TenantId $tenantId | Enable-MsalTokenCacheOnDisk -PassThru
+    $application | Get-MsalToken -Scopes 'https://api.security.microsoft.com/.default'
 
-    Warns, and returns the application.
+    Signs in once; the next time these lines run, in any process of the same person, the token comes without a sign-in.
 
     .LINK
     Get-MsalToken
@@ -128,13 +151,21 @@ function Enable-MsalTokenCacheOnDisk {
         [PSTypeName('DefenderXdr.MsalConfidentialClientApplication')]
         [object] $ConfidentialClientApplication,
 
+        [ValidateNotNullOrEmpty()]
+        [string] $TokenCache = 'msal-ps',
+
+        [switch] $PlainTextTokenCache,
+
         [switch] $PassThru
     )
 
     process {
-        Write-Warning 'Enable-MsalTokenCacheOnDisk changes nothing: tokens are kept in memory only, unless Connect-Defender -TokenCache NAME was run in this session.'
-        if (-not $PassThru) { return }
-        if ($null -ne $PublicClientApplication) { $PublicClientApplication } else { $ConfidentialClientApplication }
+        if (-not $script:Loaded) { Import-DefenderPrivate }
+        $failure = @{ Record = $null }
+        $application = if ($null -ne $PublicClientApplication) { $PublicClientApplication } else { $ConfidentialClientApplication }
+        Enable-MsalDiskCache $application $TokenCache ([bool] $PlainTextTokenCache) $failure
+        if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
+        if ($PassThru) { $application }
     }
 }
 
@@ -144,7 +175,7 @@ function Get-MsalAccount {
     Gets the accounts that have signed in to an application, as a drop-in for the command of MSAL.PS.
 
     .DESCRIPTION
-    Accounts are those that Get-MsalToken has got a token for in this session.
+    Accounts are those that Get-MsalToken has got a token for in this session, and those of the application in its cache on disk.
 
     .PARAMETER ClientApplication
     An application of New-MsalClientApplication.
@@ -179,8 +210,10 @@ function Get-MsalAccount {
 
     process {
         if (-not $script:Loaded) { Import-DefenderPrivate }
+        $failure = @{ Record = $null }
         $found = $Accounts
-        if ($null -ne $ClientApplication) { $found = Get-MsalAccountOf $ClientApplication.ClientId }
+        if ($null -ne $ClientApplication) { $found = Get-MsalAccountOf $ClientApplication $failure }
+        if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
         foreach ($account in $found) { if (-not $Username -or $account.Username -eq $Username) { $account } }
     }
 }
@@ -257,9 +290,7 @@ function Get-MsalFeatureSupport {
     Shows what is possible here, as a drop-in for the command of MSAL.PS.
 
     .DESCRIPTION
-    No web view of its own and no broker: this module loads no .NET assemblies. A cache on disk is made by Connect-Defender -TokenCache, not by
-    Enable-MsalTokenCacheOnDisk.
-
+    No web view of its own and no broker: this module loads no .NET assemblies. A cache on disk there is on every platform.
 
     .EXAMPLE
     Get-MsalFeatureSupport
@@ -278,7 +309,7 @@ function Get-MsalFeatureSupport {
         WebView1Support   = $false
         WebView2Support   = $false
         DeviceCodeSupport = $true
-        TokenCacheSupport = $false
+        TokenCacheSupport = $true
         AuthBrokerSupport = $false
     }
 }
@@ -388,6 +419,13 @@ function Get-MsalToken {
 
     .PARAMETER Timeout
     The limit for the token, sign-in included, as a timespan. The default is 5 minutes, with -DeviceCode 15.
+
+    .PARAMETER TokenCache
+    Keeps tokens on disk too, encrypted, in the cache of this name, and looks for them there. Without it the cache is the application's, when
+    Enable-MsalTokenCacheOnDisk gave it one, else that of Connect-Defender, else memory.
+
+    .PARAMETER PlainTextTokenCache
+    Leaves the file of -TokenCache unencrypted, where there is no keyring. A warning says so.
 
     .PARAMETER AsSecureString
     Returns AccessToken as a SecureString.
@@ -561,6 +599,11 @@ function Get-MsalToken {
         [switch] $UseEmbeddedWebView,
 
         [timespan] $Timeout,
+
+        [AllowEmptyString()]
+        [string] $TokenCache,
+
+        [switch] $PlainTextTokenCache,
 
         [switch] $AsSecureString
     )

@@ -1,0 +1,31 @@
+//! The token cache on disk as a PowerShell session meets it: which command uses which cache, what is said when something is wrong with it, and where
+//! no secret may be.
+#![cfg(unix)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, and processes tell each other by their output"
+)]
+
+#[path = "powershell_cache/accounts.rs"]
+mod accounts;
+#[path = "powershell_cache/choice.rs"]
+mod choice;
+mod disk;
+#[path = "../demo/src/library.rs"]
+mod library;
+#[path = "powershell_cache/msal.rs"]
+mod msal;
+mod scripted;
+#[path = "powershell_cache/session.rs"]
+mod session;
+mod support;
+
+#[test]
+fn another_process() {
+    disk::serve();
+}
