@@ -92,14 +92,22 @@ fn a_script_finds_what_another_got() {
     // The name of its code stands behind a warning; the time is in the name of the file that was set aside.
     let told = |text: &str| {
         let (message, name) = text.rsplit_once(" (DefenderXdr.").unwrap();
-        (message.split(".corrupt-").next().unwrap().to_owned(), name.trim_end_matches(')').to_owned())
+        (
+            message.split(".corrupt-").next().unwrap().to_owned(),
+            name.trim_end_matches(')').to_owned(),
+        )
     };
     let said = |warning: &Value| {
         let text = |name: &str| warning[name].as_str().unwrap().to_owned();
         told(&format!("{} (DefenderXdr.{})", text("message"), text("name")))
     };
     let in_c: Vec<_> = here.warnings.iter().map(said).collect();
-    let in_powershell: Vec<_> = third["warnings"].as_array().unwrap().iter().map(|text| told(text.as_str().unwrap())).collect();
+    let in_powershell: Vec<_> = third["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|text| told(text.as_str().unwrap()))
+        .collect();
     assert_eq!(in_powershell, in_c);
     assert_eq!(in_c.len(), 2, "{in_c:?}");
     // Without the cache, and with a name that can be no file.
