@@ -537,6 +537,57 @@ fn fragments_posted_forms_and_new_windows_are_read_and_wrong_states_are_not() {
 }
 
 #[test]
+fn an_error_on_a_page_whose_load_never_ends_is_seen() {
+    let Some(desk) = Desk::new("tests/app_window") else { return };
+    let server = Scripted::start([]);
+    page(
+        &server,
+        "<h1>Sorry</h1><p>AADSTS50011: The redirect URI is not registered.</p><img src='/never'>",
+    );
+    // For the picture, and an icon.
+    server.add(Step::Silence);
+    server.add(Step::Silence);
+    let client = desk.client(None);
+    let authority = format!("{}/{TENANT}", server.origin);
+    let went = wait(&start(&client, json!({"authority": authority}), Duration::from_secs(60)), silent);
+    assert_eq!(went.failed().aadsts(), Some(50011), "{}", went.failed());
+    desk.is_left_clean();
+}
+
+/// A browser that shows its window and refuses to be told where to go. What it says is known beforehand: commands are numbered, and each is sent
+/// for something it said.
+#[test]
+fn a_browser_that_does_not_go_where_it_is_told_is_given_up_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let start_page = "data:text/html,%3Ctitle%3ESign%20in%3C/title%3E";
+    let tree = |id: u64| json!({"id": id, "sessionId": "S", "result": {"frameTree": {"frame": {"id": "F", "url": start_page}}}});
+    let refusal = |id: u64| json!({"id": id, "sessionId": "S", "error": {"code": -32000, "message": "Not allowed"}});
+    let mut says = vec![
+        json!({"method": "Target.attachedToTarget", "params": {"sessionId": "S", "targetInfo": {"type": "page"}}}),
+        json!({"method": "Page.lifecycleEvent", "sessionId": "S", "params": {"name": "load"}}),
+    ];
+    for id in [7, 9, 11] {
+        says.extend([tree(id), refusal(id + 1)]);
+    }
+    says.push(tree(13));
+    let says: String = says.iter().map(|message| format!("printf '%s\\0' '{message}' >&4\n")).collect();
+    let browser = folder.path().join("browser");
+    std::fs::write(&browser, format!("#!/bin/sh\n{says}exec cat <&3 >/dev/null\n")).unwrap();
+    std::fs::set_permissions(&browser, PermissionsExt::from_mode(0o700)).unwrap();
+    let config = json!({"cache": "private", "browser": browser});
+    let client = Client::new(config.to_string().as_bytes()).unwrap();
+    let server = Scripted::start([Step::token()]);
+    let authority = format!("{}/{TENANT}", server.origin);
+    let operation = start(&client, json!({"authority": authority}), Duration::from_secs(60));
+    let went = wait(&operation, |event| {
+        let state = event["url"].as_str()?.split("&state=").nth(1)?.split('&').next()?;
+        (event["kind"] == "paste_redirect").then(|| format!("{PORTAL}/?code=c-0&state={state}"))
+    });
+    assert_eq!(went.state, State::Done, "{:?} {:?}", went.error, went.events);
+    assert!(went.told("does not go where it is told"), "{:?}", went.events);
+}
+
+#[test]
 fn a_host_may_open_the_address_itself_or_have_it_pasted() {
     let Some(desk) = Desk::new("tests/app_window") else { return };
     let emulator = Emulator::builder().auto_approve(true).start_blocking().unwrap();

@@ -370,6 +370,14 @@ async fn by_window(
                 ));
             }
             Seen::NotLoaded(what) => call.verbose(format!("the sign-in page did not load: {what}")),
+            Seen::Stuck => {
+                window.close().await;
+                call.verbose(format!(
+                    "the app window of {} does not go where it is told; a policy may forbid remote debugging: the address is asked for",
+                    browser.name
+                ));
+                return by_paste(env, call, sign_in, host, attempt, redirect_uri).await;
+            }
             Seen::Closed => break Err(closed()),
         }
     };

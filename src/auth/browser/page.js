@@ -30,6 +30,10 @@ new Promise((found) => {
     const text = asks() ? '' : said();
     if (text) { observer.disconnect(); found({ origin: location.origin, text: text.slice(0, 4000) }); }
   };
-  observer.observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
-  look();
+  const begin = () => {
+    observer.observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
+    look();
+  };
+  // What a person can fill in may be drawn until the load ends: a page that still loads is given a while.
+  if (document.readyState === 'complete') begin(); else setTimeout(begin, 5000);
 })

@@ -47,6 +47,8 @@ pub enum Seen {
     DeadEnd(String),
     /// A page could not be loaded, with the browser's word for it.
     NotLoaded(String),
+    /// The browser does not go where it is told.
+    Stuck,
     /// The person closed the window, or the browser is gone.
     Closed,
 }
@@ -165,6 +167,8 @@ impl Window {
                 return Ok((was_open && self.pages.is_empty()).then_some(Seen::Closed));
             }
             "Page.loadEventFired" => self.look(session).await?,
+            // Its load may never end.
+            "Page.domContentEventFired" if !self.due => self.look(session).await?,
             // Told also of what was loaded before we came.
             "Page.lifecycleEvent" if self.due && text("/name") == "load" => self.look(session).await?,
             "Network.requestWillBeSent" if text("/type") == "Document" => {
@@ -238,13 +242,14 @@ impl Window {
     async fn answered(&mut self, id: u64, result: &Value) -> io::Result<Option<Seen>> {
         let text = |pointer: &str| result.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         match self.sent.remove(&id) {
-            Some(Sent::Navigation(session)) => match text("/errorText") {
+            // Refused, or something took its place: the page tells what has become of it.
+            Some(Sent::Navigation(session)) if result.is_null() || text("/errorText") == "net::ERR_ABORTED" => {
+                self.due = true;
+                self.look(session).await?;
+                Ok(None)
+            }
+            Some(Sent::Navigation(_)) => match text("/errorText") {
                 "" => Ok(None),
-                "net::ERR_ABORTED" => {
-                    self.due = true;
-                    self.look(session).await?;
-                    Ok(None)
-                }
                 error => Ok(Some(Seen::NotLoaded(error.to_owned()))),
             },
             Some(Sent::World(session)) => {
@@ -258,7 +263,10 @@ impl Window {
                     let id = self.devtools.send(&session, "Runtime.evaluate", look).await?;
                     self.sent.insert(id, Sent::Look);
                 } else if text("/frameTree/frame/url") == START_PAGE {
-                    if self.due && self.navigations > 0 {
+                    if self.due && self.navigations == 0 {
+                        return Ok(Some(Seen::Stuck));
+                    }
+                    if self.due {
                         self.navigate(session).await?;
                     }
                 } else if !text("/frameTree/frame/id").is_empty() {
