@@ -849,7 +849,8 @@ int32_t dxdr_get_incidents(dxdr_request *request,
  Any path: "service": "xdr", "endpoint" or "graph"; "path": from the root, or below the service's API; "method"? (GET), "version"? ("v1.0", "beta"),
    "query"?: an object of texts, "body"?: any JSON, sent as it stands, "headers"?: Prefer, ConsistencyLevel, If-Match, If-None-Match, Accept-Language;
    "paging"?: true (default for GET) follows a list to its end, false hands the one answer over, with an event "response"; "id_name"?: the member that
-   tells records apart; "retry"?: "safe" or "never"; "first"?, "items"?, "resume"?
+   tells records apart; "retry"?: "safe" or "never"; "first"?, "items"?, "resume"?. With paging "$top" of the query is the size of a page, and no limit:
+   "first" is
 
  The token comes from the request. Where that was prepared for another of the three services, the same sign-in gets one for this service,
  unless the grant is access_token.

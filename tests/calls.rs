@@ -469,10 +469,18 @@ fn any_path_is_paged_and_kept_on_its_host() {
         .call(json!({"service": "graph", "path": "security/incidents", "paging": false, "query": {"$top": "1"}}))
         .unwrap();
     assert!(got.items[0]["@odata.nextLink"].is_string());
-    assert_eq!(
-        bench.call(json!({"service": "graph", "path": "/v1.0/nothing"})).unwrap_err().code(),
-        Code::NotFound
-    );
+    // Of a path that is not known nobody says that its id is wrong; of one that is, it can be nothing else.
+    for (service, path, hint) in [
+        ("graph", "/v1.0/nothing", "check the path"),
+        ("xdr", "/api/nothing", "check the path"),
+        ("endpoint", "/api/nothing/7", "check the path"),
+        ("xdr", "/api/incidents/7", "check the id"),
+        ("endpoint", "/api/alerts/7", "check the id"),
+    ] {
+        let error = bench.call(json!({"service": service, "path": path})).unwrap_err();
+        assert_eq!(error.code(), Code::NotFound, "{path}: {error}");
+        assert!(error.hint().is_some_and(|said| said.starts_with(hint)), "{path}: {error}");
+    }
 }
 
 #[test]

@@ -47,6 +47,9 @@ pub fn refusal(response: &Response, token: &str, row: &Operation, now: i64) -> E
             .with_hint("see the message for what the service did not take; names in the body are case-sensitive"),
         401 => Error::new(Code::Unauthorized, said).with_hint(audience_hint(token, row)),
         403 => Error::new(Code::Forbidden, said).with_hint(permission_hint(token, row)),
+        // A path that no row names may be wrong itself; the documented codes (NotFound, ResourceNotFound) do not tell which it is.
+        404 if row.path.is_empty() => Error::new(Code::NotFound, said)
+            .with_hint("check the path, and the ids in it; the object may also be outside what this account may see"),
         404 => Error::new(Code::NotFound, said).with_hint("check the id; the object may also be outside what this account may see"),
         409 => Error::new(Code::Busy, said).with_hint("something else is changing the object: read it again, then try again"),
         429 => {
