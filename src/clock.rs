@@ -17,32 +17,10 @@ pub trait Clock: Send + Sync {
     /// Resolves after `duration` of this clock's time.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 
-    /// Milliseconds of a clock that nobody sets and that goes on while the machine sleeps, unlike [`std::time::Instant`] on Linux and macOS.
-    fn steady_ms(&self) -> i64 {
-        i64::try_from(steady().as_millis()).unwrap_or(i64::MAX)
-    }
-
     /// Seconds since 1970-01-01T00:00:00Z.
     fn unix(&self) -> i64 {
         self.unix_ms().div_euclid(1000)
     }
-}
-
-#[cfg(unix)]
-fn steady() -> Duration {
-    // What this is called differs: the time since the start, with sleep, is CLOCK_BOOTTIME in Linux and CLOCK_MONOTONIC in macOS.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let id = rustix::time::ClockId::Boottime;
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let id = rustix::time::ClockId::Monotonic;
-    Duration::try_from(rustix::time::clock_gettime(id)).unwrap_or_default()
-}
-
-#[cfg(not(unix))]
-fn steady() -> Duration {
-    // Windows' performance counter goes on in sleep.
-    static FIRST: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    FIRST.get_or_init(std::time::Instant::now).elapsed()
 }
 
 /// The machine's own clock.

@@ -183,28 +183,6 @@ fn silence_ends_at_the_limit_and_at_a_cancel() {
 }
 
 #[test]
-fn net_43_a_sleep_of_the_machine_counts_against_the_limit() {
-    let server = Scripted::start([Step::Silence, Step::token()]);
-    let clock = VirtualClock::new();
-    let client = virtual_client(&clock);
-    let request = app_request(&client, &format!("{}/{TENANT}", server.origin), CLIENT, SECRET);
-    let began = Instant::now();
-    std::thread::scope(|scope| {
-        let call = scope.spawn(|| request.acquire_now(None, None).map(|_| ()).unwrap_err());
-        while server.seen().is_empty() {
-            assert!(began.elapsed() < Duration::from_secs(20));
-            std::thread::yield_now();
-        }
-        clock.machine_sleeps(2 * 3600);
-        let error = call.join().unwrap();
-        assert!(error.is_timeout() && error.is_retryable(), "{error}");
-    });
-    // The limit is 100 s while the machine is awake.
-    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
-    assert!(request.acquire_now(None, None).is_ok(), "awake, the next call works");
-}
-
-#[test]
 fn error_texts_of_a_server_are_made_safe() {
     let body = serde_json::json!({
         "error": "invalid_client",

@@ -20,9 +20,6 @@ use crate::clock::{BoxFuture, Clock, Random};
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
 
-/// How soon after it woke the machine's sleep is noticed.
-const WAKE: Duration = Duration::from_secs(1);
-
 /// How a client's connections are made.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -34,7 +31,7 @@ pub struct Settings {
     pub roots: Option<Vec<u8>>,
     /// The limit for making a connection, TLS included.
     pub connect_timeout: Duration,
-    /// The limit for one exchange, body included, and the time that the machine sleeps meanwhile.
+    /// The limit for one exchange, body included.
     pub timeout: Duration,
 }
 
@@ -199,15 +196,9 @@ impl HttpTransport {
             return Err(timeout(&host));
         }
         let started = Instant::now();
-        let began = self.clock.steady_ms();
-        let result = tokio::select! {
-            // An answer that is there counts, however late it is looked at.
-            biased;
-            result = tokio::time::timeout(limit, self.perform(call, request, terms, wire, &host, thumbprint)) => {
-                result.unwrap_or_else(|_| Err(timeout(&host)))
-            }
-            () = self.overslept(began, limit) => Err(timeout(&host)),
-        };
+        let result = tokio::time::timeout(limit, self.perform(call, request, terms, wire, &host, thumbprint))
+            .await
+            .unwrap_or_else(|_| Err(timeout(&host)));
         if result.is_err()
             && let Some(emulator) = &self.emulator
         {
@@ -229,17 +220,6 @@ impl HttpTransport {
             )
         });
         result
-    }
-
-    /// Resolves when the limit is over on the clock that goes on in sleep: the runtime's own stands still there, and the connection is gone.
-    async fn overslept(&self, began: i64, limit: Duration) {
-        let limit = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
-        loop {
-            tokio::time::sleep(WAKE).await;
-            if self.clock.steady_ms().saturating_sub(began) >= limit {
-                return;
-            }
-        }
     }
 
     async fn wire_url(&self, call: &Call, url: &Url) -> Result<Url> {

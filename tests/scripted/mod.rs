@@ -200,7 +200,6 @@ fn pipe(near: TcpStream, far: TcpStream) {
 /// Stands still, except that every wait is over at once and moves it.
 pub struct VirtualClock {
     now_ms: AtomicI64,
-    slept_ms: AtomicI64,
     waits: Mutex<Vec<Duration>>,
 }
 
@@ -208,19 +207,12 @@ impl VirtualClock {
     pub fn new() -> Arc<VirtualClock> {
         Arc::new(VirtualClock {
             now_ms: AtomicI64::new(1_790_000_000_000),
-            slept_ms: AtomicI64::new(0),
             waits: Mutex::default(),
         })
     }
 
     pub fn advance(&self, seconds: i64) {
         self.now_ms.fetch_add(seconds * 1000, Ordering::SeqCst);
-    }
-
-    /// The machine sleeps so long, and is awake again.
-    pub fn machine_sleeps(&self, seconds: i64) {
-        self.advance(seconds);
-        self.slept_ms.fetch_add(seconds * 1000, Ordering::SeqCst);
     }
 
     pub fn waits(&self) -> Vec<Duration> {
@@ -231,10 +223,6 @@ impl VirtualClock {
 impl Clock for VirtualClock {
     fn unix_ms(&self) -> i64 {
         self.now_ms.load(Ordering::SeqCst)
-    }
-
-    fn steady_ms(&self) -> i64 {
-        self.slept_ms.load(Ordering::SeqCst)
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
