@@ -523,9 +523,9 @@ fn a_wrong_password_is_told_in_a_file_without_a_mac_too() {
     let Some(made) = made("a_wrong_password_is_told_in_a_file_without_a_mac_too") else {
         return;
     };
-    made.run("pkcs12 -export -inkey a.key -in a.crt -passout pass:PASSWORD -iter 1 -nomac -out no-mac.pfx");
+    made.run("pkcs12 -export -inkey a.key -in a.crt -passout pass:PASSWORD -iter 1 -nomac -out wrong-passwords.pfx");
     let clock = clock_at(now());
-    let credential = json!({"type": "certificate", "path": made.path("no-mac.pfx")});
+    let credential = json!({"type": "certificate", "path": made.path("wrong-passwords.pfx")});
     for attempt in 0..1024 {
         let error = failure(&clock, credential.clone(), Some(&format!("canary-wrong-{attempt}")));
         assert_eq!(error.code(), Code::PrivateKey, "{attempt}: {error:?}");

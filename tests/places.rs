@@ -232,7 +232,7 @@ fn an_identity_that_is_not_there_or_not_told_apart_asks_for_its_name() {
     let error = refusal(&request(&at(vm, Some(&emulator)), json!({"grant": "managed_identity"})));
     assert_eq!(error.code(), Code::NoManagedIdentity);
     assert!(
-        error.message().contains("several") && error.hint().unwrap().contains("-ClientId"),
+        error.message().contains("several") && error.hint().unwrap().contains("-IdentityClientId"),
         "{error}"
     );
 

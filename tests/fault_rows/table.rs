@@ -722,7 +722,7 @@ pub fn identities(folder: &Path, arc_agent: bool) -> Vec<Row> {
             Step::json(400, r#"{"error":"invalid_request","error_description":"Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the token request"}"#),
         )
         .says(&["several"])
-        .hints(&["-ClientId"]),
+        .hints(&["-IdentityClientId"]),
         // Whether a metadata service answers depends on the machine. That the proxy hears nothing is looked at after all rows.
         {
             let mut row = identity("MI-3", "").limit(1000);
