@@ -125,18 +125,31 @@ impl Browser {
         self.ask("DELETE", &format!("/session/{}/window", self.session), None);
     }
 
+    /// Waits for an element of the page that is there or of one that is on its way.
+    pub fn wait_for(&self, selector: &str) -> String {
+        let began = Instant::now();
+        loop {
+            if let Some(element) = self.element(selector) {
+                return element;
+            }
+            assert!(began.elapsed() < LIMIT, "no {selector} in {}", self.text("source"));
+            std::thread::yield_now();
+        }
+    }
+
+    /// True if the page holds the text.
+    pub fn shows(&self, text: &str) -> bool {
+        self.text("source").contains(text)
+    }
+
     pub fn fill(&self, selector: &str, text: &str) {
-        let element = self
-            .element(selector)
-            .unwrap_or_else(|| panic!("no {selector} in {}", self.text("source")));
+        let element = self.wait_for(selector);
         self.command(&format!("/element/{element}/clear"), json!({}));
         self.command(&format!("/element/{element}/value"), json!({"text": text}));
     }
 
     pub fn click(&self, selector: &str) {
-        let element = self
-            .element(selector)
-            .unwrap_or_else(|| panic!("no {selector} in {}", self.text("source")));
+        let element = self.wait_for(selector);
         let answer = self.answer(&format!("/element/{element}/click"), json!({}));
         // What is clicked may end the window, or the whole browser, before the driver has its answer.
         let missed = [
