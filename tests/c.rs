@@ -96,6 +96,11 @@ fn accounts() {
 }
 
 #[test]
+fn renewal() {
+    holds("renewal", hooked());
+}
+
+#[test]
 fn cancel() {
     holds("cancel", plain());
 }

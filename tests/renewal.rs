@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use bench::bench_with;
 use defender_emulator::config::Kind;
+use defender_xdr::auth::environment::Environment;
 use defender_xdr::client::{Client, PreparedRequest};
-use defender_xdr::clock::Clock;
+use defender_xdr::clock::{Clock, SystemRandom};
 use defender_xdr::error::Code;
 use defender_xdr::secret::Secret;
 use scripted::{CLIENT, SECRET, Scripted, Step, TENANT, VirtualClock, app_request, virtual_client};
@@ -142,6 +143,67 @@ fn a_token_that_cannot_be_renewed_ahead_is_got_in_the_usual_way_once_it_expires(
         Code::SecretExpired,
         "now it is told"
     );
+}
+
+/// A client at a place that has these variables and no others.
+fn at(clock: &Arc<VirtualClock>, variables: &[(&str, &str)]) -> Arc<Client> {
+    let place = Environment::only(variables.iter().copied());
+    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+    Client::at(br#"{"cache":"private","emulator":""}"#, clock, Arc::new(SystemRandom), Some(place)).unwrap()
+}
+
+fn managed_identity(client: &Arc<Client>) -> Arc<PreparedRequest> {
+    PreparedRequest::new(
+        client,
+        br#"{"grant":"managed_identity","resource":"https://api.security.microsoft.com"}"#,
+    )
+    .unwrap()
+}
+
+/// Managed identities' tokens live a day, and their services say when to ask for the next: in texts (IMDS) or in numbers.
+#[test]
+fn a_managed_identitys_token_is_renewed_ahead() {
+    let numbers = |value: &str| json!({"access_token": value, "token_type": "Bearer", "expires_in": DAY - 1, "refresh_in": DAY / 2});
+    let texts = |value: &str| json!({"access_token": value, "token_type": "Bearer", "expires_in": (DAY - 1).to_string(), "refresh_in": (DAY / 2).to_string()});
+    let answers = |answer: &dyn Fn(&str) -> Value| ["first", "second"].map(|value| Step::json(200, &answer(value).to_string()));
+    for variable in ["AZURE_POD_IDENTITY_AUTHORITY_HOST", "IDENTITY_ENDPOINT"] {
+        for server in [Scripted::start(answers(&numbers)), Scripted::start(answers(&texts))] {
+            let clock = VirtualClock::new();
+            let client = at(&clock, &[(variable, server.origin.as_str()), ("IDENTITY_HEADER", "header")]);
+            let request = managed_identity(&client);
+            let first = request.acquire_now(None, None).unwrap().0;
+            assert_eq!(
+                (first.value(), first.refresh_on()),
+                ("first", Some(clock.unix() + DAY / 2)),
+                "{variable}"
+            );
+            clock.advance(DAY / 2 - 1);
+            assert_eq!((cached(&request).as_str(), server.seen().len()), ("first", 1), "{variable}");
+            clock.advance(1);
+            assert_eq!(cached(&request), "first", "{variable}");
+            until("the second token came", || cached(&request) == "second");
+            assert_eq!(server.seen().len(), 2, "{variable}");
+        }
+    }
+}
+
+/// A metadata service that fails at the renewal costs nobody the token that is there.
+#[test]
+fn a_managed_identity_whose_renewal_fails_keeps_its_token_to_the_end() {
+    let gone = Step::json(400, r#"{"error":"invalid_request","error_description":"Identity not found"}"#);
+    let server = Scripted::start([long("first"), gone.clone(), gone.clone(), gone, long("second")]);
+    let clock = VirtualClock::new();
+    let client = at(&clock, &[("AZURE_POD_IDENTITY_AUTHORITY_HOST", &server.origin)]);
+    let request = managed_identity(&client);
+    request.acquire_now(None, None).unwrap();
+    clock.advance(DAY / 2);
+    assert_eq!(cached(&request), "first");
+    until("the renewal was tried", || server.seen().len() == 2);
+    assert_eq!(cached(&request), "first");
+    clock.advance(DAY / 2 - 300);
+    assert!(request.cached().unwrap().is_none(), "the margin of five minutes holds");
+    let error = request.acquire_now(None, None).map(|_| ()).unwrap_err();
+    assert_eq!(error.code(), Code::NoManagedIdentity, "now it is told: {error}");
 }
 
 fn by_person(client: &Arc<Client>, server: &Scripted, extra: Value) -> Arc<PreparedRequest> {
