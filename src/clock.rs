@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Code, Error, Result};
@@ -17,9 +18,67 @@ pub trait Clock: Send + Sync {
     /// Resolves after `duration` of this clock's time.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 
+    /// Milliseconds of a clock that nobody sets and that goes on while the machine sleeps, unlike [`std::time::Instant`] on Linux and macOS.
+    fn steady_ms(&self) -> i64 {
+        steady_ms()
+    }
+
     /// Seconds since 1970-01-01T00:00:00Z.
     fn unix(&self) -> i64 {
         self.unix_ms().div_euclid(1000)
+    }
+}
+
+/// How soon after it woke the machine's sleep is noticed.
+const WAKE: Duration = Duration::from_secs(1);
+
+#[cfg(unix)]
+fn steady_ms() -> i64 {
+    use nix::time::{ClockId, clock_gettime};
+    // The time since the start, sleep included, is CLOCK_BOOTTIME in Linux and CLOCK_MONOTONIC in macOS.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let id = ClockId::CLOCK_BOOTTIME;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let id = ClockId::CLOCK_MONOTONIC;
+    clock_gettime(id).map_or(0, |time| millis(Duration::from(time)))
+}
+
+#[cfg(not(unix))]
+fn steady_ms() -> i64 {
+    // Windows' performance counter goes on in sleep.
+    static FIRST: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    millis(FIRST.get_or_init(std::time::Instant::now).elapsed())
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Works until it is done, or until `limit` has passed on the clock that goes on in sleep: `None` then, within a second of waking. The runtime's own
+/// timers stand still while the machine sleeps.
+pub fn within<T>(steady_ms: impl Fn() -> i64, limit: Duration, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
+    // From now on, not from the first look.
+    let until = steady_ms().saturating_add(millis(limit));
+    async move {
+        let mut ticks = tokio::time::interval(WAKE);
+        tokio::pin!(work);
+        std::future::poll_fn(|context| {
+            // What is done counts, however late it is looked at.
+            if let Poll::Ready(done) = work.as_mut().poll(context) {
+                return Poll::Ready(Some(done));
+            }
+            while ticks.poll_tick(context).is_ready() {}
+            if steady_ms() >= until { Poll::Ready(None) } else { Poll::Pending }
+        })
+        .await
+    }
+}
+
+/// Waits for `duration`, of which the machine may sleep a part.
+pub fn wait(steady_ms: impl Fn() -> i64, duration: Duration) -> impl Future<Output = ()> {
+    let over = within(steady_ms, duration, tokio::time::sleep(duration));
+    async move {
+        over.await;
     }
 }
 
@@ -36,7 +95,7 @@ impl Clock for SystemClock {
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(tokio::time::sleep(duration))
+        Box::pin(wait(steady_ms, duration))
     }
 }
 

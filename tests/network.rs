@@ -1,11 +1,14 @@
 //! What a token call does when the network or the server misbehaves: the right code, one clear line, a hint, no secret, and the next call works.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod scripted;
 
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use defender_xdr::client::Cancel;
+use defender_xdr::client::{Cancel, Client};
+use defender_xdr::clock::{self, BoxFuture, Clock, SystemRandom};
 use defender_xdr::error::{Code, Error};
 use scripted::{CLIENT, SECRET, Scripted, Step, TENANT, VirtualClock, app_request, virtual_client};
 
@@ -180,6 +183,83 @@ fn silence_ends_at_the_limit_and_at_a_cancel() {
     assert!(request.acquire_now(None, None).is_ok());
     let with_a_token = request.acquire_now(None, Some(&cancel)).map(|_| ()).unwrap_err();
     assert!(with_a_token.is_cancelled(), "also where the cache has a token");
+}
+
+/// A clock of a machine that can be put to sleep; waits are real but for what it sleeps.
+#[derive(Default)]
+struct Laptop {
+    slept_ms: Arc<AtomicI64>,
+    waits: AtomicUsize,
+}
+
+impl Laptop {
+    fn sleeps(&self, hours: i64) {
+        self.slept_ms.fetch_add(hours * 3_600_000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Laptop {
+    fn unix_ms(&self) -> i64 {
+        1_790_000_000_000 + self.steady_ms()
+    }
+
+    fn steady_ms(&self) -> i64 {
+        self.slept_ms.load(Ordering::SeqCst)
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        let slept_ms = Arc::clone(&self.slept_ms);
+        let wait = clock::wait(move || slept_ms.load(Ordering::SeqCst), duration);
+        self.waits.fetch_add(1, Ordering::SeqCst);
+        Box::pin(wait)
+    }
+}
+
+/// A call under which the machine sleeps for two hours, once `ready` says so; then the next call, which must work.
+fn asleep(steps: Vec<Step>, limit: Duration, ready: impl Fn(&Laptop, &Scripted) -> bool) -> Result<(), Error> {
+    let (steps, over) = (Mutex::new(steps.into_iter()), Arc::new(AtomicBool::new(false)));
+    let next_call = Arc::clone(&over);
+    let server = Scripted::answering(move |_| match next_call.load(Ordering::SeqCst) {
+        true => Step::token(),
+        false => steps.lock().unwrap().next().unwrap_or(Step::Silence),
+    });
+    let laptop = Arc::new(Laptop::default());
+    let clock = Arc::clone(&laptop) as Arc<dyn Clock>;
+    let client = Client::with(br#"{"cache":"private"}"#, clock, Arc::new(SystemRandom)).unwrap();
+    let request = app_request(&client, &format!("{}/{TENANT}", server.origin), CLIENT, SECRET);
+    let began = Instant::now();
+    let result = std::thread::scope(|scope| {
+        let call = scope.spawn(|| request.acquire_now(Some(limit), None).map(|_| ()));
+        while !ready(&laptop, &server) {
+            assert!(began.elapsed() < Duration::from_secs(20));
+            std::thread::yield_now();
+        }
+        laptop.sleeps(2);
+        call.join().unwrap()
+    });
+    // Awake it would be 100 s at the least.
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    over.store(true, Ordering::SeqCst);
+    assert!(request.acquire_now(None, None).is_ok(), "awake, the next call works");
+    result
+}
+
+#[test]
+fn net_43_a_sleep_of_the_machine_counts_against_every_limit() {
+    let day = Duration::from_secs(86_400);
+    let half_an_hour = || Step::answer(429, &[("Retry-After", "1800")], b"{}");
+    let waits = |laptop: &Laptop, _: &Scripted| laptop.waits.load(Ordering::SeqCst) == 1;
+
+    let exchange = asleep(Vec::new(), day, |_, server| !server.seen().is_empty()).unwrap_err();
+    assert!(
+        exchange.is_timeout() && exchange.is_retryable(),
+        "the limit of an exchange: {exchange}"
+    );
+
+    asleep(vec![half_an_hour(), Step::token()], day, waits).expect("a retry's wait is over when the machine wakes");
+
+    let whole = asleep(vec![half_an_hour()], Duration::from_secs(3600), waits).unwrap_err();
+    assert!(whole.is_timeout() && whole.is_retryable(), "the limit of a whole call: {whole}");
 }
 
 #[test]

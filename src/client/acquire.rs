@@ -55,7 +55,8 @@ impl PreparedRequest {
             grant if grant.asks_person() => INTERACTIVE_TIMEOUT,
             _ => SILENT_TIMEOUT,
         });
-        Operation::start(listens, timeout, |operation| async move {
+        let clock = Arc::clone(bound.client().clock());
+        Operation::start(listens, timeout, clock, |operation| async move {
             let call = bound.call(timeout, &operation)?;
             let acquired = bound.token(&call, &(Arc::clone(&operation) as Arc<dyn Host>)).await;
             bound.tell_of_cache(&operation);

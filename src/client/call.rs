@@ -129,7 +129,8 @@ impl PreparedRequest {
     ) -> Result<Running> {
         let bound = self.bound();
         bound.check_secrets()?;
-        Operation::start(listens, timeout, |operation| async move {
+        let clock = Arc::clone(bound.client().clock());
+        Operation::start(listens, timeout, clock, |operation| async move {
             let call = bound.call(timeout, &operation)?;
             let transport = Arc::clone(&bound.client().env.transport);
             let family = Family {

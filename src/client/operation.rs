@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::runtime;
 use crate::auth::interaction::{Host, Opens, Question, Reply};
 use crate::auth::token::Token;
-use crate::clock::BoxFuture;
+use crate::clock::{self, BoxFuture, Clock};
 use crate::defender::Mark;
 use crate::error::{Code, Error, Result};
 use crate::transport::{Notice, Notices};
@@ -122,8 +122,8 @@ impl Drop for Running {
 }
 
 impl Operation {
-    /// Starts `work`, which is dropped at the deadline or when the operation is cancelled.
-    pub fn start<F>(listens: bool, timeout: Duration, work: impl FnOnce(Arc<Operation>) -> F) -> Result<Running>
+    /// Starts `work`, which is dropped at the deadline or when the operation is cancelled. The time that the machine sleeps counts, by `clock`.
+    pub fn start<F>(listens: bool, timeout: Duration, clock: Arc<dyn Clock>, work: impl FnOnce(Arc<Operation>) -> F) -> Result<Running>
     where
         F: Future<Output = Result<Option<(Arc<Token>, bool)>>> + Send + 'static,
     {
@@ -138,12 +138,14 @@ impl Operation {
         let future = work(Arc::clone(&operation));
         let shared = Arc::clone(&operation);
         let task = runtime.spawn(async move {
+            // The work knows its deadline too and has better words for it; this is for work that does not come back, and for a machine that slept.
+            let limit = timeout.saturating_add(Duration::from_millis(150));
+            let limited = clock::within(|| clock.steady_ms(), limit, tokio::time::timeout(limit, future));
             tokio::select! {
                 biased;
                 () = shared.cancelled.notified() => {}
-                // The work knows its deadline too and has better words for it; this is for work that does not come back.
-                result = tokio::time::timeout(timeout.saturating_add(Duration::from_millis(150)), future) => {
-                    let result = result.unwrap_or_else(|_| {
+                result = limited => {
+                    let result = result.and_then(std::result::Result::ok).unwrap_or_else(|| {
                         Err(Error::new(Code::Timeout, format!("the call took longer than its limit of {} s", timeout.as_secs_f32())).with_retry(None).with_hint("allow more time, or check the network"))
                     });
                     shared.end(match result {

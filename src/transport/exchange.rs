@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::connector::Emulator;
 use super::retry::Trouble;
 use super::{Call, Notice, Proxy, Request, Response, Terms, Transport, pinned, proxy, retry, trace};
-use crate::clock::{BoxFuture, Clock, Random};
+use crate::clock::{self, BoxFuture, Clock, Random};
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
 
@@ -31,7 +31,7 @@ pub struct Settings {
     pub roots: Option<Vec<u8>>,
     /// The limit for making a connection, TLS included.
     pub connect_timeout: Duration,
-    /// The limit for one exchange, body included.
+    /// The limit for one exchange, body included, and the time that the machine sleeps meanwhile.
     pub timeout: Duration,
 }
 
@@ -196,9 +196,11 @@ impl HttpTransport {
             return Err(timeout(&host));
         }
         let started = Instant::now();
-        let result = tokio::time::timeout(limit, self.perform(call, request, terms, wire, &host, thumbprint))
+        let performed = tokio::time::timeout(limit, self.perform(call, request, terms, wire, &host, thumbprint));
+        let result = clock::within(|| self.clock.steady_ms(), limit, performed)
             .await
-            .unwrap_or_else(|_| Err(timeout(&host)));
+            .and_then(std::result::Result::ok)
+            .unwrap_or_else(|| Err(timeout(&host)));
         if result.is_err()
             && let Some(emulator) = &self.emulator
         {
