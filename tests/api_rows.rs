@@ -831,6 +831,21 @@ fn ap_11_what_is_not_there_is_named() {
 }
 
 #[test]
+fn ap_11_a_path_that_graph_does_not_know_is_told_as_one() {
+    let unknown =
+        r#"{"error":{"code":"BadRequest","message":"Resource not found for the segment 'incidnts'.","innerError":{"request-id":"r-1"}}}"#;
+    for (method, body) in [("GET", Value::Null), ("POST", json!({"Query": "x"}))] {
+        let script = Scripted::start([Step::json(400, unknown)]);
+        let mut call = json!({"service": "graph", "method": method, "path": "security/incidnts", "base_url": script.origin});
+        if !body.is_null() {
+            call["body"] = body;
+        }
+        let outcome = call_within(&given(), &call, 0).is("NOT_FOUND", &["segment 'incidnts'"], "check the path");
+        assert_eq!(outcome.about["http_status"], json!(400));
+    }
+}
+
+#[test]
 fn ap_12_and_14_seconds_in_the_body_and_a_budget_that_others_use_too() {
     let full: Vec<u32> = (1..=100).collect();
     let limit =

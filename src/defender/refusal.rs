@@ -38,7 +38,13 @@ pub fn refusal(response: &Response, token: &str, row: &Operation, now: i64) -> E
         _ => format!("{} answered HTTP {status}", response.host),
     };
     let named = |name: &str| api.as_ref().is_some_and(|api| api.code.eq_ignore_ascii_case(name));
+    // Graph's word for a path it does not know is a 400 without a code of its own.
+    let no_path = api
+        .as_ref()
+        .is_some_and(|api| api.message.to_ascii_lowercase().contains("resource not found for the segment"));
     let error = match status {
+        400 if no_path => Error::new(Code::NotFound, said)
+            .with_hint("check the path: its spelling, its version, and the ids in it; the service knows no such segment there"),
         400 if row.method == "GET" || row.name.starts_with("hunting.") => {
             Error::new(Code::BadFilter, said).with_hint("check the filter: see the message for what the service did not understand")
         }
