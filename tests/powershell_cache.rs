@@ -13,13 +13,21 @@
 
 #[path = "powershell_cache/accounts.rs"]
 mod accounts;
+#[path = "powershell_cache/canary.rs"]
+mod canary;
 #[path = "powershell_cache/choice.rs"]
 mod choice;
 mod disk;
+#[path = "powershell_cache/faults.rs"]
+mod faults;
 #[path = "../demo/src/library.rs"]
 mod library;
 #[path = "powershell_cache/msal.rs"]
 mod msal;
+#[path = "powershell_cache/places.rs"]
+mod places;
+#[path = "powershell_cache/prompts.rs"]
+mod prompts;
 mod scripted;
 #[path = "powershell_cache/session.rs"]
 mod session;

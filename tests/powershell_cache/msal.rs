@@ -11,7 +11,7 @@ use crate::session::{Session, pwsh};
 use crate::support;
 
 /// A server at whose page Ana signs in, whenever she is sent there.
-fn signing_in() -> Scripted {
+pub fn signing_in() -> Scripted {
     use base64::Engine;
     let encode = |value: &Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string());
     let issued = Mutex::new((0, String::new()));

@@ -18,6 +18,9 @@ pub struct Session {
     home: tempfile::TempDir,
     authority: String,
     variables: Vec<(String, Option<OsString>)>,
+    under: Vec<String>,
+    /// Where another account finds the module and the library, which it may not see where they lie.
+    copies: Option<PathBuf>,
 }
 
 /// What a script came to.
@@ -62,7 +65,23 @@ impl Session {
             home: tempfile::tempdir().unwrap(),
             authority: format!("{}/{TENANT}", server.origin),
             variables: Vec::new(),
+            under: Vec::new(),
+            copies: None,
         }
+    }
+
+    /// A session of another account, which starts with an empty folder and nothing else; `words` start a program as it.
+    pub fn of_account(server: &Scripted, user: u32, words: Vec<String>) -> Session {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        let mut session = Session::new(server).under(words);
+        chown(session.home(), Some(user), Some(user)).unwrap();
+        // Beside the home, for all to read.
+        let copies = session.home().with_extension("copies");
+        copy(&support::root().join("powershell/DefenderXdr"), &copies.join("DefenderXdr"));
+        std::fs::copy(support::cdylib(), copies.join("library")).unwrap();
+        std::fs::set_permissions(copies.join("library"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        session.copies = Some(copies);
+        session
     }
 
     pub fn home(&self) -> &Path {
@@ -80,6 +99,12 @@ impl Session {
         self
     }
 
+    /// The words that start PowerShell: in a place of its own, as another user.
+    pub fn under(mut self, words: Vec<String>) -> Session {
+        self.under = words;
+        self
+    }
+
     /// Runs a script. It finds what a sign-in needs in `$app` and `$ana`, `$ben`; what it gives to `Say NAME VALUE` is heard here; `Attempt NAME { }` says the
     /// output, the warnings and the error of a block.
     pub fn run(&self, script: &str) -> Heard {
@@ -88,7 +113,13 @@ impl Session {
 
     pub fn run_with(&self, switches: &[&str], script: &str) -> Heard {
         let pwsh = pwsh("PowerShell").unwrap();
-        let module = support::root().join("powershell/DefenderXdr/DefenderXdr.psd1");
+        let module = self
+            .copies
+            .as_ref()
+            .map_or_else(|| support::root().join("powershell"), Clone::clone);
+        let module = module.join("DefenderXdr/DefenderXdr.psd1");
+        let library = self.copies.as_ref().map(|copies| copies.join("library"));
+        let library = library.unwrap_or_else(|| support::cdylib().to_owned());
         let authority = &self.authority;
         let prelude = format!(
             r"Set-StrictMode -Version 3.0
@@ -114,11 +145,16 @@ function Attempt {{
 ",
             module = module.display(),
         );
-        let mut command = Command::new(pwsh);
+        let mut words = self.under.iter().map(OsString::from).chain([pwsh.into_os_string()]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words);
         let text: Vec<u8> = format!("{prelude}{script}").encode_utf16().flat_map(u16::to_le_bytes).collect();
         use base64::Engine;
         let encoded = base64::engine::general_purpose::STANDARD.encode(text);
-        command.args(switches).args(["-OutputFormat", "Text", "-EncodedCommand", &encoded]);
+        command
+            .current_dir(self.home())
+            .args(switches)
+            .args(["-OutputFormat", "Text", "-EncodedCommand", &encoded]);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().to_ascii_lowercase().ends_with("_proxy") {
                 command.env_remove(name);
@@ -128,7 +164,7 @@ function Attempt {{
             .env_remove("DEFENDER_XDR_EMULATOR")
             .env_remove("XDG_STATE_HOME")
             .env_remove("XDG_RUNTIME_DIR")
-            .env("DEFENDER_XDR_LIBRARY", support::cdylib())
+            .env("DEFENDER_XDR_LIBRARY", library)
             .env("HOME", self.home())
             .env("NO_COLOR", "1")
             .env("POWERSHELL_TELEMETRY_OPTOUT", "1")
@@ -142,10 +178,59 @@ function Attempt {{
         let ran = support::run(&mut command, Duration::from_secs(180));
         let mut said = Map::new();
         for line in ran.stdout.lines() {
-            let Some(text) = line.strip_prefix("SAID ") else { continue };
+            // A question that nobody answered may stand before it on the line.
+            let Some((_, text)) = line.split_once("SAID {").map(|(before, _)| line.split_at(before.len() + 5)) else {
+                continue;
+            };
             let mut value: Value = serde_json::from_str(text).unwrap();
             said.insert(value["name"].as_str().unwrap().to_owned(), value["value"].take());
         }
         Heard { said, all: ran.said() }
     }
 }
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(copies) = &self.copies {
+            let _ = std::fs::remove_dir_all(copies);
+        }
+        forget_keys(&self.folder());
+    }
+}
+
+/// Copies a folder, for all to read.
+fn copy(from: &Path, to: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir_all(to).unwrap();
+    std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+            std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o644)).unwrap();
+        }
+    }
+}
+
+/// The keys of a folder's files leave the kernel's keyring with it.
+#[cfg(target_os = "linux")]
+pub fn forget_keys(folder: &Path) {
+    use linux_keyutils::{KeyRing, KeyRingIdentifier};
+    let Ok(ring) = KeyRing::get_persistent(KeyRingIdentifier::Session) else {
+        return;
+    };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let bytes = std::fs::read(entry.path()).unwrap_or_default();
+        let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let header: Value = serde_json::from_slice(line).unwrap_or_default();
+        let Some(id) = header["key"]["id"].as_str() else { continue };
+        if let Ok(key) = ring.search(&format!("defender-xdr:token-cache:{id}")) {
+            let _ = ring.unlink_key(key);
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn forget_keys(_folder: &Path) {}

@@ -40,22 +40,22 @@ pub fn usual(place: &Environment) -> Result<PathBuf> {
     let nowhere = |names: &str| {
         Error::new(
             Code::CacheIo,
-            format!("{names} names no folder, so there is no place for a token cache on disk"),
+            format!("{names} no folder, so there is no place for a token cache on disk"),
         )
         .with_hint("set it, or give the cache a \"directory\" of its own")
     };
     if cfg!(windows) {
-        let local = absolute("LOCALAPPDATA").ok_or_else(|| nowhere("LOCALAPPDATA"))?;
+        let local = absolute("LOCALAPPDATA").ok_or_else(|| nowhere("LOCALAPPDATA names"))?;
         return Ok(local.join("DefenderXdr").join("TokenCache"));
     }
     if cfg!(target_os = "macos") {
-        let home = absolute("HOME").ok_or_else(|| nowhere("HOME"))?;
+        let home = absolute("HOME").ok_or_else(|| nowhere("HOME names"))?;
         return Ok(home.join("Library/Application Support/defender-xdr/token-cache"));
     }
     // XDG Base Directory Specification: a value that is not absolute counts as unset.
     let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
     Ok(state
-        .ok_or_else(|| nowhere("neither XDG_STATE_HOME nor HOME"))?
+        .ok_or_else(|| nowhere("XDG_STATE_HOME and HOME name"))?
         .join("defender-xdr/token-cache"))
 }
 

@@ -37,7 +37,16 @@ impl Folder {
             }
             other => other,
         };
+        let me = rustix::process::geteuid().as_raw();
+        let foreign = || {
+            refused(
+                path,
+                "belongs to another user, so nothing is read or written there",
+                "name a folder of your own, or give it to this user (chown)",
+            )
+        };
         let handle = handle.map_err(|error| match error {
+            Errno::ACCESS if rustix::fs::lstat(path).is_ok_and(|stat| stat.st_uid != me) => foreign(),
             Errno::LOOP | Errno::NOTDIR => refused(
                 path,
                 "is a link or no folder, so no cache is kept there",
@@ -46,12 +55,8 @@ impl Folder {
             other => cannot("open the folder", path, &other.into()),
         })?;
         let stat = rustix::fs::fstat(&handle).map_err(|error| cannot("look at", path, &error.into()))?;
-        if stat.st_uid != rustix::process::geteuid().as_raw() {
-            return Err(refused(
-                path,
-                "belongs to another user, so nothing is read or written there",
-                "name a folder of your own, or give it to this user (chown)",
-            ));
+        if stat.st_uid != me {
+            return Err(foreign());
         }
         if stat.st_mode & 0o022 != 0 {
             return Err(refused(
