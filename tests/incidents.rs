@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use defender_emulator::{BlockingEmulator, Emulator, config::Kind};
-use defender_xdr::client::{Client, Operation, PreparedRequest, State};
+use defender_xdr::client::{Cancel, Client, Operation, PreparedRequest, State};
 use defender_xdr::error::{Code, Error};
 use defender_xdr::secret::Secret;
 use scripted::{Scripted, Step, TENANT};
@@ -117,6 +117,10 @@ fn pages_are_whole_answers() {
     assert!(pages.iter().all(|page| page.contains("@odata.context")));
     let one = bench.request.incidents_now(br#"{"top":2}"#, None, None).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&one).unwrap()["value"].as_array().unwrap().len(), 2);
+    let (cancel, calls) = (Cancel::default(), bench.api_calls());
+    cancel.trigger();
+    assert!(bench.request.incidents_now(b"", None, Some(&cancel)).unwrap_err().is_cancelled());
+    assert_eq!(bench.api_calls(), calls, "what is cancelled before it starts asks nobody");
 }
 
 #[test]

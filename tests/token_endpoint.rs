@@ -1108,12 +1108,12 @@ fn of_those_in_whose_name_a_service_acted_nothing_outlives_its_token() {
         );
         clock.advance(3600);
     }
-    // A little is swept with each change: what one hour left is gone before the next one is through.
+    // A little is swept with each change: of what one hour left nearly all is gone before the next one is through. Which is chance: it lies in shards.
     for n in 0..A_DAYS_PEOPLE {
         act_for(&format!("last-{n}"), XDR);
     }
     let (access, _) = kept();
-    assert!(access < A_DAYS_PEOPLE + 32, "{access} access tokens are kept");
+    assert!(access < A_DAYS_PEOPLE * 3 / 2, "{access} access tokens are kept");
 }
 
 #[test]

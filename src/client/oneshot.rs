@@ -32,6 +32,9 @@ impl PreparedRequest {
 
     /// Gets one page of incidents and blocks until it is there.
     pub fn incidents_now(self: &Arc<Self>, query: &[u8], timeout: Option<Duration>, cancel: Option<&Cancel>) -> Result<Bytes> {
+        if let Some(cancel) = cancel {
+            cancel.check()?;
+        }
         let operation = self.one_page(query, timeout)?;
         if let Some(cancel) = cancel {
             cancel.govern(&operation);

@@ -54,7 +54,13 @@ impl Step {
 }
 
 type Script = Arc<Mutex<VecDeque<Step>>>;
-type Decide = dyn Fn(&str) -> Step + Send + Sync;
+
+/// Where the answers come from.
+#[derive(Clone)]
+enum Answers {
+    Script(Script),
+    Decide(Arc<dyn Fn(&str) -> Step + Send + Sync>),
+}
 
 pub struct Scripted {
     pub origin: String,
@@ -82,20 +88,17 @@ impl Scripted {
 
     /// A server that decides by what it was asked.
     pub fn answering(decide: impl Fn(&str) -> Step + Send + Sync + 'static) -> Scripted {
-        Scripted::decided(TcpListener::bind("127.0.0.1:0").unwrap(), Arc::default(), Arc::new(decide), None)
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Scripted::answered(listener, Arc::default(), Answers::Decide(Arc::new(decide)), None)
     }
 
     fn serve(listener: TcpListener, steps: impl IntoIterator<Item = Step>, tls: Option<Arc<rustls::ServerConfig>>) -> Scripted {
         let script = Arc::new(Mutex::new(steps.into_iter().collect::<VecDeque<_>>()));
-        let steps = Arc::clone(&script);
-        let next = move |_: &str| {
-            let step = steps.lock().unwrap().pop_front();
-            step.unwrap_or(Step::json(500, r#"{"error":"script_is_over"}"#))
-        };
-        Scripted::decided(listener, script, Arc::new(next), tls)
+        let answers = Answers::Script(Arc::clone(&script));
+        Scripted::answered(listener, script, answers, tls)
     }
 
-    fn decided(listener: TcpListener, script: Script, decide: Arc<Decide>, tls: Option<Arc<rustls::ServerConfig>>) -> Scripted {
+    fn answered(listener: TcpListener, script: Script, answers: Answers, tls: Option<Arc<rustls::ServerConfig>>) -> Scripted {
         let address = listener.local_addr().unwrap();
         let origin = format!("http://{address}");
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -103,13 +106,13 @@ impl Scripted {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
-                let (decide, log, tls) = (Arc::clone(&decide), Arc::clone(&log), tls.clone());
+                let (answers, log, tls) = (answers.clone(), Arc::clone(&log), tls.clone());
                 std::thread::spawn(move || match tls {
                     Some(config) => {
                         let connection = rustls::ServerConnection::new(config).unwrap();
-                        serve(rustls::StreamOwned::new(connection, stream), decide.as_ref(), &log);
+                        serve(rustls::StreamOwned::new(connection, stream), &answers, &log);
                     }
-                    None => serve(stream, decide.as_ref(), &log),
+                    None => serve(stream, &answers, &log),
                 });
             }
         });
@@ -148,7 +151,7 @@ impl Line for rustls::StreamOwned<rustls::ServerConnection, TcpStream> {
     }
 }
 
-fn serve(mut stream: impl Line, decide: &Decide, log: &Mutex<Vec<String>>) {
+fn serve(mut stream: impl Line, answers: &Answers, log: &Mutex<Vec<String>>) {
     let mut bytes = Vec::new();
     let mut chunk = [0u8; 4096];
     let complete = |bytes: &[u8]| {
@@ -171,8 +174,19 @@ fn serve(mut stream: impl Line, decide: &Decide, log: &Mutex<Vec<String>>) {
         }
     }
     let request = String::from_utf8_lossy(&bytes).into_owned();
-    log.lock().unwrap().push(request.clone());
-    match decide(&request) {
+    // Who sees a request among those that came can rely on its step being taken.
+    let step = match answers {
+        Answers::Script(steps) => {
+            let mut log = log.lock().unwrap();
+            log.push(request);
+            steps.lock().unwrap().pop_front()
+        }
+        Answers::Decide(decide) => {
+            log.lock().unwrap().push(request.clone());
+            Some(decide(&request))
+        }
+    };
+    match step.unwrap_or_else(|| Step::json(500, r#"{"error":"script_is_over"}"#)) {
         Step::Raw(answer) => {
             let _ = stream.write_all(&answer);
         }
