@@ -20,6 +20,8 @@ mod choice;
 mod disk;
 #[path = "powershell_cache/faults.rs"]
 mod faults;
+#[path = "powershell_cache/guide.rs"]
+mod guide;
 #[path = "../demo/src/library.rs"]
 mod library;
 #[path = "powershell_cache/msal.rs"]

@@ -61,7 +61,8 @@ fn what_if_says_what_would_go_and_nothing_goes() {
         .iter()
         .map(|(name, call)| format!("Attempt preferred-{name} {{ {call} }}\n"))
         .collect();
-    let heard = session.run(&format!("{DISK}{tries}$WhatIfPreference = $true\n{preferred}"));
+    let adal = "Connect-Defender @app @disk\nAttempt adal { Clear-AdalTokenCache -WhatIf }\n";
+    let heard = session.run(&format!("{DISK}{tries}{adal}$WhatIfPreference = $true\n{preferred}"));
     for (name, _) in CHANGES {
         for name in [name.to_owned(), format!("preferred-{name}")] {
             assert!(heard.said[&name]["error"].is_null(), "{name}: {}", heard.all);
@@ -70,7 +71,7 @@ fn what_if_says_what_would_go_and_nothing_goes() {
     }
     assert_eq!(
         heard.all.matches("What if: ").count(),
-        2 * CHANGES.len(),
+        2 * CHANGES.len() + 1,
         "each says it once: {}",
         heard.all
     );
@@ -79,10 +80,16 @@ fn what_if_says_what_would_go_and_nothing_goes() {
         "\"Forget every token of every account\" on target \"the token cache soc\"",
         "\"Take the refresh token out of the token cache soc\" on target \"ana@contoso.com\"",
         "\"Clear\" on target \"the token cache msal-ps\"",
+        "\"Clear\" on target \"the token cache soc\"",
     ] {
         assert!(heard.all.contains(words), "{words}: {}", heard.all);
     }
-    assert_eq!(kept(&session), before);
+    // The connection's app has its token there now, too.
+    assert_eq!(kept(&session)[1], before[1]);
+    let left = session.run(&format!(
+        "{DISK}Say left ([string[]] @(Get-DefenderAccount @disk | ForEach-Object Username))"
+    ));
+    assert_eq!(left.texts("left"), ["ana@contoso.com"], "{}", left.all);
 }
 
 #[test]

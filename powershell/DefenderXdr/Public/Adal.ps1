@@ -227,13 +227,14 @@ function Clear-AdalTokenCache {
     Forgets every token in the cache.
 
     .DESCRIPTION
-    Empties the token cache that all runspaces of this process share, refresh tokens included: the next Get-ADALToken signs in again. The
-    session at the sign-in page, which lives in the browser, is not touched.
+    Empties the token cache that this session uses, refresh tokens included: the next Get-ADALToken signs in again. All runspaces of the process
+    share it; if Connect-Defender named a cache on disk, that is emptied for all processes. The session at the sign-in page, which lives in the
+    browser, is not touched.
 
     .EXAMPLE
     Clear-AdalTokenCache
 
-    Forgets the tokens of this process.
+    Forgets the tokens.
 
     .EXAMPLE
     Clear-AdalTokenCache -WhatIf
@@ -249,7 +250,7 @@ function Clear-AdalTokenCache {
 
     if (-not $script:Loaded) { Import-DefenderPrivate }
     Use-DefenderPreference $PSCmdlet
-    if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } 'the token cache of this process' 'Clear')) { return }
+    if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } (Format-DefenderCache $script:TokenCache) 'Clear')) { return }
     $failure = @{ Record = $null }
     Clear-DefenderCache $failure
     if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
