@@ -274,7 +274,8 @@ pub struct Data {
     pub incidents_file: Option<String>,
     /// How many more to make up.
     pub generate_incidents: usize,
-    /// Last update of the newest made-up incident: a time, or `now` (the time of the start).
+    /// Last update of the newest made-up incident: a time, or `now`, which moves all the built-in data (incidents, alerts, machines, actions,
+    /// indicators, hunting rows), each record as far as the others, so that it ends at the start. An `incidents_file` stays as it is.
     pub newest_generated: String,
 }
 

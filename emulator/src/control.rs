@@ -142,11 +142,11 @@ pub fn set_data(app: &App, body: &[u8]) -> Result<(), String> {
             if count > 1_000_000 {
                 return Err("generate_incidents: at most 1000000".to_owned());
             }
-            let newest = match app.config.data.newest_generated.as_str() {
-                "now" => app.now() * crate::clock::SECOND,
-                text => crate::clock::parse_ticks(text).unwrap_or(0),
+            let (shift, alerts) = {
+                let state = app.state();
+                (state.shift, state.records.alerts.clone())
             };
-            incidents.extend(data::generate(count, newest));
+            incidents.extend(data::generate(count, data::newest(&app.config.data, shift), &alerts));
             data::sort(&mut incidents);
         }
         app.state().incidents = std::sync::Arc::new(incidents);
@@ -161,7 +161,11 @@ pub fn set_data(app: &App, body: &[u8]) -> Result<(), String> {
         if let Some(at) = records.iter().position(|record| !record["id"].is_string()) {
             return Err(format!("{name}: record {at} has no id"));
         }
-        if let Some(all) = app.state().records.of(name) {
+        let mut state = app.state();
+        if name == "alerts" {
+            state.records.incident_alerts.clear();
+        }
+        if let Some(all) = state.records.of(name) {
             *all = records;
         }
     }

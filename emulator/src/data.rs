@@ -37,21 +37,61 @@ struct Known {
     assigned_to: Option<String>,
 }
 
+/// When the built-in data ends: just behind the newest of its times.
+const END: &str = "2026-09-14T07:31:03Z";
+
+/// By how much the built-in data is moved: whole seconds, so that every fraction stays. Nothing, unless the configuration says `now`.
+pub fn shift(data: &Data, now: i64) -> Ticks {
+    let end = clock::parse_ticks(END).unwrap_or(0);
+    if data.newest_generated == "now" { now * SECOND - end } else { 0 }
+}
+
+/// The time of the newest made-up incident.
+pub fn newest(data: &Data, shift: Ticks) -> Ticks {
+    let text = match data.newest_generated.as_str() {
+        "now" => Data::default().newest_generated,
+        text => text.to_owned(),
+    };
+    clock::parse_ticks(&text).unwrap_or(0) + shift
+}
+
+/// JSON with every time in it moved; what is as old as `0001-01-01` stands for no time, and stays.
+fn moved(json: &str, shift: Ticks) -> String {
+    if shift == 0 {
+        return json.to_owned();
+    }
+    let mut out = String::with_capacity(json.len());
+    for (at, piece) in json.split('"').enumerate() {
+        if at > 0 {
+            out.push('"');
+        }
+        let time = (piece.starts_with("20") && piece.as_bytes().get(10) == Some(&b'T'))
+            .then(|| clock::parse_ticks(piece.get(..19)?))
+            .flatten();
+        match time {
+            Some(time) => {
+                let moved = clock::iso(time + shift);
+                out.push_str(moved.trim_end_matches('Z'));
+                // As it was written, however many digits the fraction has.
+                out.push_str(piece.get(19..).unwrap_or_default());
+            }
+            None => out.push_str(piece),
+        }
+    }
+    out
+}
+
 /// What the configuration says, newest first.
-pub fn load(data: &Data, now: i64) -> Result<Vec<Incident>, Error> {
+pub fn load(data: &Data, shift: Ticks) -> Result<Vec<Incident>, Error> {
     let text = match &data.incidents_file {
         Some(path) => std::fs::read_to_string(path).map_err(|e| Error::Config(format!("data.incidents_file: {path}: {e}")))?,
-        None => BUILT_IN.to_owned(),
+        None => moved(BUILT_IN, shift),
     };
     let mut incidents = read(&text).map_err(|e| {
         let name = data.incidents_file.as_deref().unwrap_or("built in");
         Error::Config(format!("data.incidents_file: {name}: {e}"))
     })?;
-    let newest = match data.newest_generated.as_str() {
-        "now" => now * SECOND,
-        text => clock::parse_ticks(text).unwrap_or(0),
-    };
-    incidents.extend(generate(data.generate_incidents, newest));
+    incidents.extend(generate(data.generate_incidents, newest(data, shift), &Records::load(shift).alerts));
     sort(&mut incidents);
     Ok(incidents)
 }
@@ -86,6 +126,9 @@ pub struct Records {
     pub alerts: Vec<Value>,
     pub indicators: Vec<Value>,
     pub machineactions: Vec<Value>,
+    /// Alerts that only an incident held, once they were changed.
+    #[serde(skip)]
+    pub incident_alerts: Vec<Value>,
     /// How many were made since the start.
     #[serde(skip)]
     pub made: u64,
@@ -93,9 +136,9 @@ pub struct Records {
 
 impl Records {
     /// The built-in ones.
-    pub fn load() -> Self {
+    pub fn load(shift: Ticks) -> Self {
         // A test holds that the file parses.
-        serde_json::from_str(ENDPOINT).unwrap_or_default()
+        serde_json::from_str(&moved(ENDPOINT, shift)).unwrap_or_default()
     }
 
     /// The collection of that name.
@@ -119,8 +162,8 @@ pub struct Table {
 }
 
 /// The table of that name.
-pub fn table(name: &str) -> Option<Table> {
-    let mut tables: std::collections::HashMap<String, Table> = serde_json::from_str(HUNTING).unwrap_or_default();
+pub fn table(name: &str, shift: Ticks) -> Option<Table> {
+    let mut tables: std::collections::HashMap<String, Table> = serde_json::from_str(&moved(HUNTING, shift)).unwrap_or_default();
     tables.remove(name)
 }
 
@@ -245,8 +288,8 @@ const STORIES: &[&Story] = &[
     },
 ];
 
-/// Made-up incidents, newest first; the same for the same arguments.
-pub fn generate(count: usize, newest: Ticks) -> Vec<Incident> {
+/// Made-up incidents, newest first; the same for the same arguments. Where one of the alerts is of such an incident, the incident holds that one.
+pub fn generate(count: usize, newest: Ticks, alerts: &[Value]) -> Vec<Incident> {
     let mut dice = Dice(0x00de_fe4d);
     let mut updated = newest;
     let mut made = Vec::with_capacity(count);
@@ -254,7 +297,16 @@ pub fn generate(count: usize, newest: Ticks) -> Vec<Incident> {
         let id = 811_100 - i64::try_from(at).unwrap_or(0);
         updated -= dice.below(6 * 3_600) * SECOND + dice.below(10_000_000) + 600 * SECOND;
         let created = updated - (dice.below(48 * 3_600) + 300) * SECOND;
-        let raw = made_up(&mut dice, id, created, updated).to_string();
+        let mut made_up = made_up(&mut dice, id, created, updated);
+        let own: Vec<Value> = alerts
+            .iter()
+            .filter(|alert| alert["incidentId"] == id)
+            .map(|alert| as_in_xdr(alert, &made_up["alerts"][0]))
+            .collect();
+        if !own.is_empty() {
+            made_up["alerts"] = json!(own);
+        }
+        let raw = made_up.to_string();
         if let Ok(incident) = one(&raw) {
             made.push(incident);
         }
@@ -376,6 +428,38 @@ fn alert(dice: &mut Dice, story: &Story, incident: i64, created: Ticks, updated:
     })
 }
 
+/// An alert of the Endpoint API as an incident holds it; what only XDR says is taken from another alert.
+fn as_in_xdr(alert: &Value, like: &Value) -> Value {
+    let mut out = like.clone();
+    for (name, own) in [
+        ("alertId", "id"),
+        ("creationTime", "alertCreationTime"),
+        ("lastUpdatedTime", "lastUpdateTime"),
+        ("resolvedTime", "resolvedTime"),
+        ("firstActivity", "firstEventTime"),
+        ("lastActivity", "lastEventTime"),
+        ("title", "title"),
+        ("description", "description"),
+        ("category", "category"),
+        ("status", "status"),
+        ("severity", "severity"),
+        ("investigationId", "investigationId"),
+        ("investigationState", "investigationState"),
+        ("classification", "classification"),
+        ("determination", "determination"),
+        ("detectionSource", "detectionSource"),
+        ("assignedTo", "assignedTo"),
+        ("threatFamilyName", "threatFamilyName"),
+        ("mitreTechniques", "mitreTechniques"),
+    ] {
+        out[name] = alert[own].clone();
+    }
+    out["serviceSource"] = json!("MicrosoftDefenderForEndpoint");
+    out["devices"][0]["mdatpDeviceId"] = alert["machineId"].clone();
+    out["devices"][0]["deviceDnsName"] = alert["computerDnsName"].clone();
+    out
+}
+
 const ENTITY_KEYS: &[&str] = &[
     "entityType",
     "sha1",
@@ -436,7 +520,7 @@ mod tests {
     #[test]
     fn the_default_list_is_sorted_and_the_same_at_every_start() {
         let first = load(&Data::default(), 0).unwrap();
-        let second = load(&Data::default(), 99).unwrap();
+        let second = load(&Data::default(), shift(&Data::default(), 99)).unwrap();
         assert_eq!(first.len(), 120);
         assert!(first.windows(2).all(|w| w[0].updated >= w[1].updated));
         assert!(first.iter().zip(&second).all(|(a, b)| a.raw == b.raw));
@@ -450,7 +534,7 @@ mod tests {
     fn the_other_files_parse() {
         let records: Records = serde_json::from_str(ENDPOINT).unwrap();
         assert!(records.machines.len() > 4 && records.alerts.len() > 3 && !records.machineactions.is_empty());
-        let device = table("DeviceInfo").unwrap();
+        let device = table("DeviceInfo", 0).unwrap();
         assert!(device.rows.iter().all(|row| row.len() == device.schema.len()));
     }
 

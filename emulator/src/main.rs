@@ -34,7 +34,7 @@ config   prints the embedded configuration, to start one's own from.
   --tls             serve TLS on a second port, from a certificate authority made at the start
   --tls-port N      that port
   --auto-approve    answer sign-ins at once, without a page
-  --recent          the newest made-up incidents are of now, not of September 2026
+  --recent          the made-up data ends now (incidents, alerts, machines, actions, hunting rows), not in September 2026
   --quiet           log nothing
   --user UPN        who signs in (default: the first test user the page names)
   --password P      their password (default: the one the page names)
@@ -46,6 +46,17 @@ config   prints the embedded configuration, to start one's own from.
   --timeout SECONDS give up after that long (default 30)
   -h, --help        this text
   -V, --version     the version
+
+Served:
+  sign-in    v1 and v2 authorize, token, device code; discovery, keys; managed identities, federated assertions
+  XDR        incidents (list, get, update), advancedhunting/run
+  Endpoint   alerts, machines, machineactions, indicators (lists, get, changes), advancedqueries/run
+  Graph      security/incidents and security/alerts_v2 (list, get, update, comments), security/runHuntingQuery
+  OData      $top, $skip, $filter with eq ne gt ge lt le in and or not; startswith and any for Endpoint
+  hunting    DeviceInfo, DeviceProcessEvents, DeviceNetworkEvents, DeviceTvmSecureConfigurationAssessment, range;
+             take, limit, where, project, count, summarize N = count() by Column
+  limits     those that Microsoft documents, where the configuration says quotas.documented
+emulator/README.md lists each path with its fields, pages and limits.
 ";
 
 enum Command {

@@ -330,6 +330,15 @@ impl Parser<'_> {
 }
 
 impl Filter {
+    /// Whether it asks for this field.
+    pub fn asks_for(&self, field: &str) -> bool {
+        match self {
+            Self::And(a, b) | Self::Or(a, b) => a.asks_for(field) || b.asks_for(field),
+            Self::Not(inner) => inner.asks_for(field),
+            Self::Is(name, ..) | Self::In(name, _) | Self::Starts(name, _) | Self::Any(name, _) => name == field,
+        }
+    }
+
     /// Whether a record passes.
     pub fn passes(&self, field: &impl Fn(&str) -> Literal) -> bool {
         match self {

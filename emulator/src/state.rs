@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::certificate::Certificate;
-use crate::clock::Clock;
+use crate::clock::{Clock, Ticks};
 use crate::config::Config;
 use crate::data::{Incident, Records};
 use crate::faults::ActiveFault;
@@ -183,6 +183,8 @@ pub struct State {
     pub incidents: Arc<Vec<Incident>>,
     /// What the Endpoint API has.
     pub records: Records,
+    /// By how much the built-in data is moved towards the present.
+    pub shift: Ticks,
     pub next_link: bool,
     pub calls: HashMap<(String, String), VecDeque<i64>>,
 }
@@ -209,12 +211,14 @@ impl Shared {
 
     /// As it was at the start; the key and the addresses stay.
     pub fn reset(&self) -> Result<(), Error> {
-        let incidents = crate::data::load(&self.config.data, self.clock.now())?;
         self.clock.reset();
+        let shift = crate::data::shift(&self.config.data, self.clock.now());
+        let incidents = crate::data::load(&self.config.data, shift)?;
         self.log.clear();
         *self.state() = State {
             incidents: Arc::new(incidents),
-            records: Records::load(),
+            records: Records::load(shift),
+            shift,
             next_link: self.config.behaviour.next_link,
             challenge: self.config.behaviour.claims_challenge.clone(),
             ..State::default()

@@ -6,7 +6,7 @@ use axum::http::Method;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use crate::api::{self, Caller, Refusal};
+use crate::api::{self, Caller, Refusal, words};
 use crate::clock;
 use crate::http::{self, Asked};
 use crate::keys;
@@ -231,7 +231,13 @@ fn list(app: &App, asked: &Asked, collection: &str, fields: &[(&str, Type)]) -> 
     }
     let mut state = app.state();
     let next_link = state.next_link;
-    let records = state.records.of(collection).cloned().unwrap_or_default();
+    // The alerts that only incidents hold are listed to who asks for an alert or an incident.
+    let any_alert = collection == "alerts" && filter.as_ref().is_some_and(|f| f.asks_for("id") || f.asks_for("incidentId"));
+    let records = if any_alert {
+        api::alerts::all(&state)
+    } else {
+        state.records.of(collection).cloned().unwrap_or_default()
+    };
     drop(state);
     let kind = |name: &str| fields.iter().find(|(n, _)| *n == name).map(|(_, kind)| *kind);
     let mut found = records
@@ -262,6 +268,10 @@ fn list(app: &App, asked: &Asked, collection: &str, fields: &[(&str, Type)]) -> 
 
 fn one(app: &App, collection: &str, id: &str) -> Result<Response, Refusal> {
     let mut state = app.state();
+    if collection == "alerts" {
+        let found = api::alerts::find(&state, id);
+        return found.map(|record| http::json(200, &record)).ok_or_else(|| missing(collection, id));
+    }
     let records = state.records.of(collection).cloned().unwrap_or_default();
     drop(state);
     let same = |value: &Value| value.as_str().is_some_and(|have| have.eq_ignore_ascii_case(id));
@@ -313,16 +323,14 @@ fn act(app: &App, asked: &Asked, caller: &Caller, id: &str, kind: &str) -> Resul
         "RunAntiVirusScan" => Some(text(&body, "ScanType")?),
         _ => None,
     };
-    if kind == "Isolate" && !matches!(scope, Some("Full" | "Selective" | "UnManagedDevice")) {
-        return Err(Refusal::new(
-            400,
-            "InvalidInput",
-            "IsolationType is not one of Full, Selective, UnManagedDevice.",
-        ));
+    match kind {
+        "Isolate" => words::check("IsolationType", &json!(scope), &[words::ISOLATION])?,
+        "RunAntiVirusScan" => words::check("ScanType", &json!(scope), &[words::SCAN])?,
+        _ => {}
     }
     let file = if kind == "StopAndQuarantineFile" {
         let sha1 = text(&body, "Sha1")?;
-        if sha1.len() != 40 {
+        if sha1.len() != 40 || !sha1.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(Refusal::new(400, "InvalidHashValue", format!("'{sha1}' is not a valid SHA-1.")));
         }
         json!({"fileIdentifier": sha1, "fileIdentifierType": "Sha1"})
@@ -424,24 +432,21 @@ fn tag(app: &App, asked: &Asked, id: &str) -> Result<Response, Refusal> {
     Ok(http::json(200, machine))
 }
 
-fn change(app: &App, caller: &Caller, id: &str, body: &Map<String, Value>) -> Result<(), Refusal> {
-    let now = clock::iso(app.now() * clock::SECOND);
-    let mut state = app.state();
-    let alert = state
-        .records
-        .alerts
-        .iter_mut()
-        .find(|a| a["id"].as_str().is_some_and(|have| have.eq_ignore_ascii_case(id)))
-        .ok_or_else(|| missing("alerts", id))?;
+pub fn change(app: &App, caller: &Caller, id: &str, body: &Map<String, Value>) -> Result<(), Refusal> {
     for (name, value) in body {
         match name.as_str() {
-            "comment" => {
-                let entry = json!({"comment": value, "createdBy": caller.app, "createdTime": now});
-                if let Some(comments) = alert["comments"].as_array_mut() {
-                    comments.push(entry);
-                }
+            "status" => words::check(name, value, &[words::ALERT_STATUS])?,
+            "classification" => words::check(name, value, &[words::CLASSIFICATION])?,
+            "determination" => words::check(name, value, &[words::DETERMINATION, words::GRAPH_DETERMINATION])?,
+            "comment" if value.is_string() => {}
+            "assignedTo" if value.is_string() || value.is_null() => {}
+            "comment" | "assignedTo" => {
+                return Err(Refusal::new(
+                    400,
+                    "InvalidRequestBody",
+                    format!("The value of '{name}' is not valid."),
+                ));
             }
-            "status" | "assignedTo" | "classification" | "determination" => alert[name.as_str()] = value.clone(),
             _ => {
                 return Err(Refusal::new(
                     400,
@@ -450,6 +455,22 @@ fn change(app: &App, caller: &Caller, id: &str, body: &Map<String, Value>) -> Re
                 ));
             }
         }
+    }
+    let now = clock::iso(app.now() * clock::SECOND);
+    let mut state = app.state();
+    let alert = api::alerts::find_to_change(&mut state, id).ok_or_else(|| missing("alerts", id))?;
+    for (name, value) in body {
+        if name == "comment" {
+            let entry = json!({"comment": value, "createdBy": caller.app, "createdTime": now});
+            if let Some(comments) = alert["comments"].as_array_mut() {
+                comments.push(entry);
+            }
+        } else {
+            alert[name.as_str()] = value.clone();
+        }
+    }
+    if body.get("status").is_some_and(|status| status == "Resolved") {
+        alert["resolvedTime"] = json!(now);
     }
     alert["lastUpdateTime"] = json!(now);
     Ok(())
@@ -477,6 +498,13 @@ fn submit(app: &App, caller: &Caller, body: &Map<String, Value>) -> Result<Value
     };
     if length.is_some_and(|length| value.len() != length || !value.bytes().all(|b| b.is_ascii_hexdigit())) {
         return Err(format!("'{value}' is not a valid hash."));
+    }
+    words::one_of("action", &body["action"], &[words::INDICATOR_ACTION])?;
+    if let Some(severity) = body.get("severity").filter(|severity| !severity.is_null()) {
+        words::one_of("severity", severity, &[words::INDICATOR_SEVERITY])?;
+    }
+    if body["action"] == "Audit" && body.get("generateAlert").is_none_or(|given| *given != json!(true)) {
+        return Err("The action 'Audit' needs 'generateAlert' to be true.".to_owned());
     }
     let now = clock::iso(app.now() * clock::SECOND);
     let mut state = app.state();

@@ -32,7 +32,8 @@ pub fn run(app: &App, asked: &Asked, form: Form) -> Result<Response, Refusal> {
         .or_else(|| body.get("query").filter(|_| form == Form::Graph))
         .and_then(Value::as_str)
         .ok_or_else(|| Refusal::new(400, "MissingRequiredParameter", "The required parameter 'Query' is missing."))?;
-    let table = evaluate(query, app.now() * clock::SECOND).map_err(|text| Refusal::new(400, "BadRequest", text))?;
+    let shift = app.state().shift;
+    let table = evaluate(query, app.now() * clock::SECOND, shift).map_err(|text| Refusal::new(400, "BadRequest", text))?;
     let rows: Vec<Value> = table
         .rows
         .iter()
@@ -57,7 +58,7 @@ pub fn run(app: &App, asked: &Asked, form: Form) -> Result<Response, Refusal> {
     ))
 }
 
-fn evaluate(query: &str, now: i64) -> Result<Table, String> {
+fn evaluate(query: &str, now: i64, shift: clock::Ticks) -> Result<Table, String> {
     let mut steps = query.split('|').map(str::trim);
     let source = steps.next().unwrap_or_default();
     let words: Vec<&str> = source.split_whitespace().collect();
@@ -76,7 +77,7 @@ fn evaluate(query: &str, now: i64) -> Result<Table, String> {
                 rows,
             }
         }
-        [name] => data::table(name).ok_or_else(|| {
+        [name] => data::table(name, shift).ok_or_else(|| {
             format!("'take' operator: Failed to resolve table or column expression named '{name}'. Fix semantic errors in your query.")
         })?,
         _ => return Err("Syntax error. Fix syntax errors in your query.".to_owned()),
@@ -274,7 +275,7 @@ mod tests {
     #[test]
     fn conditions_choose_rows() {
         let now = clock::parse_ticks("2026-09-14T12:00:00Z").unwrap();
-        let count = |query: &str| evaluate(query, now).map(|table| table.rows.len());
+        let count = |query: &str| evaluate(query, now, 0).map(|table| table.rows.len());
         for (query, rows) in [
             ("DeviceNetworkEvents", 4),
             ("DeviceNetworkEvents | where Timestamp > ago(1d)", 3),

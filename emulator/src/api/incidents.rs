@@ -7,7 +7,7 @@ use axum::extract::{Path, State as Shared};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use crate::api::{self, Caller, Refusal};
+use crate::api::{self, Caller, Refusal, words};
 use crate::data::Incident;
 use crate::http::{self, Asked};
 use crate::odata::{self, Literal, Type};
@@ -70,8 +70,6 @@ pub async fn hunt(Shared(app): Shared<App>, Extension(asked): Extension<Asked>) 
     }
 }
 
-const STATUS: &[&str] = &["Active", "InProgress", "Resolved", "Redirected"];
-
 /// Changes an incident; what is said in XDR's words.
 pub fn change(app: &App, caller: &Caller, id: &str, body: &Map<String, Value>) -> Result<(), Refusal> {
     let bad = |text: String| Refusal::new(400, "InvalidRequestBody", text);
@@ -81,8 +79,10 @@ pub fn change(app: &App, caller: &Caller, id: &str, body: &Map<String, Value>) -
         .map_err(|_| Refusal::new(400, "InvalidInput", format!("The value '{id}' is not a valid incident id.")))?;
     for (name, value) in body {
         let fits = match name.as_str() {
-            "status" => value.as_str().is_some_and(|status| STATUS.contains(&status)),
-            "classification" | "determination" | "comment" => value.is_string(),
+            "status" => words::check(name, value, &[words::INCIDENT_STATUS]).map(|()| true)?,
+            "classification" => words::check(name, value, &[words::CLASSIFICATION]).map(|()| true)?,
+            "determination" => words::check(name, value, &[words::DETERMINATION, words::GRAPH_DETERMINATION]).map(|()| true)?,
+            "comment" => value.is_string(),
             "assignedTo" => value.is_string() || value.is_null(),
             "tags" => value.as_array().is_some_and(|tags| tags.iter().all(Value::is_string)),
             _ => return Err(bad(format!("Request body contains an unknown property '{name}'."))),

@@ -2,10 +2,12 @@
 //!
 //! Each API has a file: XDR's incidents, hunting, Endpoint, Graph.
 
+pub mod alerts;
 pub mod endpoint;
 pub mod graph;
 pub mod hunting;
 pub mod incidents;
+pub mod words;
 
 use axum::Extension;
 use axum::response::Response;
@@ -250,7 +252,7 @@ impl Refusal {
                 "code": self.code,
                 "message": self.message,
                 "innerError": {
-                    "date": crate::clock::iso(0),
+                    "date": crate::clock::iso(crate::clock::Clock::default().now() * crate::clock::SECOND),
                     "request-id": asked.trace_id,
                     "client-request-id": asked.correlation_id,
                 },
@@ -284,17 +286,8 @@ pub async fn not_allowed(Extension(asked): Extension<Asked>) -> Response {
     .response(&asked)
 }
 
-/// Graph words its errors differently.
+/// Graph's word for a path that it does not know: a 400.
 pub async fn graph_not_found(Extension(asked): Extension<Asked>) -> Response {
-    http::json(
-        404,
-        &json!({"error": {
-            "code": "BadRequest",
-            "message": format!("Resource not found for the segment '{}'.", asked.path),
-            "innerError": {
-                "request-id": asked.trace_id,
-                "client-request-id": asked.correlation_id,
-            },
-        }}),
-    )
+    let segment = asked.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    Refusal::new(400, "BadRequest", format!("Resource not found for the segment '{segment}'.")).graph_response(&asked)
 }
