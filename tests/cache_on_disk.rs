@@ -10,12 +10,16 @@
     reason = "a test fails by panicking, and processes tell each other by their output"
 )]
 
+#[path = "cache_on_disk/clocks.rs"]
+mod clocks;
 mod disk;
 #[cfg(target_os = "linux")]
 #[path = "cache_on_disk/keyrings.rs"]
 mod keyrings;
 #[path = "../demo/src/library.rs"]
 mod library;
+#[path = "cache_on_disk/limits.rs"]
+mod limits;
 #[path = "cache_on_disk/powershell.rs"]
 mod powershell;
 #[path = "cache_on_disk/processes.rs"]
@@ -23,6 +27,8 @@ mod processes;
 mod scripted;
 #[path = "cache_on_disk/sign_outs.rs"]
 mod sign_outs;
+#[path = "cache_on_disk/stopped.rs"]
+mod stopped;
 #[path = "cache_on_disk/stress.rs"]
 mod stress;
 mod support;

@@ -13,7 +13,7 @@ use crate::scripted::Step;
 const PERSON: &str = "ana%40contoso.com";
 
 /// A sign-in with a code that is still good, whatever the cache has.
-fn with_code(origin: &Ask, code: &str) -> Ask {
+pub fn with_code(origin: &Ask, code: &str) -> Ask {
     let mut ask = origin.clone();
     ask.document["grant"] = json!("authorization_code");
     ask.document["redirect_uri"] = json!("https://portal.azure.com");
@@ -24,7 +24,7 @@ fn with_code(origin: &Ask, code: &str) -> Ask {
 }
 
 /// The same person's request that asks nobody: what the cache has, or nothing.
-fn silent(origin: &Ask, resource: &str) -> Ask {
+pub fn silent(origin: &Ask, resource: &str) -> Ask {
     let mut ask = with_code(origin, "").resource(resource);
     ask.document["cache"] = json!("only");
     ask.secrets.clear();
@@ -72,7 +72,7 @@ fn a_sign_out_of_before_does_not_count_for_a_sign_in_that_reads_nothing() {
 }
 
 /// Any code brings the same person.
-fn issuing_codes() -> crate::scripted::Scripted {
+pub fn issuing_codes() -> crate::scripted::Scripted {
     let number = std::sync::atomic::AtomicU32::new(0);
     crate::scripted::Scripted::answering(move |request| {
         if request.starts_with("POST") {

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::format::Document;
 use super::keys::KeyRef;
-use super::locks::Tried;
+use super::locks::{Held, Tried};
 use super::seal::Kind;
-use super::{Folder, Inner, MOST_SET_ASIDE, Protection, Store, Work, lock, locks, memory_only, seal};
+use super::{AGAIN, Folder, Inner, MOST_SET_ASIDE, Protection, Store, Work, lock, locks, memory_only, seal};
 use crate::auth::cache::change::{Change, Step};
 use crate::auth::cache::group::text_hash;
 use crate::error::{Code, Error, Result};
@@ -40,6 +42,23 @@ impl Store {
             .folder
             .as_ref()
             .ok_or_else(|| Error::new(Code::CacheIo, "there is no folder for it"))
+    }
+
+    /// The short lock, for which one call waits and the next ones do not, for a while.
+    pub(super) fn lock_to_write(&self, inner: &mut Inner, folder: &Arc<Folder>) -> Result<Held> {
+        let name = self.names().lock;
+        let waits = inner.no_wait_until.is_none_or(|until| until <= Instant::now());
+        let held = if waits {
+            locks::short(folder, &name)
+        } else {
+            locks::at_once(folder, &name)
+        };
+        match &held {
+            Ok(_) => inner.no_wait_until = None,
+            Err(_) if waits => inner.no_wait_until = Some(Instant::now() + AGAIN),
+            Err(_) => {}
+        }
+        held
     }
 
     /// Reads the file if it is another than the one seen, and takes in what is new.
@@ -82,7 +101,7 @@ impl Store {
             return Ok(Needs::NewKey);
         }
         let folder = Arc::clone(self.folder(inner)?);
-        let _lock = locks::short(&folder, &self.names().lock)?;
+        let _lock = self.lock_to_write(inner, &folder)?;
         match self.read(inner, now, true)? {
             Needs::Nothing(None) => {
                 let document = Document::new(inner.after_damage, self.random.as_ref())?;
@@ -345,7 +364,7 @@ impl Store {
             return Ok(true);
         }
         let folder = Arc::clone(self.folder(inner)?);
-        let _lock = locks::short(&folder, &self.names().lock)?;
+        let _lock = self.lock_to_write(inner, &folder)?;
         let mut document = match self.read(inner, now, true)? {
             Needs::Nothing(Some(found)) => {
                 let (document, line) = *found;
@@ -406,8 +425,8 @@ impl Store {
         if left.is_empty() {
             return;
         }
-        // Only its holder writes.
-        if let Ok(held) = locks::short(folder, &names.lock)
+        // Only its holder writes. Not worth a wait: the next process tidies.
+        if let Ok(held) = locks::at_once(folder, &names.lock)
             && held.is_held()
         {
             left.iter().for_each(|name| folder.remove(name));

@@ -267,12 +267,15 @@ impl Document {
                 self.refresh_tokens.push(Kept::Known(Box::new(new)));
             }
             Step::Rotate { spent, fresh, since } => {
-                for entry in self.refresh_tokens.iter_mut().filter_map(Kept::known_mut) {
-                    if entry.token.expose() == spent.expose() {
-                        entry.token = fresh.clone();
-                        entry.since = *since;
-                    }
+                let is_spent = |entry: &Kept<Refresh>| entry.known().is_some_and(|entry| entry.token.expose() == spent.expose());
+                let (mut turned, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut self.refresh_tokens).into_iter().partition(is_spent);
+                for entry in turned.iter_mut().filter_map(Kept::known_mut) {
+                    entry.token = fresh.clone();
+                    entry.since = *since;
                 }
+                // The newest stand last.
+                self.refresh_tokens = stay;
+                self.refresh_tokens.append(&mut turned);
             }
             Step::DropAccess { id, token, .. } => self.access_tokens.retain(|entry| {
                 entry

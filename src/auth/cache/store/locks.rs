@@ -81,7 +81,16 @@ pub fn pause(tries: u32) -> Duration {
 
 /// The short lock. Blocks the thread, some seconds at most.
 pub fn short(folder: &Arc<Folder>, name: &str) -> Result<Held> {
-    let until = Instant::now() + SHORT;
+    waited_for(folder, name, SHORT)
+}
+
+/// The short lock if nobody has it now.
+pub fn at_once(folder: &Arc<Folder>, name: &str) -> Result<Held> {
+    waited_for(folder, name, Duration::ZERO)
+}
+
+fn waited_for(folder: &Arc<Folder>, name: &str, limit: Duration) -> Result<Held> {
+    let until = Instant::now() + limit;
     for tries in 0.. {
         match attempt(folder, name, false) {
             Tried::Held(held) => return Ok(held),
@@ -92,7 +101,7 @@ pub fn short(folder: &Arc<Folder>, name: &str) -> Result<Held> {
     Err(Error::new(
         Code::CacheLocked,
         format!(
-            "{} stayed locked by another process for {} s",
+            "{} stays locked by another process, which was waited for ({} s)",
             folder.path_of(name).display(),
             SHORT.as_secs()
         ),

@@ -143,6 +143,8 @@ struct Inner {
     /// The file has to be written although nothing waits: it is plain text and shall not be.
     rewrite: bool,
     not_before: Option<Instant>,
+    /// Until when the short lock is tried and not waited for: whoever has it did not give it back in time.
+    no_wait_until: Option<Instant>,
 }
 
 /// See the module's own words.
@@ -163,6 +165,8 @@ pub struct Store {
     open: AtomicBool,
     /// True while work is under way that nobody waits for any more: the disk hangs.
     hangs: AtomicBool,
+    /// True once that was said.
+    said_it_hangs: AtomicBool,
 }
 
 type Shared = HashMap<(Option<PathBuf>, String, bool), (Arc<Cache>, Arc<Store>)>;
@@ -225,6 +229,7 @@ impl Store {
             opening: tokio::sync::Mutex::default(),
             open: AtomicBool::new(false),
             hangs: AtomicBool::new(false),
+            said_it_hangs: AtomicBool::new(false),
         });
         cache.watch(Arc::clone(&store) as Arc<dyn Watcher>);
         Ok((cache, store))
@@ -311,6 +316,7 @@ impl Store {
             drop(inner);
             ends.store(true, Ordering::SeqCst);
             store.hangs.store(false, Ordering::SeqCst);
+            store.said_it_hangs.store(false, Ordering::SeqCst);
             done
         })
         .await;
@@ -354,8 +360,17 @@ impl Store {
     }
 
     fn too_slow(&self, error: Error) {
-        if let Ok(mut inner) = self.inner.try_lock() {
-            self.warn(&mut inner, error.with_code(Code::CacheIo));
+        let error = error.with_code(Code::CacheIo);
+        match self.inner.try_lock() {
+            Ok(mut inner) => self.warn(&mut inner, error),
+            Err(_) => self.say_it_hangs(error),
+        }
+    }
+
+    /// Says it where the thread that the disk keeps has what [`Store::warn`] needs: once until it ends.
+    fn say_it_hangs(&self, error: Error) {
+        if !self.said_it_hangs.swap(true, Ordering::SeqCst) {
+            self.tell(error);
         }
     }
 
@@ -410,7 +425,7 @@ impl Store {
                     Ok(())
                 };
             }
-            let _lock = locks::short(&folder, &names.lock)?;
+            let _lock = store.lock_to_write(inner, &folder)?;
             folder.remove(&names.file);
             if folder.head(&names.file)?.is_some() {
                 return Err(Error::new(

@@ -35,10 +35,19 @@ impl Store {
             // The caller's own limit says nothing about the store.
             Err(_) if Instant::now() >= call.deadline => false,
             Err(error) => {
-                // The thread of a disk that hangs has the lock.
-                if let Ok(mut inner) = self.inner.try_lock() {
-                    inner.not_before = Some(Instant::now() + AGAIN);
-                    self.warn(&mut inner, memory_only(error));
+                // It is the disk's own limit that passed.
+                let code = if error.code() == Code::Timeout {
+                    Code::CacheIo
+                } else {
+                    error.code()
+                };
+                let error = memory_only(error.with_code(code));
+                match self.inner.try_lock() {
+                    Ok(mut inner) => {
+                        inner.not_before = Some(Instant::now() + AGAIN);
+                        self.warn(&mut inner, error);
+                    }
+                    Err(_) => self.say_it_hangs(error),
                 }
                 false
             }

@@ -329,6 +329,25 @@ mod tests {
     }
 
     #[test]
+    fn a_silent_holder_costs_half_of_the_time_there_is_and_half_a_minute_at_most() {
+        struct Nobody;
+        impl crate::transport::Notices for Nobody {
+            fn tell(&self, _: Notice) {}
+        }
+        for (limit, costs) in [(10, 5), (60, 30), (3600, 30)] {
+            let now = Instant::now();
+            let call = Call {
+                deadline: now + Duration::from_secs(limit),
+                correlation_id: String::new(),
+                notices: Arc::new(Nobody),
+            };
+            let until = patience(&call);
+            assert!(until <= Instant::now() + Duration::from_secs(costs), "{limit}");
+            assert!(costs < 30 || until >= now + Duration::from_secs(30), "{limit}");
+        }
+    }
+
+    #[test]
     fn what_a_service_asks_for_holds_as_long_as_it_asks() {
         let throttled = Error::new(Code::Throttled, "slower").with_status(429).with_retry(Some(3000));
         let failure = noted(&throttled);
