@@ -23,7 +23,7 @@ function Import-DefenderPrivate {
     $script:Client = [System.IntPtr]::Zero
     $script:ClientTarget = $null    # DEFENDER_XDR_EMULATOR when the clients were made
     $script:ClientProxy = ''        # the proxy that a command named for it
-    $script:ClientPlace = $null     # the variables of the place that the client was told, as JSON
+    $script:ClientEnvironment = $null   # the variables that the client lives by, as Get-DefenderEnvironment gives them
     $script:TokenCache = ''         # the cache on disk that Connect-Defender was asked for, as JSON; empty: memory
     $script:ClientCache = ''        # the cache of the client, in the same form
     # The clients of other caches that commands have named, by their cache, the one used last at the end.

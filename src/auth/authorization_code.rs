@@ -172,7 +172,7 @@ pub async fn sign_in(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host) 
     if is_loopback_redirect(redirect_uri) {
         return by_loopback(env, call, sign_in, host, attempt, redirect_uri).await;
     }
-    match env.app_windows.here() {
+    match env.app_windows.here(&env.place, call).await {
         Ok(browser) => by_window(env, call, sign_in, host, attempt, redirect_uri, &browser).await,
         Err(why) => {
             call.verbose(format!(
@@ -193,7 +193,7 @@ async fn by_loopback(env: &Env, call: &Call, sign_in: &SignIn, host: &dyn Host, 
     let mut opening: Option<BoxFuture<'_, Result<()>>> = None;
     match ask_to_open(host, &url, &redirect_uri, Opens::SystemBrowser).await? {
         // Opened beside the wait: a browser of the terminal holds on until its page is there.
-        Reply::BuiltIn => opening = Some(Box::pin(browser::open(url))),
+        Reply::BuiltIn => opening = Some(Box::pin(browser::open(&env.place, call, url))),
         Reply::Text(text) if text.trim() == "opened" => {}
         Reply::Text(text) => return caught(sign_in, attempt, &redirect_uri, &text),
     }
@@ -317,13 +317,14 @@ async fn by_window(
         .map(|host| format!("https://{host}"))
         .chain([named.origin().ascii_serialization(), url.origin().ascii_serialization()])
         .collect();
-    let opening = Window::open(browser, env.transport.random().as_ref(), &url, &redirect, origins);
+    let opening = Window::open(env, call, browser, &url, &redirect, origins);
     let mut window = match timeout_at(call.deadline, opening).await {
         Ok(Ok(window)) => window,
         Ok(Err(error)) => {
             let why = match error.kind() {
                 ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => "it ended at once".to_owned(),
                 ErrorKind::TimedOut => "it opened no window in time; a policy may forbid remote debugging".to_owned(),
+                ErrorKind::Other => error.to_string(),
                 kind => kind.to_string(),
             };
             call.verbose(format!(

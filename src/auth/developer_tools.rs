@@ -75,15 +75,17 @@ pub async fn developer_tool(env: &Env, call: &Call, sign_in: &SignIn) -> Result<
         .with_hint("remove DEFENDER_XDR_EMULATOR to use it; an emulator must not get a person's real token"));
     }
     check_arguments(&arguments)?;
-    let Some(program) = program::find(&env.place, tool.files) else {
+    let files = tool.files;
+    let found = program::on_path(&env.place, call, tool.name, move |look| look(files));
+    let Some(program) = found.await? else {
         return Err(
             Error::new(Code::ToolMissing, format!("{} is not installed, or not on PATH", tool.name))
                 .with_hint(format!("install it ({}) and sign in with: {}", tool.install, tool.sign_in)),
         );
     };
-    let ran = program::run(&program, &arguments, &env.place, call.deadline)
+    let ran = program::run(tool.name, &program, &arguments, &env.place, call)
         .await
-        .map_err(|trouble| tool.trouble(&trouble))?;
+        .map_err(|trouble| tool.trouble(trouble))?;
     if !ran.success {
         return Err(tool.refusal(&ran, sign_in));
     }
@@ -153,12 +155,10 @@ impl Tool {
         Error::new(Code::ToolFailed, format!("{} {what}", self.name)).with_hint(format!("update it ({}), and try it by hand", self.install))
     }
 
-    fn trouble(&self, trouble: &Trouble) -> Error {
+    fn trouble(&self, trouble: Trouble) -> Error {
         match trouble {
+            Trouble::Held(error) => error,
             Trouble::NotStarted(kind) => self.failed(&format!("could not be started: {kind}")),
-            Trouble::TooLate => Error::new(Code::Timeout, format!("{} did not answer in time", self.name))
-                .with_retry(None)
-                .with_hint("allow more time: its first start may take a while"),
             Trouble::TooMuch => self.failed("printed more than a token"),
         }
     }

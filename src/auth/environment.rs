@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use zeroize::Zeroizing;
 
@@ -121,9 +122,14 @@ impl Environment {
         self.get(name).ok_or_else(|| missing(&[name], what, hint))
     }
 
-    /// What a program started here has to see in place of what it would inherit.
-    pub fn for_programs(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.given.iter().map(|(name, value)| (name.as_str(), value.as_deref()))
+    /// Lets a program that is about to be started see what it is to see in place of what it would inherit.
+    pub fn show_to(&self, command: &mut Command) {
+        for (name, value) in &self.given {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
     }
 
     /// True if programs started here see the process's own variables too.

@@ -7,7 +7,7 @@ use std::path::{Component, Path, Prefix};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::error::{Code, Error, Result};
-use crate::transport::Call;
+use crate::transport::{Call, Notice};
 
 /// How many such threads there are at most. Those that hang on a dead network disk stay until it answers.
 const THREADS: usize = 16;
@@ -48,6 +48,7 @@ pub async fn apart<T: Send + 'static>(call: &Call, what: &str, work: impl FnOnce
             .with_hint("check that the disk or device it is on answers; if it does, give more time")
     };
     let gone = || Error::new(Code::Panic, format!("{what} ended without a result"));
+    call.notices.tell(Notice::Held(Some(Box::new(too_late()))));
     let run = async {
         let free = FREE.acquire().await.map_err(|_| gone())?;
         let (sender, receiver) = oneshot::channel();
@@ -61,15 +62,15 @@ pub async fn apart<T: Send + 'static>(call: &Call, what: &str, work: impl FnOnce
             .map_err(|error| Error::new(Code::OutOfMemory, format!("no thread could be started: {}", error.kind())))?;
         receiver.await.map_err(|_| gone())?
     };
-    tokio::time::timeout_at(call.deadline, run)
-        .await
-        .unwrap_or_else(|_| Err(too_late()))
+    let done = tokio::time::timeout_at(call.deadline, run).await;
+    call.notices.tell(Notice::Held(None));
+    done.unwrap_or_else(|_| Err(too_late()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::{Notice, Notices};
+    use crate::transport::Notices;
     use std::sync::Arc;
     use std::time::Duration;
     use tokio::time::Instant;

@@ -71,6 +71,8 @@ pub fn asked_to_wait(host: &str, status: u16, wait: Duration) -> Error {
 struct Crowd {
     members: Mutex<Vec<Weak<dyn Notices>>>,
     pause: watch::Sender<Option<Pause>>,
+    /// What the flight waits for that is no answer of a service.
+    held: Mutex<Option<Box<Error>>>,
 }
 
 impl Crowd {
@@ -78,6 +80,7 @@ impl Crowd {
         Crowd {
             members: Mutex::default(),
             pause: watch::Sender::new(None),
+            held: Mutex::default(),
         }
     }
 
@@ -91,6 +94,10 @@ impl Crowd {
 
 impl Notices for Crowd {
     fn tell(&self, notice: Notice) {
+        if let Notice::Held(held) = notice {
+            *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+            return;
+        }
         if let Notice::Retry {
             status: Some(status),
             wait,
@@ -196,6 +203,9 @@ where
         landed = landed.wait_for(Option::is_some) => landed.ok().and_then(|value| value.clone()),
         Ok(pause) = pauses.wait_for(too_long) => pause.as_ref().map(|pause| Err(pause.error())),
         () = sleep_until(call.deadline) => {
+            if let Some(held) = flight.crowd.held.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+                return Err(*held);
+            }
             return Err(Error::new(Code::Timeout, "the sign-in service did not answer in time")
                 .with_retry(None)
                 .with_hint("check the network, or allow more time"));

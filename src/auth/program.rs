@@ -1,16 +1,18 @@
 //! Other programs: found on `PATH`, started without a shell of ours, ended at the limit or when the call is.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::environment::Environment;
+use super::file::apart;
+use crate::error::{Code, Error, Result as Outcome};
+use crate::transport::{Call, Notice};
 
 /// The most that is read of a program's output, in bytes. What is beyond ends it.
 const OUTPUT_LIMIT: usize = 1 << 20;
@@ -29,21 +31,56 @@ pub struct Ran {
 
 /// Why there is no output.
 pub enum Trouble {
+    /// It was not started or not at its end in time, or there was no thread for it.
+    Held(Error),
     /// It did not start.
-    NotStarted(std::io::ErrorKind),
-    /// It did not end in time.
-    TooLate,
+    NotStarted(io::ErrorKind),
     /// It wrote more than a token needs.
     TooMuch,
 }
 
-/// A program of `PATH`, by the names it may have. Entries that are not absolute are passed over, as is the current folder: what lies there may be anyone's.
-pub fn find(place: &Environment, names: &[&str]) -> Option<PathBuf> {
-    let path = place.get("PATH")?;
-    std::env::split_paths(&path)
-        .filter(|folder| folder.is_absolute())
-        .flat_map(|folder| names.iter().map(move |name| folder.join(name)))
-        .find(|file| is_program(file))
+/// Looks through the folders of `PATH` where a disk that hangs holds up nobody else. `search` is given what finds the first folder with one of some
+/// names; `what` says what it looks for. Entries that are not absolute are passed over, as is the current folder: what lies there may be anyone's.
+///
+/// # Errors
+///
+/// `TIMEOUT` that names the folder which did not answer until `call`'s deadline.
+pub async fn on_path<T: Send + 'static>(
+    place: &Environment,
+    call: &Call,
+    what: &str,
+    search: impl FnOnce(&dyn Fn(&[&str]) -> Option<PathBuf>) -> Option<T> + Send + 'static,
+) -> Outcome<Option<T>> {
+    let Some(path) = place.get("PATH") else { return Ok(None) };
+    let looked_at = Arc::new(Mutex::new(None));
+    let (now_at, notices, name) = (Arc::clone(&looked_at), Arc::clone(&call.notices), what.to_owned());
+    let looking = format!("looking for {what} on PATH");
+    let found = apart(call, &looking, move || {
+        let folders: Vec<PathBuf> = std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect();
+        Ok(search(&|names| {
+            folders.iter().find_map(|folder| {
+                let silent = does_not_answer(&name, folder);
+                notices.tell(Notice::Held(Some(Box::new(silent.clone()))));
+                *now_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(silent);
+                names.iter().map(|name| folder.join(name)).find(|file| is_program(file))
+            })
+        }))
+    });
+    found.await.map_err(|error| {
+        let silent = looked_at.lock().unwrap_or_else(PoisonError::into_inner).take();
+        silent.filter(|_| error.code() == Code::Timeout).unwrap_or(error)
+    })
+}
+
+fn does_not_answer(what: &str, folder: &Path) -> Error {
+    Error::new(
+        Code::Timeout,
+        format!(
+            "{what} was looked for on PATH, and its folder {} did not answer in time",
+            folder.display()
+        ),
+    )
+    .with_hint("take the folder out of PATH, or make the disk that it is on answer")
 }
 
 fn is_program(file: &Path) -> bool {
@@ -57,21 +94,16 @@ fn is_program(file: &Path) -> bool {
     found.is_file()
 }
 
-/// Runs a program to its end. It and what it has started are ended at `deadline`, and when the returned future is dropped.
+/// Runs a program, which people call `what`, to its end. It and what it has started are ended at the call's deadline, and when the returned future is dropped.
 ///
 /// Arguments go to the program as they are. Where it is a `.cmd` file, Windows needs its command processor; the standard library quotes for it and
 /// refuses what cannot be quoted.
-pub async fn run(program: &Path, arguments: &[&str], place: &Environment, deadline: Instant) -> Result<Ran, Trouble> {
+pub async fn run(what: &str, program: &Path, arguments: &[&str], place: &Environment, call: &Call) -> Result<Ran, Trouble> {
     let mut command = Command::new(program);
     if !place.inherits() {
         command.env_clear();
     }
-    for (name, value) in place.for_programs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
+    place.show_to(&mut command);
     command
         .args(arguments)
         // Times that are written without an offset are then in UTC.
@@ -90,10 +122,16 @@ pub async fn run(program: &Path, arguments: &[&str], place: &Environment, deadli
         // A group of its own, so that what it starts can be ended with it.
         command.process_group(0);
     }
-    let mut child = command.spawn().map_err(|error| Trouble::NotStarted(error.kind()))?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let running = Arc::new(Running(Mutex::new(Some(child))));
-    let guard = EndOnDrop(Arc::clone(&running));
+    // It is read from its disk to be started. One that starts too late is ended with the guard.
+    let starting = format!("the start of {what}");
+    let started = apart(call, &starting, move || {
+        Ok(command.spawn().map_err(|error| error.kind()).map(|mut child| {
+            let streams = (child.stdout.take(), child.stderr.take());
+            (EndOnDrop(Arc::new(Running(Mutex::new(Some(child))))), streams)
+        }))
+    });
+    let (guard, (stdout, stderr)) = started.await.map_err(Trouble::Held)?.map_err(Trouble::NotStarted)?;
+    let running = Arc::clone(&guard.0);
     let (sender, receiver) = oneshot::channel();
     let complaint = thread(move || stderr.map(|stream| read(stream, COMPLAINT_LIMIT).0).unwrap_or_default());
     let waiting = thread(move || {
@@ -114,12 +152,17 @@ pub async fn run(program: &Path, arguments: &[&str], place: &Environment, deadli
         });
     });
     if waiting.is_none() {
-        return Err(Trouble::NotStarted(std::io::ErrorKind::OutOfMemory));
+        return Err(Trouble::NotStarted(io::ErrorKind::OutOfMemory));
     }
-    let result = match tokio::time::timeout_at(deadline, receiver).await {
-        Ok(result) => result.unwrap_or(Err(Trouble::NotStarted(std::io::ErrorKind::Other))),
-        Err(_) => Err(Trouble::TooLate),
+    let too_late = Error::new(Code::Timeout, format!("{what} did not answer in time"))
+        .with_retry(None)
+        .with_hint("allow more time: its first start may take a while");
+    call.notices.tell(Notice::Held(Some(Box::new(too_late.clone()))));
+    let result = match tokio::time::timeout_at(call.deadline, receiver).await {
+        Ok(result) => result.unwrap_or(Err(Trouble::NotStarted(io::ErrorKind::Other))),
+        Err(_) => Err(Trouble::Held(too_late)),
     };
+    call.notices.tell(Notice::Held(None));
     drop(guard);
     result
 }
@@ -135,6 +178,24 @@ fn neutral_folder(place: &Environment) -> PathBuf {
     } else {
         "/".into()
     }
+}
+
+/// Starts a browser, where a disk that hangs holds up nobody else. One that starts too late is ended.
+pub async fn start(call: &Call, mut command: Command) -> io::Result<Child> {
+    struct Started(Option<Child>);
+    impl Drop for Started {
+        fn drop(&mut self) {
+            if let Some(mut child) = self.0.take() {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        }
+    }
+    let started = apart(call, "the start of the browser", move || {
+        Ok(command.spawn().map(|child| Started(Some(child))))
+    });
+    let mut started = started.await.map_err(io::Error::other)??;
+    started.0.take().ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 fn thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<std::thread::JoinHandle<T>> {

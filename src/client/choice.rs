@@ -21,7 +21,7 @@ use crate::auth::credential::CredentialDocument;
 use crate::auth::environment::{App, Environment, missing};
 use crate::auth::interaction::Host;
 use crate::auth::managed_identity::{self, Kind};
-use crate::auth::{self, CredentialUse, Grant, ManagedIdentity, SignIn};
+use crate::auth::{self, CredentialUse, Grant, ManagedIdentity, SignIn, file};
 use crate::clock::BoxFuture;
 use crate::error::{Code, Error, Result};
 use crate::secret::Secrets;
@@ -216,16 +216,8 @@ impl Bound {
     /// The request that a way makes of this one. Files are read for it, which no thread that serves other calls may wait for.
     async fn child(&self, way: Way, call: &Call) -> Result<Arc<PreparedRequest>> {
         let bound = self.clone();
-        match tokio::time::timeout_at(call.deadline, tokio::task::spawn_blocking(move || bound.child_of_place(way))).await {
-            Ok(Ok(child)) => child,
-            Ok(Err(_)) => Err(Error::new(Code::Panic, "reading the place ended without a result")),
-            Err(_) => Err(Error::new(
-                Code::Timeout,
-                format!("{}: a file of this machine could not be read in time", way.name()),
-            )
-            .with_retry(None)
-            .with_hint("check the files that the AZURE_* variables name, or allow more time")),
-        }
+        let what = format!("{}: reading the files that the place names", way.name());
+        file::apart(call, &what, move || bound.child_of_place(way)).await
     }
 
     fn child_of_place(&self, way: Way) -> Result<Arc<PreparedRequest>> {

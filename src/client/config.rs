@@ -105,10 +105,11 @@ impl Config {
             .filter(|value| !value.trim().is_empty());
         let emulator = emulator.map(|value| Emulator::parse(&value)).transpose()?;
         let (cache, persistent) = cache_of(document.cache)?;
-        let app_windows = match (document.browser, std::env::var("DEFENDER_XDR_BROWSER")) {
+        let place = Environment::of_process(document.environment)?;
+        let app_windows = match (document.browser, place.get("DEFENDER_XDR_BROWSER")) {
             (Some(named), _) => AppWindows::parse(&named, "browser")?,
-            (None, Ok(named)) if !named.trim().is_empty() => AppWindows::parse(&named, "DEFENDER_XDR_BROWSER")?,
-            _ => AppWindows::default(),
+            (None, Some(named)) => AppWindows::parse(&named, "DEFENDER_XDR_BROWSER")?,
+            (None, None) => AppWindows::default(),
         };
         Ok(Config {
             settings: Settings {
@@ -123,7 +124,7 @@ impl Config {
             emulator,
             app_windows,
             pages: Pages::new(document.success_page, document.failure_page)?,
-            place: Environment::of_process(document.environment)?,
+            place,
             pacing: document.pacing.map_or(Ok(Pacing::Auto), |name| pacing_of(&name))?,
         })
     }

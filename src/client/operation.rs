@@ -392,6 +392,7 @@ impl Notices for Operation {
                 );
             }
             Notice::Detail { kind, fields } => self.push(kind, "none", None, fields, None),
+            Notice::Held(_) => {}
             Notice::Verbose(message) => {
                 self.push("verbose", "none", None, json!({ "message": message }), None);
             }

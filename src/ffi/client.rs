@@ -43,8 +43,9 @@ pub fn get(client: *const dxdr_client) -> Result<Arc<Client>> {
 ///   "connect_timeout_ms"  limit for one connection, 1 to 86400000, default 10000
 ///   "emulator"            what `defender-emulator serve` printed: send to it what is meant for Microsoft; default: DEFENDER_XDR_EMULATOR, if set
 ///   "environment"         {"NAME": "value" or null}: variables of the place in place of the process's own; null hides one. For hosts that keep a copy of
-///                         the environment which the process does not see, as .NET does on Unix. Secrets (AZURE_CLIENT_SECRET and its like) are refused
-///                         here and belong to the request
+///                         the environment which the process does not see, as .NET does on Unix. Programs that are started see them too. Secrets
+///                         (AZURE_CLIENT_SECRET and its like) are refused here and belong to the request. Proxy variables are not read from here:
+///                         set "proxy"
 ///   "pacing"              "auto" (default): calls keep to the services' documented limits, except towards an emulator; "on": always; "off": never
 ///   "timeout_ms"          limit for one HTTP exchange, 1 to 86400000, default 100000
 ///   "browser"             absolute path of the Edge, Chrome or Chromium that shows app windows (see dxdr_op_take_event(), open_browser), or "none":
@@ -54,7 +55,8 @@ pub fn get(client: *const dxdr_client) -> Result<Arc<Client>> {
 ///   "failure_page"        the same after one that failed; "{message}" in it is replaced by what went wrong, escaped for HTML text. Both are sent
 ///                         with a policy that runs no script and loads nothing: styles in the page and data: images alone
 ///
-/// The environment variable DEFENDER_XDR_LOG, "stderr" or an absolute path, asks for a trace; it holds no secrets.
+/// The environment variable DEFENDER_XDR_LOG, "stderr" or an absolute path, asks for a trace of the process; it holds no secrets. It is read when a client
+/// is made, and the latest client's counts.
 ///
 /// @param config  the configuration; copied
 /// @param len     its length in bytes

@@ -21,7 +21,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::clock::{BoxFuture, Clock, Random};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub use connector::{Emulator, is_loopback};
 pub use exchange::{HttpTransport, Settings};
@@ -72,6 +72,8 @@ pub enum Notice {
         /// Its fields.
         fields: serde_json::Value,
     },
+    /// A wait for a disk, a device or another program begins or ends: with it the error of who cannot wait that long. Hosts are not told.
+    Held(Option<Box<Error>>),
     /// A decision taken, for those who want to follow.
     Verbose(String),
     /// Something the caller should know.
@@ -155,7 +157,7 @@ pub struct Response {
     /// The host as the caller named it.
     pub host: String,
     /// Why the body ends early, where [`Terms::partial`] asked for such.
-    pub broken: Option<crate::error::Error>,
+    pub broken: Option<Error>,
 }
 
 impl Response {

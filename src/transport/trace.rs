@@ -6,11 +6,12 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-
-use once_cell::sync::OnceCell;
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use crate::error::clean;
+
+/// Where the trace goes, and the setting that it was asked for with.
+static SINK: RwLock<(String, Sink)> = RwLock::new((String::new(), Sink::Off));
 
 enum Sink {
     Off,
@@ -18,25 +19,35 @@ enum Sink {
     File(Mutex<File>),
 }
 
-static SINK: OnceCell<Sink> = OnceCell::new();
+/// Sends the trace of the process where a value of `DEFENDER_XDR_LOG` says: the latest counts.
+pub fn send_to(wanted: &str) {
+    let is_set = |sink: &(String, Sink)| sink.0 == wanted;
+    if is_set(&SINK.read().unwrap_or_else(PoisonError::into_inner)) {
+        return;
+    }
+    let mut sink = SINK.write().unwrap_or_else(PoisonError::into_inner);
+    if !is_set(&sink) {
+        *sink = (wanted.to_owned(), opened(wanted));
+    }
+}
 
-fn sink() -> &'static Sink {
-    SINK.get_or_init(|| match std::env::var("DEFENDER_XDR_LOG") {
-        Ok(value) if value.eq_ignore_ascii_case("stderr") => Sink::Stderr,
-        Ok(value) if Path::new(&value).is_absolute() => {
-            let mut options = OpenOptions::new();
-            options.create(true).append(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            options.open(value).map_or(Sink::Off, |file| Sink::File(Mutex::new(file)))
-        }
-        _ => Sink::Off,
-    })
+fn opened(wanted: &str) -> Sink {
+    if wanted.eq_ignore_ascii_case("stderr") {
+        return Sink::Stderr;
+    }
+    if !Path::new(wanted).is_absolute() {
+        return Sink::Off;
+    }
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(wanted).map_or(Sink::Off, |file| Sink::File(Mutex::new(file)))
 }
 
 /// Writes one line, if a trace is wanted. `text` is made only then.
 pub fn line(unix_ms: i64, text: impl FnOnce() -> String) {
-    match sink() {
+    match &SINK.read().unwrap_or_else(PoisonError::into_inner).1 {
         Sink::Off => {}
         Sink::Stderr => {
             // Not eprintln!, which panics when nobody reads any more.

@@ -147,4 +147,72 @@ Describe 'variables set in the session' {
         $result = Invoke-PowerShell "`$env:DEFENDER_XDR_EMULATOR = `$null; $read; `$env:DEFENDER_XDR_EMULATOR = '$($Emulator.emulator)'; $read"
         Assert-Equal @($result.Out.Trim() -split '\s*\n') 'emulator:', "emulator: $($Emulator.origin)"
     }
+    It 'reach the next command: a proxy, another one, and one that is not an address' {
+        # The first command has used the library, and its client, before the proxies are named.
+        $result = Invoke-PowerShell @'
+$env:https_proxy = $env:all_proxy = $env:no_proxy = $null
+$first, $second = foreach ($port in 1, 2) {
+    $listener = [Net.Sockets.TcpListener]::new([Net.IPAddress]::Loopback, 0)
+    $listener.Start()
+    $seen = [Collections.Concurrent.ConcurrentQueue[string]]::new()
+    $null = [powershell]::Create().AddScript({
+            param($listener, $seen)
+            while ($true) {
+                $client = $listener.AcceptTcpClient()
+                $reader = [IO.StreamReader]::new($client.GetStream())
+                $seen.Enqueue($reader.ReadLine())
+                while ($reader.ReadLine()) { }
+                $answer = [Text.Encoding]::ASCII.GetBytes("HTTP/1.1 403 Forbidden`r`nContent-Length: 0`r`nConnection: close`r`n`r`n")
+                $client.GetStream().Write($answer, 0, $answer.Length)
+                $client.Dispose()
+            }
+        }).AddArgument($listener).AddArgument($seen).BeginInvoke()
+    [pscustomobject]@{ Address = "http://127.0.0.1:$($listener.LocalEndpoint.Port)"; Seen = $seen; Listener = $listener }
+}
+$app = @{ ClientId = '51a6db97-19f4-4f4c-9cfc-880283b334a2'; TenantId = '8e58f0bf-3f7c-4dc0-90c3-f13a92d07897'; ClientSecret = [securestring]::new(); ErrorAction = 'Stop'; Timeout = 60 }
+'abcdefgh'.ToCharArray() | ForEach-Object { $app.ClientSecret.AppendChar($_) }
+function Try-Token($Command) { try { & $Command @args } catch { "$($_.FullyQualifiedErrorId): $_" } }
+$closed = [Net.Sockets.TcpListener]::new([Net.IPAddress]::Loopback, 0); $closed.Start(); $port = $closed.LocalEndpoint.Port; $closed.Stop()
+$here = $app.Clone(); $here.Remove('TenantId'); $here.Authority = "http://127.0.0.1:$port/tenant"
+$null = Try-Token Get-DefenderToken @here -AuthorityType Oidc
+$adal = @{ Resource = 'https://api.security.microsoft.com' }
+$null = try { Get-ADALToken @adal -ClientId $here.ClientId -Authority $here.Authority -ClientSecret $here.ClientSecret } catch { }
+foreach ($proxy in $first, $second) {
+    $env:HTTPS_PROXY = $proxy.Address
+    $null = Try-Token Get-ADALToken @adal @app
+    $null = Try-Token Get-DefenderToken @app
+    $null = Try-Token Get-MsalToken -ClientId $app.ClientId -TenantId $app.TenantId -ClientSecret $app.ClientSecret -ErrorAction Stop
+    "$(@($proxy.Seen | Where-Object { $_ -match '^CONNECT login\.[a-z.]+:443 HTTP/1\.1$' }).Count -ge 3) $($proxy.Seen.Count)"
+}
+$env:HTTPS_PROXY = 'ftp://soc:canary-0123456789@proxy'
+Try-Token Get-DefenderToken @app
+$first.Listener.Stop()
+$second.Listener.Stop()
+'@ -Environment @{ HTTPS_PROXY = ''; ALL_PROXY = ''; NO_PROXY = ''; DEFENDER_XDR_EMULATOR = '' }
+        $lines = $result.Out.Trim() -split '\s*\n'
+        Assert-Match $lines[0] '^True ' $result.Out
+        Assert-Match $lines[1] '^True ' $result.Out
+        Assert-Match $result.Out 'DefenderXdr\.BAD_ARGUMENT\S*: HTTPS_PROXY is not a proxy address'
+        Assert-NoSecret ($result.Out + $result.Err) 'canary-0123456789' 'the refusal'
+    }
+    It 'reach the next command: the browser, the trace, and what says that nobody is there' {
+        if ($null -eq $Emulator) { return }
+        $trace = [IO.Path]::Combine([IO.Path]::GetTempPath(), [guid]::NewGuid().ToString('N'))
+        try {
+            $result = Invoke-PowerShell @"
+`$null = Clear-AdalTokenCache -Confirm:`$false
+`$env:BROWSER = '$([Environment]::GetEnvironmentVariable('DXDR_TEST_EMULATOR_PROGRAM')) browse'
+`$env:DEFENDER_XDR_LOG = '$trace'
+`$app = @{ ClientId = '$($Emulator.public_client_id)'; TenantId = '$($Emulator.tenant_id)' }
+`$token = Get-ADALToken @app -Resource https://api.security.microsoft.com -RedirectUri http://localhost -Timeout 100
+"token: `$([bool] `$token.AccessToken)"
+`$env:CI = 'true'
+try { Get-DefenderToken -TenantId '$($Emulator.tenant_id)' -ErrorAction Stop } catch { "`$_" }
+"@ -Environment @{ BROWSER = ''; CI = ''; GITHUB_ACTIONS = ''; TF_BUILD = ''; DEFENDER_XDR_LOG = '' }
+            if ($PSVersionTable.PSEdition -ne 'Desktop' -and -not $IsWindows) { Assert-Match $result.Out 'token: True' ($result.Out + $result.Err) }
+            Assert-Match ($result.Out -replace '\s+', ' ') 'no person can be asked here: CI is set'
+            Assert-Match ([IO.File]::ReadAllText($trace)) '/oauth2/token 200'
+        }
+        finally { [IO.File]::Delete($trace) }
+    }
 }

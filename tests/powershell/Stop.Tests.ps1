@@ -7,7 +7,7 @@ $remember = '& (Get-Module DefenderXdr) {
         param($Shared)
         $script:TestShared = $Shared
         Import-DefenderPrivate
-        function script:Sync-DefenderEnvironment { $script:TestShared.module = $ExecutionContext.SessionState.Module }
+        $Shared.module = $ExecutionContext.SessionState.Module
     } $Shared
 '
 

@@ -189,6 +189,9 @@ function script:Read-DefenderSecret {
 
 function script:Test-DefenderInteractive {
     # False where nobody can sign in: a service, -NonInteractive, a remote session, a runbook or a function app.
+    foreach ($name in 'FUNCTIONS_WORKER_RUNTIME', 'AUTOMATION_ASSET_ACCOUNTID') {
+        if ([System.Environment]::GetEnvironmentVariable($name)) { return $false }
+    }
     if ($null -eq $script:Interactive) { $script:Interactive = Get-DefenderInteractive ([System.Environment]::GetCommandLineArgs()) }
     $script:Interactive
 }
@@ -197,9 +200,6 @@ function script:Get-DefenderInteractive {
     param([string[]] $CommandLine)
     if (-not [System.Environment]::UserInteractive) { return $false }
     if ($null -ne (Get-Variable -Name 'PSSenderInfo' -Scope Global -ValueOnly -ErrorAction Ignore)) { return $false }
-    foreach ($name in 'FUNCTIONS_WORKER_RUNTIME', 'AUTOMATION_ASSET_ACCOUNTID') {
-        if ([System.Environment]::GetEnvironmentVariable($name)) { return $false }
-    }
     # The host's own switches stand before -File, -Command and -EncodedCommand; what follows those is the script's.
     for ($index = 1; $index -lt $CommandLine.Length; $index++) {
         if ($CommandLine[$index] -notmatch '^(?:--|[-/\u2013\u2014\u2015])(?<name>[A-Za-z]+)$') { continue }

@@ -232,7 +232,25 @@ function script:Add-DefenderNativeMethod {
 }
 
 # Outside Windows, .NET keeps its own copy of the environment: what a script sets with $env: never reaches native code. The client's
-# configuration carries what it can; the rest is written to the process when it differs, which is seldom.
+# configuration carries what differs, and a client is made anew when one of these variables has changed since.
+
+# What tells the library which place this is. Its secrets go to the requests that take them.
+$script:PlaceVariables = 'AZURE_TENANT_ID', 'AZURE_CLIENT_ID', 'AZURE_USERNAME', 'AZURE_CLIENT_CERTIFICATE_PATH', 'AZURE_CLIENT_SEND_CERTIFICATE_CHAIN', 'AZURE_AUTHORITY_HOST',
+'AZURE_FEDERATED_TOKEN_FILE', 'AZURE_POD_IDENTITY_AUTHORITY_HOST', 'AZURE_CONFIG_DIR', 'AZD_CONFIG_DIR', 'REGION_NAME', 'IDENTITY_ENDPOINT', 'IDENTITY_SERVER_THUMBPRINT', 'IMDS_ENDPOINT',
+'MSI_ENDPOINT', 'DEFAULT_IDENTITY_CLIENT_ID', 'AUTOMATION_ASSET_ACCOUNTID', 'GITHUB_ACTIONS', 'ACTIONS_ID_TOKEN_REQUEST_URL', 'SYSTEM_OIDCREQUESTURI',
+'AZURESUBSCRIPTION_SERVICE_CONNECTION_ID', 'AZURESUBSCRIPTION_CLIENT_ID', 'AZURESUBSCRIPTION_TENANT_ID', 'PATH', 'HOME', 'XDG_STATE_HOME',
+'CI', 'TF_BUILD', 'GITLAB_CI', 'JENKINS_URL', 'TEAMCITY_VERSION', 'FUNCTIONS_WORKER_RUNTIME', 'WEBSITE_INSTANCE_ID', 'CONTAINER_APP_NAME', 'KUBERNETES_SERVICE_HOST',
+'DISPLAY', 'WAYLAND_DISPLAY', 'XAUTHORITY', 'WSL_DISTRO_NAME', 'SSH_CONNECTION', 'SSH_CLIENT', 'SSH_TTY', 'SESSIONNAME', 'BROWSER', 'DEFENDER_XDR_BROWSER', 'DEFENDER_XDR_LOG'
+$script:ProxyVariables = 'HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy', 'NO_PROXY', 'no_proxy'
+# The trust store's own, read from the process where it is loaded.
+$script:TrustVariables = 'SSL_CERT_FILE', 'SSL_CERT_DIR'
+$script:WatchedVariables = $script:PlaceVariables + $script:ProxyVariables + $script:TrustVariables
+
+function script:Get-DefenderEnvironment {
+    # The values of all variables that a client lives by, as one text to compare.
+    $values = foreach ($name in $script:WatchedVariables) { [System.Environment]::GetEnvironmentVariable($name) }
+    [string]::Join("`0", [string[]] $values)
+}
 
 function script:Get-DefenderNativeVariable {
     # A variable as native code sees it.
@@ -242,10 +260,11 @@ function script:Get-DefenderNativeVariable {
     [System.Runtime.InteropServices.Marshal]::PtrToStringAnsi($held)
 }
 
-function script:Sync-DefenderEnvironment {
+function script:Sync-DefenderTrust {
+    # Writes the trust store's variables to the process where they differ, which is seldom: no configuration takes their place.
     if (Test-DefenderWindows) { return }
     $utf8 = [System.Text.Encoding]::UTF8
-    foreach ($name in 'BROWSER', 'DEFENDER_XDR_LOG', 'SSL_CERT_FILE', 'SSL_CERT_DIR') {
+    foreach ($name in $script:TrustVariables) {
         $wanted = [System.Environment]::GetEnvironmentVariable($name)
         if ((Get-DefenderNativeVariable $name) -ceq $wanted) { continue }
         $nameBytes = $utf8.GetBytes($name + "`0")
@@ -254,21 +273,17 @@ function script:Sync-DefenderEnvironment {
     }
 }
 
-# What tells the library which place this is. Its secrets go to the requests that take them.
-$script:PlaceVariables = 'AZURE_TENANT_ID', 'AZURE_CLIENT_ID', 'AZURE_USERNAME', 'AZURE_CLIENT_CERTIFICATE_PATH', 'AZURE_CLIENT_SEND_CERTIFICATE_CHAIN', 'AZURE_AUTHORITY_HOST',
-'AZURE_FEDERATED_TOKEN_FILE', 'AZURE_POD_IDENTITY_AUTHORITY_HOST', 'AZURE_CONFIG_DIR', 'AZD_CONFIG_DIR', 'REGION_NAME', 'IDENTITY_ENDPOINT', 'IDENTITY_SERVER_THUMBPRINT', 'IMDS_ENDPOINT',
-'MSI_ENDPOINT', 'DEFAULT_IDENTITY_CLIENT_ID', 'AUTOMATION_ASSET_ACCOUNTID', 'GITHUB_ACTIONS', 'ACTIONS_ID_TOKEN_REQUEST_URL', 'SYSTEM_OIDCREQUESTURI',
-'AZURESUBSCRIPTION_SERVICE_CONNECTION_ID', 'AZURESUBSCRIPTION_CLIENT_ID', 'AZURESUBSCRIPTION_TENANT_ID', 'PATH', 'HOME', 'XDG_STATE_HOME'
-
 function script:Get-DefenderPlace {
     # The variables of the place whose value native code does not see, as JSON; nothing when it sees them all.
     if (Test-DefenderWindows) { return }
     $changed = [ordered]@{}
-    foreach ($name in $script:PlaceVariables) {
+    foreach ($name in $script:PlaceVariables + $script:ProxyVariables) {
         $value = [System.Environment]::GetEnvironmentVariable($name)
         $seen = Get-DefenderNativeVariable $name
         # PowerShell puts its own folder in front of what it inherits.
         if ($seen -ceq $value -or ($name -eq 'PATH' -and $value -ceq "${PSHOME}:$seen")) { continue }
+        # Programs that are started see a proxy that is set later only without its password, which no document may hold.
+        if ($name -in $script:ProxyVariables -and "$value".Contains('@')) { continue }
         $changed[$name] = $value
     }
     if ($changed.Count -gt 0) { ConvertTo-DefenderJson $changed }
@@ -286,24 +301,35 @@ function script:Add-DefenderPlaceSecret {
 
 function script:Get-DefenderProxy {
     # What the session's variables say of a proxy, where native code cannot see it: @{ proxy; proxy_user; no_proxy; Password }; else nothing.
+    param([hashtable] $Failure)
     if (Test-DefenderWindows) { return }
     $changed = $false
     $address = $null
+    $from = $null
     $except = $null
-    foreach ($name in 'HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy', 'NO_PROXY', 'no_proxy') {
+    foreach ($name in $script:ProxyVariables) {
         $value = [System.Environment]::GetEnvironmentVariable($name)
         if ((Get-DefenderNativeVariable $name) -cne $value) { $changed = $true }
-        if (-not $value) { continue }
+        if ([string]::IsNullOrWhiteSpace($value)) { continue }
         if ($name -like '*no_proxy') { if (-not $except) { $except = $value } }
-        elseif (-not $address) { $address = $value }
+        elseif (-not $address) { $address = $value.Trim(); $from = $name }
     }
     if (-not $changed) { return }
     $found = @{ proxy = 'none'; proxy_user = $null; no_proxy = $null; Password = $null }
     if (-not $address) { return $found }
     if ($address -notmatch '://') { $address = "http://$address" }
+    if ($address -notmatch '^https?://[^/]') {
+        # The address may hold a password, so it is not repeated.
+        $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "$from is not a proxy address" -Hint "Set $from to http://HOST:PORT, or remove it."
+        return
+    }
     $found.proxy = $address
-    $found.no_proxy = $except
-    if ($address -match '^(?<scheme>[a-z]+://)(?<user>[^/@:]*)(?::(?<password>[^/@]*))?@(?<rest>.*)$') {
+    # Other programs pass over what is no host, domain, address or network, such as *.example.com; so does the library where it reads the variable.
+    if ($except) {
+        $entries = [string[]]@($except.Split(',') | ForEach-Object { $_.Trim() })
+        $found.no_proxy = ($entries -match '^(?:\*|\.?[A-Za-z0-9_.-]+|\[?[0-9A-Fa-f:.]+\]?(?:/[0-9]{1,3})?)$') -join ','
+    }
+    if ($address -match '^(?<scheme>https?://)(?<user>[^/@:]*)(?::(?<password>[^/@]*))?@(?<rest>.*)$') {
         $found.proxy = $Matches['scheme'] + $Matches['rest']
         $found.proxy_user = [uri]::UnescapeDataString($Matches['user'])
         if ($Matches['password']) { $found.Password = [uri]::UnescapeDataString($Matches['password']) }
@@ -333,16 +359,17 @@ function script:Initialize-DefenderClient {
     if ($Cache -cne $script:ClientCache) { Switch-DefenderClient $Cache }
     if ($script:Client -ne [System.IntPtr]::Zero) {
         # A password may have changed.
-        if ((Get-DefenderPlace) -ceq $script:ClientPlace -and $way -ceq $script:ClientProxy -and ($null -eq $Proxy -or $null -eq $Proxy.Password)) { return }
+        if ((Get-DefenderEnvironment) -ceq $script:ClientEnvironment -and $way -ceq $script:ClientProxy -and ($null -eq $Proxy -or $null -eq $Proxy.Password)) { return }
         # A connection keeps the client it was made with.
         Close-DefenderClient
     }
     Initialize-DefenderNative $Failure
     if ($null -ne $Failure.Record) { return }
-    Sync-DefenderEnvironment
+    Sync-DefenderTrust
     $document = [ordered]@{ application = "DefenderXdr.PowerShell/$script:ModuleVersion"; emulator = [string] [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR') }
     $place = Get-DefenderPlace
-    $proxy = if ($null -ne $Proxy) { $Proxy } else { Get-DefenderProxy }
+    $proxy = if ($null -ne $Proxy) { $Proxy } else { Get-DefenderProxy $Failure }
+    if ($null -ne $Failure.Record) { return }
     if ($null -ne $proxy) { foreach ($name in 'proxy', 'proxy_user', 'no_proxy') { if ($proxy[$name]) { $document[$name] = $proxy[$name] } } }
     $json = ConvertTo-DefenderJson $document
     if ($place) { $json = $json.Substring(0, $json.Length - 1) + ",`"environment`":$place}" }
@@ -361,7 +388,7 @@ function script:Initialize-DefenderClient {
         return
     }
     $script:Client = $client
-    $script:ClientPlace = $place
+    $script:ClientEnvironment = Get-DefenderEnvironment
     $script:ClientProxy = $way
     $script:ClientTarget = [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR')
     # What was meant for the emulator must never go to Microsoft, whatever became of the environment variable on the way.
@@ -376,10 +403,10 @@ function script:Switch-DefenderClient {
     # Puts the client of one cache aside, with what it prepared, and takes up another's. A client that is kept says each warning once.
     param([string] $Cache)
     if ($script:Client -ne [System.IntPtr]::Zero) {
-        $script:IdleClients[$script:ClientCache] = @{ Client = $script:Client; Place = $script:ClientPlace; Proxy = $script:ClientProxy; Requests = $script:Requests }
+        $script:IdleClients[$script:ClientCache] = @{ Client = $script:Client; Environment = $script:ClientEnvironment; Proxy = $script:ClientProxy; Requests = $script:Requests }
     }
     $script:Client = [System.IntPtr]::Zero
-    $script:ClientPlace = $null
+    $script:ClientEnvironment = $null
     $script:ClientProxy = ''
     $script:Requests = [System.Collections.Specialized.OrderedDictionary]::new([System.StringComparer]::Ordinal)
     $script:ClientCache = $Cache
@@ -387,7 +414,7 @@ function script:Switch-DefenderClient {
         $kept = $script:IdleClients[$Cache]
         $script:IdleClients.Remove($Cache)
         $script:Client = $kept.Client
-        $script:ClientPlace = $kept.Place
+        $script:ClientEnvironment = $kept.Environment
         $script:ClientProxy = $kept.Proxy
         $script:Requests = $kept.Requests
     }
@@ -428,7 +455,7 @@ function script:Close-DefenderClient {
     }
     $script:Requests.Clear()
     $script:Client = [System.IntPtr]::Zero
-    $script:ClientPlace = $null
+    $script:ClientEnvironment = $null
     $script:ClientProxy = ''
 }
 
@@ -784,7 +811,6 @@ function script:Invoke-DefenderOperation {
         [hashtable] $Track,
         [hashtable] $Failure
     )
-    Sync-DefenderEnvironment
     $native = $script:Native
     $limit = [uint32] ([long] $Timeout * 1000)
     $op = [System.IntPtr]::Zero

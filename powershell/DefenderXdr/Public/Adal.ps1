@@ -193,25 +193,25 @@ function Get-ADALToken {
     if ($PSBoundParameters.ContainsKey('TokenCache') -or $PlainTextTokenCache) { $cache = Get-DefenderCacheChoice $PSBoundParameters $cache $failure }
     if ($cache -cne $script:ClientCache -and $null -eq $failure.Record) { Initialize-DefenderClient $failure $null $cache }
     if ($script:Client -ne [System.IntPtr]::Zero -and [System.Environment]::GetEnvironmentVariable('DEFENDER_XDR_EMULATOR') -ceq $script:ClientTarget) { $entry = $script:Requests[$key] }
-    if ($null -eq $entry -and $null -eq $failure.Record) {
-        $entry = New-AdalRequest -Kind $kind -Key $key -TenantId $TenantId -Authority $(if ($authorityGiven) { $Authority } else { $null }) -Resource $Resource -ClientId $ClientId -RedirectUri $RedirectUri `
-            -PromptBehavior $PromptBehavior -UserId $UserId -UserIdType $UserIdType -ExtraQuery $extraQueryParameters -Certificate $ClientAssertionCertificate -Cache $cache -Failure $failure
-    }
-    if ($null -eq $failure.Record) {
-        if ($entry.Handle -eq [System.IntPtr]::Zero) {
-            $secrets = @{}
-            if ($null -ne $ClientSecret) { $secrets.client_secret = $ClientSecret }
-            if ($PSBoundParameters.ContainsKey('AuthorizationCode')) { $secrets.code = $AuthorizationCode }
-            if ($PSBoundParameters.ContainsKey('UserAssertion')) { $secrets.user_assertion = $UserAssertion }
-            $entry.Certificate = $ClientAssertionCertificate
-            $token = Get-DefenderTokenFor -Entry $entry -Secrets $secrets -ReadCache $entry.ReadCache -Timeout $Timeout -Failure $failure
+    $held = $null -ne $entry -and $entry.Handle -ne [System.IntPtr]::Zero
+    if ($held -and $entry.ReadCache -and $null -eq $failure.Record) { $token = Get-DefenderCachedToken $entry.Handle $entry $failure }
+    if ($null -eq $token -and $null -eq $failure.Record) {
+        # What is in the cache needs no look at the variables.
+        if ($null -eq $entry -or (Get-DefenderEnvironment) -cne $script:ClientEnvironment) {
+            $entry = New-AdalRequest -Kind $kind -Key $key -TenantId $TenantId -Authority $(if ($authorityGiven) { $Authority } else { $null }) -Resource $Resource -ClientId $ClientId -RedirectUri $RedirectUri `
+                -PromptBehavior $PromptBehavior -UserId $UserId -UserIdType $UserIdType -ExtraQuery $extraQueryParameters -Certificate $ClientAssertionCertificate -Cache $cache -Failure $failure
+            $held = $false
         }
-        else {
-            if ($entry.ReadCache) { $token = Get-DefenderCachedToken $entry.Handle $entry $failure }
-            if ($null -eq $token -and $null -eq $failure.Record) {
-                $entry.Certificate = $ClientAssertionCertificate
-                $token = Get-DefenderTokenFor -Entry $entry -ReadCache $false -Timeout $Timeout -Failure $failure
+        if ($null -eq $failure.Record) {
+            $secrets = $null
+            if ($entry.Handle -eq [System.IntPtr]::Zero) {
+                $secrets = @{}
+                if ($null -ne $ClientSecret) { $secrets.client_secret = $ClientSecret }
+                if ($PSBoundParameters.ContainsKey('AuthorizationCode')) { $secrets.code = $AuthorizationCode }
+                if ($PSBoundParameters.ContainsKey('UserAssertion')) { $secrets.user_assertion = $UserAssertion }
             }
+            $entry.Certificate = $ClientAssertionCertificate
+            $token = Get-DefenderTokenFor -Entry $entry -Secrets $secrets -ReadCache ($entry.ReadCache -and -not $held) -Timeout $Timeout -Failure $failure
         }
     }
     if ($null -ne $failure.Record) {

@@ -43,7 +43,7 @@ impl Region {
     pub async fn name(&self, env: &Env, call: &Call) -> Option<String> {
         let name = match self {
             Region::Named(name) => return Some(name.clone()),
-            Region::Auto => match std::env::var("REGION_NAME").ok().filter(|value| !value.trim().is_empty()) {
+            Region::Auto => match env.place.get("REGION_NAME") {
                 Some(value) => normal(&value).ok_or_else(|| "REGION_NAME does not hold a region's name".to_owned()),
                 None => match env.metadata.region(env.transport.emulator_origin()) {
                     Some(known) => known,

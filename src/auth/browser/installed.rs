@@ -2,6 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::auth::environment::Environment;
+#[cfg(any(windows, target_os = "macos"))]
+use crate::auth::file;
+#[cfg(not(any(windows, target_os = "macos")))]
+use crate::auth::program;
+use crate::error::Result;
+use crate::transport::Call;
+
 /// A browser on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Browser {
@@ -25,20 +33,13 @@ const EDGE: &str = "Microsoft Edge";
 const CHROME: &str = "Google Chrome";
 const CHROMIUM: &str = "Chromium";
 
-/// The first that is installed.
-pub fn find() -> Option<Browser> {
-    candidates()
-        .into_iter()
-        .find(|(_, path)| path.is_file())
-        .map(|(name, path)| Browser {
-            name: name.to_owned(),
-            path,
-        })
-}
-
-/// Where each may be: on Linux and the BSDs by the names that their packages give them on PATH.
+/// The first that is installed: on Linux and the BSDs by the names that their packages give them on PATH.
+///
+/// # Errors
+///
+/// `TIMEOUT` where a disk does not answer until `call`'s deadline.
 #[cfg(not(any(windows, target_os = "macos")))]
-fn candidates() -> Vec<(&'static str, PathBuf)> {
+pub async fn find(place: &Environment, call: &Call) -> Result<Option<Browser>> {
     const NAMES: &[(&str, &str)] = &[
         (EDGE, "microsoft-edge-stable"),
         (EDGE, "microsoft-edge"),
@@ -47,20 +48,40 @@ fn candidates() -> Vec<(&'static str, PathBuf)> {
         (CHROMIUM, "chromium"),
         (CHROMIUM, "chromium-browser"),
     ];
-    let folders: Vec<PathBuf> = std::env::var_os("PATH")
-        .map(|path| std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect())
-        .unwrap_or_default();
-    NAMES
-        .iter()
-        .flat_map(|(name, file)| folders.iter().map(move |folder| (*name, folder.join(file))))
-        .collect()
+    program::on_path(place, call, "a browser", |look| {
+        NAMES.iter().find_map(|(name, file)| {
+            look(&[file]).map(|path| Browser {
+                name: (*name).to_owned(),
+                path,
+            })
+        })
+    })
+    .await
+}
+
+/// The first that is installed.
+///
+/// # Errors
+///
+/// `TIMEOUT` where a disk does not answer until `call`'s deadline.
+#[cfg(any(windows, target_os = "macos"))]
+pub async fn find(place: &Environment, call: &Call) -> Result<Option<Browser>> {
+    let candidates = candidates(place);
+    file::apart(call, "looking for a browser", move || {
+        let found = candidates.into_iter().find(|(_, path)| path.is_file());
+        Ok(found.map(|(name, path)| Browser {
+            name: name.to_owned(),
+            path,
+        }))
+    })
+    .await
 }
 
 /// Where each may be: the system's applications, then the person's own.
 #[cfg(target_os = "macos")]
-fn candidates() -> Vec<(&'static str, PathBuf)> {
+fn candidates(place: &Environment) -> Vec<(&'static str, PathBuf)> {
     let mut folders = vec![PathBuf::from("/Applications")];
-    if let Some(home) = std::env::var_os("HOME") {
+    if let Some(home) = place.get("HOME") {
         folders.push(Path::new(&home).join("Applications"));
     }
     [EDGE, CHROME, CHROMIUM]
@@ -75,7 +96,7 @@ fn candidates() -> Vec<(&'static str, PathBuf)> {
 
 /// Where each may be: what it registered for `Win+R` ("App Paths"), then where its installer puts it.
 #[cfg(windows)]
-fn candidates() -> Vec<(&'static str, PathBuf)> {
+fn candidates(place: &Environment) -> Vec<(&'static str, PathBuf)> {
     use winsafe::{HKEY, RegistryValue, co};
     const PROGRAMS: &[(&str, &str, &str)] = &[
         (EDGE, "msedge.exe", r"Microsoft\Edge\Application\msedge.exe"),
@@ -91,7 +112,7 @@ fn candidates() -> Vec<(&'static str, PathBuf)> {
             }
         }
         for folder in ["ProgramFiles(x86)", "ProgramFiles", "ProgramW6432", "LOCALAPPDATA"] {
-            if let Some(folder) = std::env::var_os(folder) {
+            if let Some(folder) = place.get(folder) {
                 found.push((*name, Path::new(&folder).join(place)));
             }
         }

@@ -9,14 +9,21 @@ mod system;
 mod window;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use url::Url;
 
+use super::environment::Environment;
 use crate::error::{Error, Result};
+use crate::transport::Call;
 
 pub use installed::Browser;
 pub use system::open;
 pub use window::{Landed, Seen, Window};
+
+/// How long a browser is looked for, a quarter of the time that is left at the most.
+const SEARCH_TIME: Duration = Duration::from_secs(10);
 
 /// Which browser shows app windows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,15 +56,24 @@ impl AppWindows {
     }
 
     /// The browser that can show an app window here, or why there is none.
-    pub fn here(&self) -> std::result::Result<Browser, String> {
+    pub async fn here(&self, place: &Environment, call: &Call) -> std::result::Result<Browser, String> {
         match self {
             AppWindows::Never => Err("app windows are turned off".to_owned()),
             AppWindows::Named(path) => Ok(Browser::named(path)),
             AppWindows::Installed => {
-                if let Some(why) = place::no_desktop() {
+                if let Some(why) = place::no_desktop(place) {
                     return Err(why.says().to_owned());
                 }
-                installed::find().ok_or_else(|| "neither Edge nor Chrome nor Chromium is installed".to_owned())
+                // Where no browser is found, a person needs the rest of the time.
+                let left = call.deadline.saturating_duration_since(Instant::now());
+                let limited = Call {
+                    deadline: Instant::now() + SEARCH_TIME.min(left / 4),
+                    ..call.clone()
+                };
+                match installed::find(place, &limited).await {
+                    Ok(found) => found.ok_or_else(|| "neither Edge nor Chrome nor Chromium is installed".to_owned()),
+                    Err(error) => Err(error.message().to_owned()),
+                }
             }
         }
     }

@@ -5,7 +5,10 @@ use std::process::{Child, Command};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+#[cfg(any(unix, windows))]
+use crate::auth::program;
 use crate::clock::Random;
+use crate::transport::Call;
 
 /// Our ends.
 pub struct Pipe {
@@ -17,7 +20,7 @@ pub struct Pipe {
 
 /// Starts a browser with its ends as the descriptors 3 and 4, where `--remote-debugging-pipe` expects them, in a process group of its own.
 #[cfg(unix)]
-pub async fn start(mut command: Command, _random: &dyn Random) -> io::Result<(Child, Pipe)> {
+pub async fn start(call: &Call, mut command: Command, _random: &dyn Random) -> io::Result<(Child, Pipe)> {
     use command_fds::{CommandFdExt, FdMapping};
     use std::os::fd::OwnedFd;
     use std::os::unix::process::CommandExt;
@@ -38,14 +41,14 @@ pub async fn start(mut command: Command, _random: &dyn Random) -> io::Result<(Ch
         to: Box::new(Sender::from_owned_fd(our_write.into())?),
     };
     // The command holds their ends: while they are open here, the end of the browser would not be seen. It ends here.
-    let child = command.spawn()?;
+    let child = program::start(call, command).await?;
     Ok((child, pipe))
 }
 
 /// Starts a browser with handles that it inherits and finds by their numbers. Named pipes, since ours must not be inherited with them: the names
 /// are random, have one instance, take no remote client, and are connected before the browser starts.
 #[cfg(windows)]
-pub async fn start(mut command: Command, random: &dyn Random) -> io::Result<(Child, Pipe)> {
+pub async fn start(call: &Call, mut command: Command, random: &dyn Random) -> io::Result<(Child, Pipe)> {
     use tokio::net::windows::named_pipe::ServerOptions;
     use winsafe::{HFILE, SECURITY_ATTRIBUTES, co};
 
@@ -85,7 +88,7 @@ pub async fn start(mut command: Command, random: &dyn Random) -> io::Result<(Chi
             their_write.ptr().addr()
         ));
         // Their ends are closed here as soon as the browser has them, so that its end is seen.
-        (command.spawn()?, to, from)
+        (program::start(call, command).await?, to, from)
     };
     let connected = match to.connect().await {
         Ok(()) => from.connect().await,
@@ -107,6 +110,6 @@ pub async fn start(mut command: Command, random: &dyn Random) -> io::Result<(Chi
 
 /// Elsewhere there is no way known to hand the pipe over, and a port would be open to every program of the machine: the address is pasted.
 #[cfg(not(any(unix, windows)))]
-pub async fn start(_command: Command, _random: &dyn Random) -> io::Result<(Child, Pipe)> {
+pub async fn start(_call: &Call, _command: Command, _random: &dyn Random) -> io::Result<(Child, Pipe)> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -1,5 +1,7 @@
 //! What kind of place this is: whether a browser window can appear in front of the person who waits for it.
 
+use crate::auth::environment::Environment;
+
 /// Why no window can appear here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoDesktop {
@@ -38,8 +40,8 @@ impl NoDesktop {
 }
 
 /// Why no window can appear here; `None` where one can.
-pub fn no_desktop() -> Option<NoDesktop> {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+pub fn no_desktop(place: &Environment) -> Option<NoDesktop> {
+    let is_set = |name: &str| place.get(name).is_some();
     if cfg!(windows) {
         return in_service_session().then_some(NoDesktop::Service);
     }
@@ -47,7 +49,7 @@ pub fn no_desktop() -> Option<NoDesktop> {
         // The desktop of a Mac reached over SSH is in another room.
         return is_ssh(is_set).then_some(NoDesktop::Ssh);
     }
-    judge(is_set, is_wsl())
+    judge(is_set, is_wsl(place))
 }
 
 fn is_ssh(is_set: impl Fn(&str) -> bool) -> bool {
@@ -55,10 +57,9 @@ fn is_ssh(is_set: impl Fn(&str) -> bool) -> bool {
 }
 
 /// Windows' own browser is at hand in the Windows Subsystem for Linux.
-pub fn is_wsl() -> bool {
+pub fn is_wsl(place: &Environment) -> bool {
     cfg!(target_os = "linux")
-        && (std::env::var_os("WSL_DISTRO_NAME").is_some_and(|name| !name.is_empty())
-            || std::path::Path::new("/proc/sys/fs/binfmt_misc/WSLInterop").exists())
+        && (place.get("WSL_DISTRO_NAME").is_some() || std::path::Path::new("/proc/sys/fs/binfmt_misc/WSLInterop").exists())
 }
 
 fn judge(is_set: impl Fn(&str) -> bool, wsl: bool) -> Option<NoDesktop> {

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::installed::Browser;
 use super::pipe::{self, Pipe};
+use crate::auth::Env;
 use crate::clock::Random;
+use crate::transport::Call;
 
 /// What every profile folder's name begins with.
 const PREFIX: &str = "defender-xdr-window-";
@@ -28,7 +30,8 @@ pub struct Program(Option<(Child, Profile)>);
 
 impl Program {
     /// Starts a browser with an empty window and a fresh profile.
-    pub async fn start(browser: &Browser, random: &dyn Random) -> io::Result<(Program, Pipe)> {
+    pub async fn start(env: &Env, call: &Call, browser: &Browser) -> io::Result<(Program, Pipe)> {
+        let random = env.transport.random().as_ref();
         let name = random_name(random)?;
         // Files are for a thread that may wait for them.
         let profile = tokio::task::spawn_blocking(move || {
@@ -39,6 +42,7 @@ impl Program {
         .map_err(io::Error::other)??;
         let folder = profile.browsers_own();
         let mut command = Command::new(&browser.path);
+        env.place.show_to(&mut command);
         // The address to open is told over the pipe: a command line can be read by others, and the page must not run ahead of us.
         command
             .arg(format!("--app={START_PAGE}"))
@@ -59,7 +63,7 @@ impl Program {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        match pipe::start(command, random).await {
+        match pipe::start(call, command, random).await {
             Ok((child, pipe)) => Ok((Program(Some((child, profile))), pipe)),
             Err(error) => {
                 // It may have to be tried for seconds.

@@ -10,7 +10,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use url::Url;
 
 use super::place;
+use crate::auth::environment::Environment;
+use crate::auth::program;
 use crate::error::{Code, Error, Result};
+use crate::transport::Call;
 
 const WITHOUT: &str = "set BROWSER to a browser's path, sign in on a machine with a desktop, ask for the device code grant, or use an app that signs in by itself (managed identity, certificate, client secret)";
 
@@ -19,20 +22,20 @@ const WITHOUT: &str = "set BROWSER to a browser's path, sign in on a machine wit
 /// # Errors
 ///
 /// `NO_BROWSER` where there is no desktop, no browser, or one that ends with a failure.
-pub async fn open(url: Url) -> Result<()> {
+pub async fn open(here: &Environment, call: &Call, url: Url) -> Result<()> {
     // Who names a browser knows the place: it may be one of the terminal, or a script that passes the address on.
-    if let Some(named) = std::env::var("BROWSER").ok().filter(|named| !named.trim().is_empty()) {
-        return by_name(&named, url.as_str()).await;
+    if let Some(named) = here.get("BROWSER") {
+        return by_name(here, call, &named, url.as_str()).await;
     }
-    if let Some(why) = place::no_desktop() {
+    if let Some(why) = place::no_desktop(here) {
         return Err(Error::new(Code::NoBrowser, why.says()).with_hint(why.hint()));
     }
-    by_system(url).await
+    by_system(here, call, url).await
 }
 
 /// Windows and macOS have one way to do it, which hands the address over and keeps no process of ours.
 #[cfg(any(windows, target_os = "macos"))]
-async fn by_system(url: Url) -> Result<()> {
+async fn by_system(_: &Environment, _: &Call, url: Url) -> Result<()> {
     let url = url.to_string();
     let opened = tokio::task::spawn_blocking(move || {
         let mut options = webbrowser::BrowserOptions::new();
@@ -48,16 +51,17 @@ async fn by_system(url: Url) -> Result<()> {
 
 /// Elsewhere a desktop's opener is started: its end is taken, since it would else stay as a zombie, and tells whether it worked.
 #[cfg(not(any(windows, target_os = "macos")))]
-async fn by_system(url: Url) -> Result<()> {
+async fn by_system(here: &Environment, call: &Call, url: Url) -> Result<()> {
     let mut failed = None;
-    for (program, arguments) in openers(place::is_wsl(), url.as_str()) {
+    for (program, arguments) in openers(place::is_wsl(here), url.as_str()) {
         let mut command = Command::new(program);
+        here.show_to(&mut command);
         command
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let Ok(child) = command.spawn() else { continue };
+        let Ok(child) = program::start(call, command).await else { continue };
         match ended(child).await {
             Ok(status) if !status.success() => failed = Some(format!("{program} ended with {status}")),
             _ => return Ok(()),
@@ -89,13 +93,17 @@ fn openers(wsl: bool, url: &str) -> Vec<(&'static str, Vec<String>)> {
 
 /// Starts what `$BROWSER` names: a program and its arguments, the address in place of `%s` or at the end; on Unix several, of which the first that
 /// starts is taken. Resolves when it ends, so that one that fails at once is noticed; a person's choice is not quietly replaced by another browser.
-async fn by_name(named: &str, url: &str) -> Result<()> {
+async fn by_name(here: &Environment, call: &Call, named: &str, url: &str) -> Result<()> {
     let candidates: Vec<&str> = if cfg!(windows) { vec![named] } else { named.split(':').collect() };
     let complaints = Complaints::new();
-    let started = candidates
-        .iter()
-        .filter_map(|candidate| command(candidate, url, &complaints))
-        .find_map(|mut command| command.spawn().ok());
+    let mut started = None;
+    for mut command in candidates.iter().filter_map(|candidate| command(candidate, url, &complaints)) {
+        here.show_to(&mut command);
+        started = program::start(call, command).await.ok();
+        if started.is_some() {
+            break;
+        }
+    }
     let Some(child) = started else {
         return Err(Error::new(
             Code::NoBrowser,

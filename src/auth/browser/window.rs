@@ -18,7 +18,8 @@ use super::devtools::{DevTools, Message};
 use super::installed::Browser;
 use super::is_landing;
 use super::program::{Program, START_PAGE};
-use crate::clock::Random;
+use crate::auth::Env;
+use crate::transport::Call;
 
 /// How long a browser may take until its window is there.
 const START_TIME: Duration = Duration::from_secs(20);
@@ -83,8 +84,15 @@ pub struct Window {
 
 impl Window {
     /// Opens a window at an address. `redirect` is where the sign-in ends; pages of `origins` are looked at for errors.
-    pub async fn open(browser: &Browser, random: &dyn Random, url: &Url, redirect: &Url, origins: HashSet<String>) -> io::Result<Window> {
-        let (program, pipe) = Program::start(browser, random).await?;
+    pub async fn open(
+        env: &Env,
+        call: &Call,
+        browser: &Browser,
+        url: &Url,
+        redirect: &Url,
+        origins: HashSet<String>,
+    ) -> io::Result<Window> {
+        let (program, pipe) = Program::start(env, call, browser).await?;
         let mut window = Window {
             devtools: DevTools::new(pipe),
             program,
