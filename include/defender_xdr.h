@@ -10,7 +10,8 @@
  * success. A function with an `error` parameter gives, on failure, a buffer with one JSON object, which the caller frees:
  *   {"code", "name", "message" (one line), "hint" (what to do next, or null), "aadsts", "oauth_error", "suberror", "http_status", "retryable",
  *    "retry_after_ms", "correlation_id", "trace_id", "claims"}
- * No secret and no token is ever in it. Keys not listed here may be added: ignore them.
+ * No secret and no token is ever in it. What a server wrote is cut after 2048 bytes; a claims challenge of more than 8192 is left out, and "hint" says
+ * so. Keys not listed here may be added: ignore them.
  *
  * HANDLES. dxdr_client, dxdr_request, dxdr_secret, dxdr_token, dxdr_op, dxdr_cancel and dxdr_buf look like pointers and are not: their value is a
  * number that is checked on every call. A handle that was freed, is of another kind or was never made gives BAD_HANDLE. What a function hands out
@@ -542,7 +543,8 @@ int32_t dxdr_client_export_refresh_token(dxdr_client *client,
                         "on_behalf_of"         the app acts for the person whose token you have: the secret "user_assertion"; needs the app's credential
                         "password"             "username" and the secret "password"
                         "refresh_token"        needs that secret
-                        "access_token"         you have a token already; needs that secret
+                        "access_token"         you have a token already; needs that secret. One that cannot be read, or names no expiry, is taken
+                                               for good for an hour whenever it is looked at
                         "managed_identity"     the identity of the machine or service this runs on: Azure VM, App Service, Functions, Container Apps,
                                                Automation, Arc, Service Fabric, Machine Learning, Cloud Shell; see "identity". "scopes" is then one
                                                that ends in /.default
@@ -724,7 +726,8 @@ DXDR_API int32_t dxdr_token_value(const dxdr_token *token, const uint8_t **data,
 DXDR_API int32_t dxdr_token_id_token(const dxdr_token *token, const uint8_t **data, size_t *len);
 
 /*
- Tells when the token expires.
+ Tells when the token expires. Of one that you brought ("grant": "access_token") and that cannot be read, or names no expiry, nobody knows it: the time
+ told is then an hour after it was looked at, and no promise.
 
  @param token         the token
  @param unix_seconds  receives the time in seconds since 1970-01-01T00:00:00Z
@@ -732,7 +735,9 @@ DXDR_API int32_t dxdr_token_id_token(const dxdr_token *token, const uint8_t **da
 
  Safe from any thread.
  */
-DXDR_API int32_t dxdr_token_expires_on(const dxdr_token *token, int64_t *unix_seconds);
+DXDR_API
+int32_t dxdr_token_expires_on(const dxdr_token *token,
+                              int64_t *unix_seconds);
 
 /*
  Describes a token without any token in it: {"token_type", "expires_on", "extended_expires_on", "acquired_on", "refresh_on" (Unix seconds or null),

@@ -292,6 +292,8 @@ struct Detail {
 
 /// The longest text of a server that an error repeats.
 const MAX_TEXT: usize = 2048;
+/// The longest claims challenge that an error carries, in bytes. It is answered by a URL with it, so a longer one could not be used.
+const MAX_CLAIMS: usize = 8192;
 /// What a shortened text ends with.
 const CUT: &str = "...";
 /// What stands where a secret stood.
@@ -538,10 +540,20 @@ impl Error {
         self
     }
 
-    /// Adds a claims challenge.
+    /// Adds a claims challenge. One of more than 8192 bytes is left out, and the hint says so: a part of it would be of no use.
     pub fn with_claims(mut self, claims: Option<String>) -> Error {
-        self.0.claims = claims;
-        self
+        let long = claims.as_ref().map(String::len).filter(|len| *len > MAX_CLAIMS);
+        self.0.claims = claims.filter(|_| long.is_none());
+        match long {
+            None => self,
+            Some(len) => {
+                let hint = format!(
+                    "{}; the claims challenge has {len} bytes, and more than {MAX_CLAIMS} are not repeated",
+                    self.hint().unwrap_or("for support, give the correlation id")
+                );
+                self.with_hint(hint)
+            }
+        }
     }
 
     /// Takes secrets out of what a server wrote, in case it repeated what it was sent: as they are, and as URLs, JSON and base64 write them. A text that

@@ -26,7 +26,7 @@ fn every_link_of_the_guide_leads_to_what_it_names() {
             }
             let source = std::fs::read_to_string(&target).unwrap();
             let named = match target.extension().and_then(|end| end.to_str()) {
-                Some("rs") => source.contains(&format!("#[test]\nfn {name}(")) || source.contains(&format!("fn {name}() {{")),
+                Some("rs") => is_test(&source, name),
                 Some("ps1") => source.contains(&format!("It '{}'", name.replace('-', " "))),
                 _ => panic!("{link}"),
             };
@@ -35,6 +35,52 @@ fn every_link_of_the_guide_leads_to_what_it_names() {
         }
     }
     assert!(links > 40, "only {links} links to tests");
+}
+
+/// True if a file of Rust has a test of this name, and one that runs whenever tests do.
+fn is_test(source: &str, name: &str) -> bool {
+    let Some((before, _)) = source.split_once(&format!("\nfn {name}()")) else {
+        return false;
+    };
+    let attributes: Vec<&str> = before.lines().rev().take_while(|line| line.starts_with("#[")).collect();
+    attributes.contains(&"#[test]") && !attributes.iter().any(|attribute| attribute.starts_with("#[ignore"))
+}
+
+#[test]
+fn every_yes_of_ours_in_the_comparison_names_its_test() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide/signing-in.md")).unwrap();
+    let section = page
+        .split("\n## ")
+        .find(|section| section.starts_with("Compared with others\n"))
+        .unwrap();
+    let rows: Vec<Vec<&str>> = section
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split(" |").map(str::trim).collect())
+        .collect();
+    let columns = rows.first().unwrap().len();
+    let mut claims = 0;
+    for row in rows
+        .iter()
+        .filter(|row| !row[0].starts_with("**") && !row[0].is_empty() && !row[0].starts_with("---"))
+    {
+        assert_eq!(row.len(), columns, "{row:?}");
+        let ours = row[1];
+        if ours == "no" {
+            continue;
+        }
+        // What is more than no is a claim. That the test exists is seen above.
+        let link = ours
+            .split_once("](")
+            .and_then(|(_, rest)| rest.split_once(')'))
+            .map(|(link, _)| link);
+        let named = link
+            .and_then(|link| link.split_once('#'))
+            .is_some_and(|(file, name)| file.starts_with("../../tests/") && !name.is_empty());
+        assert!(named, "{}: \"{ours}\" names no test", row[0]);
+        claims += 1;
+    }
+    assert!(claims > 40, "only {claims} rows claim something");
 }
 
 #[test]

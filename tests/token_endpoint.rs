@@ -710,6 +710,92 @@ fn one_persons_code_never_brings_anothers_token() {
     assert!(server.seen()[2].contains("refresh_token=rt-adele"));
 }
 
+/// A text in the characters that a token may have, each text in its own.
+fn in_a_token(text: &str) -> String {
+    text.replace(' ', "+").replace('\u{e9}', "%C3%A9")
+}
+
+#[test]
+fn an_access_token_is_printable_ascii_or_refused() {
+    let server = Scripted::start([]);
+    for bad in [
+        "a\u{e9}b",
+        "a b",
+        "a\tb",
+        "a\nb",
+        "a\u{7f}b",
+        "\u{feff}ab",
+        "\u{1f511}",
+        " ab",
+        "ab ",
+    ] {
+        for grant in [
+            "client_credentials",
+            "authorization_code",
+            "password",
+            "refresh_token",
+            "on_behalf_of",
+        ] {
+            server.add(Step::json(
+                200,
+                &json!({"access_token": bad, "token_type": "Bearer", "expires_in": 3599}).to_string(),
+            ));
+            let client = scripted::client(r#"{"cache":"private"}"#);
+            let extra = if grant == "authorization_code" {
+                json!({"code": true, "redirect_uri": "http://localhost"})
+            } else {
+                json!({})
+            };
+            let error = request(&client, &server.origin, grant, extra)
+                .acquire_now(None, None)
+                .map(drop)
+                .unwrap_err();
+            assert_eq!(
+                (error.code(), error.http_status()),
+                (Code::NotJson, Some(200)),
+                "{grant} {bad:?}: {error}"
+            );
+            assert!(
+                error.message().contains("printable ASCII") && !error.to_string().contains(bad),
+                "{error}"
+            );
+        }
+    }
+    let odd = "!#$%&'()*+,-./:;<=>?@[]^_`{|}~a\"\\";
+    server.add(Step::json(
+        200,
+        &json!({"access_token": odd, "token_type": "Bearer", "expires_in": 3599}).to_string(),
+    ));
+    let client = scripted::client(r#"{"cache":"private"}"#);
+    let (token, _) = request(&client, &server.origin, "client_credentials", json!({}))
+        .acquire_now(None, None)
+        .unwrap();
+    assert_eq!(token.value(), odd);
+}
+
+#[test]
+fn a_claims_challenge_is_whole_or_left_out_and_that_is_said() {
+    let claims = |len: usize| {
+        let frame = r#"{"access_token":{"x":{"value":""}}}"#;
+        frame.replace("\"\"", &format!("\"{}\"", "c".repeat(len - frame.len())))
+    };
+    for (len, carried) in [(8192, true), (8193, false), (200_000, false)] {
+        let text = claims(len);
+        let error = fail_with(
+            "client_credentials",
+            json!({}),
+            vec![Step::json(
+                400,
+                &refusal("interaction_required", 50076, json!({"claims": text})).to_string(),
+            )],
+        );
+        assert_eq!(error.claims(), carried.then_some(text.as_str()), "{len}");
+        let told = error.hint().unwrap().contains(&format!("the claims challenge has {len} bytes"));
+        assert_eq!(told, !carried, "{error}");
+        assert!(carried || error.to_json().to_string().len() < 8192);
+    }
+}
+
 #[test]
 fn an_assertion_brings_the_token_of_its_own_person_app_tenant_and_target_only() {
     // The server names in the token all that the request named.
@@ -732,8 +818,8 @@ fn an_assertion_brings_the_token_of_its_own_person_app_tenant_and_target_only() 
             field("resource"),
             field("scope"),
         ]
-        .join("|")
-        .replace(' ', "+");
+        .join("|");
+        let token = in_a_token(&token);
         Step::json(
             200,
             &json!({"access_token": token, "token_type": "Bearer", "expires_in": 3599}).to_string(),
@@ -768,7 +854,7 @@ fn an_assertion_brings_the_token_of_its_own_person_app_tenant_and_target_only() 
                         let (token, from_cache) = request.acquire_now(None, None).unwrap();
                         assert!(!from_cache, "each of these is another token");
                         let value = token.value().to_owned();
-                        for part in [tenant, app, secret, &assertion.replace(' ', "+")] {
+                        for part in [tenant, app, secret, &in_a_token(assertion)] {
                             assert!(
                                 value.contains(&format!("{part}|")) || value.contains(&format!("/{part}/")),
                                 "{value}: {part}"

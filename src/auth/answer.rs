@@ -355,11 +355,14 @@ fn success(raw: RawAnswer, now: i64, sign_in: &SignIn, call: &Call, host: &str) 
             format!("{host} sent a token of type \"{kind}\", which is not supported"),
         ));
     }
-    if access_token.bytes().any(|b| b.is_ascii_control() || b == b' ') {
+    // RFC 6749 appendix A.12, without the space that RFC 6750 section 2.1 takes out.
+    if !access_token.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(Error::new(
             Code::NotJson,
-            format!("{host} sent an access token that no header can carry"),
-        ));
+            format!("{host} sent an access token that no header can carry: it holds other characters than printable ASCII"),
+        )
+        .with_status(200)
+        .with_hint("another service may be answering in its place: check the network and the authority"));
     }
     // RFC 6749 recommends expires_in; expires_on is Entra's own, and wrong when this machine's clock is.
     let expires_in = raw

@@ -32,7 +32,8 @@ pub fn get(request: *const dxdr_request) -> Result<Arc<PreparedRequest>> {
 ///                        "on_behalf_of"         the app acts for the person whose token you have: the secret "user_assertion"; needs the app's credential
 ///                        "password"             "username" and the secret "password"
 ///                        "refresh_token"        needs that secret
-///                        "access_token"         you have a token already; needs that secret
+///                        "access_token"         you have a token already; needs that secret. One that cannot be read, or names no expiry, is taken
+///                                               for good for an hour whenever it is looked at
 ///                        "managed_identity"     the identity of the machine or service this runs on: Azure VM, App Service, Functions, Container Apps,
 ///                                               Automation, Arc, Service Fabric, Machine Learning, Cloud Shell; see "identity". "scopes" is then one
 ///                                               that ends in /.default

@@ -153,7 +153,8 @@ unsafe fn lend(token: *const dxdr_token, data: *mut *const u8, len: *mut usize, 
     unsafe { guard(std::ptr::null_mut(), body) }
 }
 
-/// Tells when the token expires.
+/// Tells when the token expires. Of one that you brought ("grant": "access_token") and that cannot be read, or names no expiry, nobody knows it: the time
+/// told is then an hour after it was looked at, and no promise.
 ///
 /// @param token         the token
 /// @param unix_seconds  receives the time in seconds since 1970-01-01T00:00:00Z

@@ -85,6 +85,22 @@ Describe 'the parameters of a sign-in' {
             }
         }
     }
+    It 'name an empty -Resource or -Scopes, which would else mean the usual service' {
+        $app = @{ ClientId = '22869222-3c51-4d11-ad15-99b70e71c548'; ClientSecret = New-Secret $RunbookSecretText }
+        foreach ($command in 'Connect-Defender', 'Get-DefenderToken') {
+            foreach ($case in @('Resource', ''), @('Resource', ' '), @('Resource', $null), @('Scopes', @()), @('Scopes', ''), @('Scopes', $null), @('Scopes', @('', ' '))) {
+                $given = @{ $case[0] = $case[1] }
+                $record = Assert-Fails { & $command @app @given } BAD_ARGUMENT InvalidArgument
+                Assert-Match "$record" "^-$($case[0]) (is empty|holds an empty one)"
+                Assert-Match $record.ErrorDetails.RecommendedAction 'an unset variable is empty'
+            }
+        }
+        $record = Assert-Fails { Get-DefenderToken @app -Scopes 'https://api.security.microsoft.com/.default', '' } BAD_ARGUMENT InvalidArgument
+        Assert-Match "$record" '^-Scopes holds an empty one'
+        # ADAL.PS and MSAL.PS: the first has no default at all, the second one for a parameter that is left out.
+        $null = Assert-Fails { Get-ADALToken -Resource '' -ClientId $app.ClientId } '' InvalidData
+        foreach ($scopes in @(), @('')) { $null = Assert-Fails { Get-MsalToken -ClientId $app.ClientId -ClientSecret $app.ClientSecret -Scopes $scopes } BAD_ARGUMENT InvalidArgument }
+    }
     It 'name what is empty among secrets' {
         foreach ($arguments in @{ RefreshToken = '' }, @{ ClientAssertion = ' ' }, @{ ClientSecret = [securestring]::new() }) {
             $null = Assert-Fails { Get-DefenderToken -ClientId $id -TenantId fabrikam.example @arguments } BAD_ARGUMENT InvalidArgument

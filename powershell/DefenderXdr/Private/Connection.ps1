@@ -43,6 +43,8 @@ function script:Get-DefenderSiblingPlan {
         $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "-$($target -join ' and -') cannot be given together" -Hint 'Give one of -Service, -Resource and -Scopes.'
         return
     }
+    Test-DefenderAudience $Given $Failure
+    if ($null -ne $Failure.Record) { return }
     $document = [ordered]@{}
     foreach ($name in $own.Document.Keys) { $document[$name] = $own.Document[$name] }
     # The person has signed in; the other audience comes of that.

@@ -97,6 +97,21 @@ function script:Get-DefenderScope {
     , [string[]]@("$Resource/.default")
 }
 
+function script:Test-DefenderAudience {
+    # Refuses -Resource and -Scopes that are given and empty, which would else mean the default.
+    param([System.Collections.IDictionary] $Given, [hashtable] $Failure)
+    $empty = foreach ($name in 'Resource', 'Scopes') {
+        if ($Given.Keys -notcontains $name) { continue }
+        $values = [string[]]@($Given[$name])
+        if ($values.Length -eq 0 -or @($values | Where-Object { [string]::IsNullOrWhiteSpace($_) }).Count -gt 0) { $name }
+    }
+    foreach ($name in $empty) {
+        $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message $(if (@($Given[$name]).Length -gt 1) { "-$name holds an empty one" } else { "-$name is empty" }) `
+            -Hint "Give what the token is for, or leave -$name out for the usual service. Check that the variable is spelt as it was set: an unset variable is empty."
+        return
+    }
+}
+
 function script:New-DefenderPlan {
     # What the parameters of Connect-Defender or Get-DefenderToken ask for: @{ Document; Secrets; Certificate; Assertion; Proxy;
     # Cloud; CallCloud; Anew }, or a failure.
@@ -128,6 +143,8 @@ function script:New-DefenderPlan {
             return
         }
     }
+    Test-DefenderAudience $Given $Failure
+    if ($null -ne $Failure.Record) { return }
     if ($Given.Contains('ClientId') -and [string]::IsNullOrWhiteSpace($Given.ClientId)) {
         & $refuse '-ClientId is empty' 'Give the application (client) ID of the registered app. Check that the variable is spelt as it was set: an unset variable is empty.'
         return

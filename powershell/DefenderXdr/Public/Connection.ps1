@@ -120,6 +120,8 @@ function Connect-Defender {
 
     .PARAMETER AccessToken
     A token from elsewhere: text, a SecureString, or the object of Get-ADALToken.
+    When it expires is read from it; of one that cannot be read nothing is shown as its
+    expiry, and it is used until the service refuses it.
 
     .PARAMETER Service
     The service the token is for: XDR (the default), Endpoint or Graph.

@@ -382,7 +382,8 @@ function Get-MsalToken {
     The Windows account without a prompt needs a federation server and WS-Trust, which this module does not speak: fails with DefenderXdr.UNSUPPORTED.
 
     .PARAMETER Silent
-    Takes the token from the cache or by a refresh token; never asks a person.
+    Takes the token from the cache or by a refresh token; never asks a person. It finds who signed in with a browser or a device code, and not, as
+    MSAL did, who was signed in by -UserCredential: give that again.
 
     .PARAMETER DeviceCode
     Signs in on another device: the address and the code are shown as a warning, and are an object in the information stream.
@@ -400,7 +401,7 @@ function Get-MsalToken {
     SelectAccount (the default), ForceLogin, Consent, NoPrompt, Create or Never.
 
     .PARAMETER UserCredential
-    A person's user name and password, which Entra refuses where more than a password is wanted.
+    A person's user name and password, which Entra refuses where more than a password is wanted. -Silent does not find what it brought.
 
     .PARAMETER CorrelationId
     An ID of your own for the request, to find it in the sign-in logs.
