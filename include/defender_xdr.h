@@ -821,7 +821,7 @@ int32_t dxdr_get_incidents(dxdr_request *request,
                  (UNAUTHORIZED, FORBIDDEN, without "http_status"); "warn": a warning tells; "off"
    "pacing"      "auto", "on" or "off" in place of the client's
  For every list:
-   "filter"      OData, in the service's words
+   "filter"      OData, in the service's words; other wishes of the same call hold besides
    "first"       stop after so many records;  "skip"  leave out so many at the start;  "top"  records a page
    "items"       "records" (default): an item is one record, and one that appears on two pages comes once; "pages": a whole answer
    "resume"      what dxdr_op_resume() gave for an earlier call that was the same otherwise
@@ -833,7 +833,8 @@ int32_t dxdr_get_incidents(dxdr_request *request,
    incidents.update    "id", and one or more of "status", "assigned_to" (null clears it), "classification", "determination", "tags" (all of them),
                        "comment"; "backend"?, "raw"?, "follow"?. The incident as it is now comes as the item
    incidents.watch     incidents as they change, each state once: "updated_since"? (default now), "interval_s"? (60), "rounds"? (default: without end),
-                       "overlap_s"? (300), "resume"?, and what incidents.list takes. dxdr_op_resume() gives the place for the next call
+                       "overlap_s"? (300), "resume"?, and what incidents.list takes besides "since", "first", "skip" and "items". dxdr_op_resume()
+                       gives the place for the next call
    hunting.run         "query", "timespan"? (Graph: "P30D"), "backend"?: "graph" (default), "xdr", "endpoint" (both stop on 2027-02-01). An event "schema"
                        comes first, then a row an item. Not sent again, whatever happens, unless the service says when
    alerts.list         "since"?, "updated_since"?, "status"?, "severity"?, "category"?, "incident_id"?, "evidence"?

@@ -260,6 +260,153 @@ fn an_empty_404_is_an_empty_list_of_machines_only() {
     assert!(error.is_none() && items.is_empty());
     let (_, _, error, _) = one([missing()], json!({"operation": "alerts.list"}));
     assert_eq!(error.unwrap().code(), Code::NotFound);
+    // Another 404 says nothing of machines.
+    for other in [
+        Step::answer(404, &[("content-type", "text/html")], b"<html>nginx</html>"),
+        Step::json(404, r#"{"error":{"code":"404","message":"no route"}}"#),
+        Step::json(404, ""),
+    ] {
+        for call in [
+            json!({"operation": "machines.list"}),
+            json!({"operation": "machines.get", "machine": "web"}),
+        ] {
+            let (_, _, error, _) = one([other.clone()], call);
+            assert_eq!(error.map(|error| error.code()), Some(Code::NotFound));
+        }
+    }
+    let (_, _, error, _) = one([missing()], json!({"operation": "machines.get", "machine": "web"}));
+    assert!(error.unwrap().message().contains("machine named web"));
+}
+
+#[test]
+fn a_404_behind_records_is_no_end_of_a_list() {
+    let machines = |ids: std::ops::Range<u32>| {
+        let records: Vec<Value> = ids.map(|id| json!({"id": format!("{id:040x}")})).collect();
+        Step::json(200, &json!({ "value": records }).to_string())
+    };
+    let missing = || Step::json(404, r#"{"error":{"code":"ResourceNotFound","message":"none"}}"#);
+    for call in [
+        json!({"operation": "machines.list", "top": 3}),
+        json!({"operation": "machines.list", "top": 3, "filter": "healthStatus eq 'Active'"}),
+        json!({"service": "endpoint", "path": "/api/machines", "query": {"$top": 3}}),
+    ] {
+        let (items, _, error, _) = one([machines(0..3), missing()], call);
+        assert_eq!(
+            (items.len(), error.map(|error| error.code())),
+            (3, Some(Code::NotFound)),
+            "a shorter list"
+        );
+    }
+}
+
+#[test]
+fn a_callers_filter_narrows_what_else_is_wished() {
+    let empty = || Step::json(200, r#"{"value":[]}"#);
+    for own in [
+        "(status eq 'Active')or(status eq 'Resolved')",
+        "status eq 'Active' OR status eq 'Resolved'",
+    ] {
+        let mut call = list();
+        (call["since"], call["filter"]) = (json!("2099-01-01"), json!(own));
+        let (_, _, error, seen) = one([empty()], call);
+        assert!(error.is_none(), "{error:?}");
+        let asked = unescaped(&seen[0]);
+        assert!(
+            asked.contains(&format!("createdTime ge 2099-01-01T00:00:00Z and ({own}) ")),
+            "{asked}"
+        );
+        let (_, _, _, seen) = one([empty()], json!({"operation": "alerts.list", "severity": "High", "filter": own}));
+        let asked = unescaped(&seen[0]);
+        assert!(asked.contains(&format!("severity eq 'High' and ({own}) ")), "{asked}");
+    }
+    // One that closes what it did not open never gets there.
+    let mut call = list();
+    (call["since"], call["filter"]) = (json!("2099-01-01"), json!("status eq 'Active') or (status eq 'Resolved'"));
+    let server = Scripted::start([]);
+    call["base_url"] = json!(server.origin);
+    let request = request(&scripted::virtual_client(&VirtualClock::new()));
+    let error = request.call(call.to_string().as_bytes(), None).err().unwrap();
+    assert_eq!((error.code(), server.seen().len()), (Code::BadFilter, 0), "{error}");
+}
+
+/// A request's text with its escapes taken back.
+fn unescaped(request: &str) -> String {
+    request
+        .replace("%20", " ")
+        .replace("%27", "'")
+        .replace("%28", "(")
+        .replace("%29", ")")
+        .replace("%3A", ":")
+}
+
+#[test]
+fn a_watch_takes_nothing_that_would_lose_records() {
+    let request = request(&scripted::virtual_client(&VirtualClock::new()));
+    for (key, value) in [
+        ("items", json!("pages")),
+        ("skip", json!(5)),
+        ("first", json!(5)),
+        ("since", json!("2026-01-01")),
+    ] {
+        let call = json!({"operation": "incidents.watch", "rounds": 1, key: value});
+        let error = request.call(call.to_string().as_bytes(), None).err().unwrap();
+        assert_eq!(error.code(), Code::BadArgument, "{key}");
+        assert!(error.message().contains(key) && error.hint().is_some(), "{error}");
+    }
+}
+
+#[test]
+fn what_is_looked_up_may_stand_on_any_page() {
+    let machine = |id: u32, name: &str| json!({"id": format!("{id:040x}"), "computerDnsName": name, "lastSeen": "2026-09-14T00:00:00Z"});
+    let page = |records: Vec<Value>, link: Option<&str>| {
+        let mut body = json!({ "value": records });
+        if let Some(link) = link {
+            body["@odata.nextLink"] = json!(link);
+        }
+        Step::json(200, &body.to_string())
+    };
+    let act = json!({"operation": "machines.isolate", "machine": "web", "comment": "c"});
+    let started = || Step::json(201, &json!({"id": "a-1", "type": "Isolate", "status": "Pending"}).to_string());
+    // The whole name on the second page wins over the one that only begins so on the first, and one on both pages is one.
+    let many: Vec<Value> = (10..1010).map(|id| machine(id, &format!("web{id}.corp.example"))).collect();
+    for steps in [
+        [
+            page(vec![machine(1, "web.corp.example")], Some("/api/machines?$skiptoken=2")),
+            page(vec![machine(1, "web.corp.example"), machine(2, "web")], None),
+            started(),
+        ],
+        [page(many, None), page(vec![machine(2, "web")], None), started()],
+    ] {
+        let (items, _, error, seen) = one(steps, act.clone());
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!(items.len(), 1);
+        assert!(
+            seen[2].starts_with(&format!("POST /api/machines/{:040x}/isolate", 2)),
+            "{}",
+            seen[2]
+        );
+    }
+    let (_, _, error, seen) = one(
+        [page(vec![machine(1, "web")], Some("https://evil.example/api/machines"))],
+        act.clone(),
+    );
+    assert_eq!((error.unwrap().code(), seen.len()), (Code::NextLinkHost, 1));
+    let link = "/api/machines?$skiptoken=2";
+    let (_, _, error, _) = one((0..3).map(|_| page(vec![machine(1, "web")], Some(link))), act);
+    assert_eq!(error.unwrap().code(), Code::PagingLoop);
+    // The same action under way, on the second page of actions.
+    let action = |id: &str, kind: &str| json!({"id": id, "type": kind, "scope": "Full", "status": "Pending", "requestor": "x@y.example", "creationDateTimeUtc": "2026-09-21T14:13:00Z"});
+    let steps = [
+        Step::json(
+            400,
+            r#"{"error":{"code":"ActiveRequestAlreadyExists","message":"Action is already in progress"}}"#,
+        ),
+        page(vec![action("other", "Unisolate")], Some("/api/machineactions?$skiptoken=2")),
+        page(vec![action("same", "Isolate")], None),
+    ];
+    let call = json!({"operation": "machines.isolate", "machine": "c".repeat(40), "comment": "c"});
+    let (items, _, error, _) = one(steps, call);
+    assert!(error.is_none() && items[0].contains("\"same\""), "{error:?} {items:?}");
 }
 
 #[test]

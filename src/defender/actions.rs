@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::filter;
 use super::incidents::{filtered, object};
-use super::paging;
+use super::lookup;
 use super::params::{Params, quoted};
 use super::record::{named, record};
 use super::services::ENDPOINT;
@@ -87,17 +87,17 @@ impl Action {
 /// The actions of some kinds on a machine that meet a condition, newest first.
 pub async fn newest(channel: &Channel<'_>, machine: &str, kinds: &[&str], condition: &str) -> Result<Vec<Action>> {
     let row = &rows::ACTIONS_LIST;
-    let mut url = channel.url(row, None);
-    url.set_query(Some("$top=1000"));
     let kinds: Vec<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
-    let wanted = filter::all_of([
-        Some(format!("machineId eq {}", filter::literal(machine))),
-        filter::any_of("type", &kinds, filter::literal),
-        Some(condition.to_owned()),
-    ]);
-    let response = channel.ask(&Ask::get(row, filtered(&url, wanted.as_deref()))).await?;
-    let page = paging::split(&response.body, "the list of machine actions")?;
-    let mut found: Vec<Action> = page.records.into_iter().filter_map(Action::read).collect();
+    let wanted = filter::all_of(
+        [
+            Some(format!("machineId eq {}", filter::literal(machine))),
+            filter::any_of("type", &kinds, filter::literal),
+        ],
+        Some(condition),
+    );
+    let url = filtered(&channel.url(row, None), wanted.as_deref());
+    let actions = lookup::all(channel, row, url, "the list of machine actions").await?;
+    let mut found: Vec<Action> = actions.into_iter().filter_map(Action::read).collect();
     // The order is not documented.
     found.sort_by_key(|action| std::cmp::Reverse(action.created));
     Ok(found)

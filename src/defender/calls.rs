@@ -301,12 +301,12 @@ impl List {
                 .collect();
             parts.push((!any.is_empty()).then(|| format!("({})", any.join(" or "))));
         }
-        parts.push(filter::checked(params.text("filter")?)?);
+        let own = filter::checked(params.text("filter")?)?;
         let evidence = row.name == "alerts.list" && params.flag("evidence", false)?;
         Ok(List {
             place,
             row,
-            filter: filter::all_of(parts),
+            filter: filter::all_of(parts, own.as_deref()),
             query: evidence.then(|| "$expand=evidence".to_owned()),
             top,
             skip,

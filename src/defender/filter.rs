@@ -20,6 +20,13 @@ pub fn checked(filter: Option<String>) -> Result<Option<String>> {
         )
         .with_code(Code::BadFilter));
     }
+    if let Some(filter) = filter.as_deref().filter(|filter| !is_closed(filter)) {
+        return Err(Error::argument(
+            format!("the filter has a quote or a parenthesis without its other half: {filter}"),
+            "write an OData filter such as status eq 'Active'; a quote inside a text is doubled",
+        )
+        .with_code(Code::BadFilter));
+    }
     Ok(filter)
 }
 
@@ -38,44 +45,34 @@ pub fn at_or_after(field: &str, ticks: Ticks) -> String {
     format!("{field} ge {}", time::iso(ticks))
 }
 
-/// All of several conditions. What may hold an `or` of its own stands in parentheses.
-pub fn all_of(parts: impl IntoIterator<Item = Option<String>>) -> Option<String> {
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    if parts.is_empty() {
-        return None;
+/// All of several conditions, and of a whole filter that may hold an `or` of its own: it stands in parentheses where it is not alone.
+pub fn all_of(parts: impl IntoIterator<Item = Option<String>>, own: Option<&str>) -> Option<String> {
+    let mut parts: Vec<String> = parts.into_iter().flatten().collect();
+    match own {
+        Some(own) if parts.is_empty() => return Some(own.to_owned()),
+        Some(own) => parts.push(format!("({own})")),
+        None if parts.is_empty() => return None,
+        None => {}
     }
-    let only = parts.len() == 1;
-    let joined: Vec<String> = parts
-        .into_iter()
-        .map(|part| {
-            if only || !part.contains(" or ") || part.starts_with('(') && closes_at_end(&part) {
-                part
-            } else {
-                format!("({part})")
-            }
-        })
-        .collect();
-    Some(joined.join(" and "))
+    Some(parts.join(" and "))
 }
 
-/// True if the first parenthesis is closed by the last character.
-fn closes_at_end(text: &str) -> bool {
+/// True if every parenthesis outside quotes is closed, none before it is opened, and every quote has its end: in parentheses of another's such a
+/// text stays what it is.
+fn is_closed(text: &str) -> bool {
     let (mut depth, mut quoted) = (0i32, false);
-    let last = text.len().saturating_sub(1);
-    for (at, c) in text.char_indices() {
+    for c in text.chars() {
         match c {
             '\'' => quoted = !quoted,
             '(' if !quoted => depth += 1,
-            ')' if !quoted => {
-                depth -= 1;
-                if depth == 0 {
-                    return at == last;
-                }
-            }
+            ')' if !quoted => depth -= 1,
             _ => {}
         }
+        if depth < 0 {
+            return false;
+        }
     }
-    false
+    depth == 0 && !quoted
 }
 
 /// Replaces words outside quotes, and lets `value` change the quoted literals, with the field they are compared with.
@@ -134,15 +131,25 @@ mod tests {
         let status = any_of("status", &["Active".to_owned(), "it's".to_owned()], literal);
         let since = at_or_after("createdTime", 0);
         assert_eq!(
-            all_of([status.clone(), Some(since), Some("a eq 1 or b eq 2".to_owned()), None]).unwrap(),
+            all_of([status.clone(), Some(since), None], Some("a eq 1 or b eq 2")).unwrap(),
             "(status eq 'Active' or status eq 'it''s') and createdTime ge 1970-01-01T00:00:00Z and (a eq 1 or b eq 2)"
         );
-        assert_eq!(all_of([Some("a or b".to_owned())]).unwrap(), "a or b");
-        assert_eq!(
-            all_of([Some("(a) or (b)".to_owned()), Some("c".to_owned())]).unwrap(),
-            "((a) or (b)) and c"
-        );
-        assert_eq!(all_of([None]), None);
+        assert_eq!(all_of([None], Some("a or b")).unwrap(), "a or b");
+        // However the word is written, and whatever stands beside it.
+        for own in ["(a)or(b)", "a OR b", "(a) or (b)", "a\u{a0}or b", "a eq 1"] {
+            assert_eq!(all_of([Some("c".to_owned())], Some(own)).unwrap(), format!("c and ({own})"));
+        }
+        assert_eq!(all_of([None], None), None);
+    }
+
+    #[test]
+    fn a_filter_stays_inside_its_parentheses() {
+        for good in ["(a)or(b)", "a eq ')'", "a eq 'it''s (' and (b)", "x/any(t: t eq '(')"] {
+            assert!(checked(Some(good.to_owned())).is_ok(), "{good}");
+        }
+        for bad in ["a eq 1) or (b eq 2", "(a", "a)", "a eq 'x", "a eq '''"] {
+            assert_eq!(checked(Some(bad.to_owned())).unwrap_err().code(), Code::BadFilter, "{bad}");
+        }
     }
 
     #[test]

@@ -204,16 +204,18 @@ impl List {
                 filter::literal(name)
             }
         });
-        filter::all_of([
-            self.since.map(|since| filter::at_or_after(created, since)),
-            self.updated_since.map(|since| filter::at_or_after(updated, since)),
-            filter::any_of("status", &self.status, value),
-            owner,
-            severity,
-            self.filter
-                .as_ref()
-                .map(|own| if in_graph { graph::filter(own) } else { own.clone() }),
-        ])
+        let own = self.filter.as_ref();
+        let own = own.map(|own| if in_graph { graph::filter(own) } else { own.clone() });
+        filter::all_of(
+            [
+                self.since.map(|since| filter::at_or_after(created, since)),
+                self.updated_since.map(|since| filter::at_or_after(updated, since)),
+                filter::any_of("status", &self.status, value),
+                owner,
+                severity,
+            ],
+            own.as_deref(),
+        )
     }
 
     /// The list as the channel's service takes it.
@@ -252,7 +254,7 @@ impl List {
                 Arc::new(move |since: &str| {
                     filtered(
                         &base,
-                        filter::all_of([with.clone(), Some(format!("{updated} ge {since}"))]).as_deref(),
+                        filter::all_of([Some(format!("{updated} ge {since}"))], with.as_deref()).as_deref(),
                     )
                 }) as listing::Since
             }),

@@ -83,7 +83,7 @@ pub struct Listing {
     pub since: Option<Since>,
     /// Records may leave the list while it is paged.
     pub may_shrink: bool,
-    /// A 404 means an empty list.
+    /// A 404 in the service's own words means an empty list, where nothing came before it.
     pub empty_is_404: bool,
     /// Headers that the caller sets.
     pub headers: Vec<(&'static str, String)>,
@@ -323,7 +323,7 @@ impl Listing {
             _ => top,
         });
         Point {
-            url: paged(url, top, skip),
+            url: paging::paged(url, top, skip),
             skip,
             linked: false,
             joined,
@@ -345,22 +345,6 @@ impl Listing {
         let first = self.first.map(|first| first.to_string()).unwrap_or_default();
         paging::mark(&format!("{}\n{first}\n{}", self.url, self.skip))
     }
-}
-
-/// Puts `$top` and `$skip` in front of an address's query.
-fn paged(url: &Url, top: Option<u32>, skip: u64) -> Url {
-    let Some(top) = top else { return url.clone() };
-    let mut query = format!("$top={top}");
-    if skip > 0 {
-        query.push_str(&format!("&$skip={skip}"));
-    }
-    if let Some(rest) = url.query().filter(|rest| !rest.is_empty()) {
-        query.push('&');
-        query.push_str(rest);
-    }
-    let mut url = url.clone();
-    url.set_query(Some(&query));
-    url
 }
 
 impl Walk<'_> {
@@ -454,7 +438,7 @@ impl Walk<'_> {
         let skip = point.skip.saturating_sub(step).max(self.listing.skip);
         // Where the list begins there is nothing before it to miss.
         let joined = skip > self.listing.skip;
-        let own = paged(&self.bare(&point.url), top, skip);
+        let own = paging::paged(&self.bare(&point.url), top, skip);
         Point {
             url: if point.linked { paging::at_position(&point.url, skip) } else { own },
             joined,
@@ -494,9 +478,12 @@ impl Walk<'_> {
         let listing = self.listing;
         let mut first_cut: Option<Error> = None;
         for cut in 0.. {
+            // Behind a page that brought records the list cannot be empty.
+            let at_start = self.pages == 0 && self.handed == 0 && point.skip <= listing.skip && first_cut.is_none();
             let ask = Ask {
                 headers: listing.headers.clone(),
                 partial: true,
+                none_is_404: listing.empty_is_404 && at_start,
                 ..Ask::get(listing.row, point.url.clone())
             };
             let answer = match self.fetched.take() {
@@ -504,7 +491,6 @@ impl Walk<'_> {
                 None => self.channel.ask(&ask).await,
             };
             let response = match answer {
-                Err(error) if listing.empty_is_404 && error.code() == Code::NotFound => return Ok(None),
                 Err(error) if error.code() == Code::BodyTooLarge => {
                     let message = format!("page {}: {}", self.pages + 1, error.message());
                     return Err(error.with_message(message).with_hint("ask for smaller pages (top)"));
@@ -515,6 +501,7 @@ impl Walk<'_> {
                         .filter(|_| error.is_network() || error.code() == Code::ServerError)
                         .unwrap_or(error));
                 }
+                Ok(response) if response.status == 404 => return Ok(None),
                 Ok(response) => response,
             };
             if self.started.is_none() {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::actions::{self, Action};
 use super::incidents::{filtered, object};
-use super::paging;
+use super::lookup;
 use super::params::{Params, quoted};
 use super::record::{named, record};
 use super::services::ENDPOINT;
@@ -48,8 +48,7 @@ impl Name {
         }
         let row = &rows::MACHINES_LIST;
         let name = self.0.to_ascii_lowercase();
-        let mut url = channel.url(row, None);
-        url.set_query(Some("$top=100"));
+        let url = channel.url(row, None);
         // Whole, or without its domain: all that merely begin alike would fill the page. Names are small letters, but for those of old.
         let mut spellings = vec![name.clone()];
         spellings.extend((self.0 != name).then(|| self.0.clone()));
@@ -64,15 +63,10 @@ impl Name {
             })
             .collect();
         let url = filtered(&url, Some(&wanted.join(" or ")));
-        let body = match channel.ask(&Ask::get(row, url)).await {
-            Ok(response) => response.body,
-            Err(error) if error.code() == Code::NotFound => Bytes::from_static(b"{\"value\":[]}"),
-            Err(error) => return Err(error),
-        };
-        let page = paging::split(&body, "the list of machines")?;
+        let machines = lookup::all(channel, row, url, "the list of machines").await?;
         let mut whole = Vec::new();
         let mut short = Vec::new();
-        for record in &page.records {
+        for record in &machines {
             let text = std::str::from_utf8(record).unwrap_or_default();
             let Some(members) = Members::read(text) else { continue };
             let have = members.text("computerDnsName").unwrap_or_default().to_ascii_lowercase();

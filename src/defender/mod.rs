@@ -9,6 +9,7 @@ mod hunting;
 mod incidents;
 mod indicators;
 mod listing;
+mod lookup;
 mod machines;
 mod pacing;
 mod paging;

@@ -82,6 +82,22 @@ pub fn next_url(current: &Url, link: &str) -> Result<Url> {
     }
 }
 
+/// Puts `$top` and `$skip` in front of an address's query.
+pub fn paged(url: &Url, top: Option<u32>, skip: u64) -> Url {
+    let Some(top) = top else { return url.clone() };
+    let mut query = format!("$top={top}");
+    if skip > 0 {
+        query.push_str(&format!("&$skip={skip}"));
+    }
+    if let Some(rest) = url.query().filter(|rest| !rest.is_empty()) {
+        query.push('&');
+        query.push_str(rest);
+    }
+    let mut url = url.clone();
+    url.set_query(Some(&query));
+    url
+}
+
 /// The record that an address begins with, where it pages by `$skip` alone.
 pub fn position(url: &Url) -> Option<u64> {
     let mut found = None;

@@ -17,6 +17,15 @@ pub fn api_error(body: &[u8]) -> Option<(String, String)> {
     read(body).map(|error| (error.code, error.message))
 }
 
+/// True for the two codes that the pages of common errors print beside 404.
+pub fn is_documented_404(body: &[u8]) -> bool {
+    api_error(body).is_some_and(|(code, _)| {
+        ["NotFound", "ResourceNotFound"]
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(&code))
+    })
+}
+
 fn read(body: &[u8]) -> Option<ApiError> {
     let value: serde_json::Value = serde_json::from_slice(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)).ok()?;
     let error = value.get("error")?;

@@ -9,7 +9,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::preflight::{self, Preflight};
-use super::refusal::refusal;
+use super::refusal::{is_documented_404, refusal};
 use super::services::operations::Operation;
 use super::services::{Cloud, Service};
 use super::{Bearer, Bearers, Refused, Sink, challenge, pacing};
@@ -88,6 +88,8 @@ pub struct Ask {
     pub timeout: Option<Duration>,
     /// Hand back what came of an answer that broke off.
     pub partial: bool,
+    /// Hand back a 404 in the service's own words: where there is none of a kind, some lists answer so.
+    pub none_is_404: bool,
 }
 
 impl Ask {
@@ -103,6 +105,7 @@ impl Ask {
             limit: PAGE_BODY_LIMIT,
             timeout: None,
             partial: false,
+            none_is_404: false,
         }
     }
 
@@ -322,6 +325,10 @@ impl Channel<'_> {
                     .with_status(response.status)
                     .with_hint("this network wants a sign-in of its own first: open a browser and complete it"));
                 }
+                return Ok(response);
+            }
+            // A proxy's 404, or one about the path, has no such code.
+            if response.status == 404 && ask.none_is_404 && is_documented_404(&response.body) {
                 return Ok(response);
             }
             let error = self.refused(&response, &token, ask);

@@ -46,6 +46,16 @@ struct From {
 impl Watch {
     /// Reads the keys of `incidents.watch`.
     pub fn read(params: &mut Params, place: Place, now: i64) -> Result<Watch> {
+        // A look has to see all that changed, record by record.
+        for key in ["items", "skip", "first", "since"] {
+            if params.raw(key).is_some_and(|raw| raw.get() != "null") {
+                let hint = match key {
+                    "since" => "use updated_since to begin at a time; filter can compare createdTime",
+                    _ => "leave it out, or use incidents.list",
+                };
+                return Err(Error::argument(format!("incidents.watch takes no {key}"), hint));
+            }
+        }
         let resume = params.text("resume")?;
         let since = params.time("updated_since")?;
         let from = match (resume, since) {
