@@ -1,5 +1,7 @@
 //! The folder that cache files lie in. Files are opened once and judged by their handle; a file is replaced as a whole or not at all.
 
+#[cfg(any(windows, test))]
+mod rights;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]

@@ -1,4 +1,5 @@
-//! The folder on Windows. Who may read it is what the profile folder hands down: this user, the system and administrators.
+//! The folder on Windows. Who may read it is what the profile folder hands down: this user, the system and administrators. Nobody else may change it:
+//! DPAPI keeps others from reading a key, not from bringing one of their own, nor a file in plain text.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
@@ -6,11 +7,19 @@ use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use once_cell::sync::OnceCell;
+use windows_permissions::constants::{SeObjectType, SecurityInformation};
+use windows_permissions::{LocalBox, SecurityDescriptor, wrappers};
+use winsafe::{HPROCESS, TokenInfo, co};
+
+use super::rights::stranger;
 use super::{Content, cannot, read_all, read_head, refused};
 use crate::error::Result;
 
 /// `FILE_FLAG_OPEN_REPARSE_POINT`: a link is opened itself, and then seen to be one.
 const NO_FOLLOW: u32 = 0x0020_0000;
+/// `FILE_FLAG_BACKUP_SEMANTICS`: a folder can be opened, too.
+const FOLDERS_TOO: u32 = 0x0200_0000;
 /// `FILE_ATTRIBUTE_REPARSE_POINT`.
 const LINK: u32 = 0x0400;
 /// How often a file is tried that a virus scanner or an indexer may hold open for a moment, 10 ms apart.
@@ -22,15 +31,28 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens the folder, made if there is none.
+    /// Opens the folder, made for this user alone if there is none. Refuses one that somebody else owns or may change.
     pub fn open(path: &Path) -> Result<Folder> {
-        std::fs::create_dir_all(path).map_err(|error| cannot("make the folder", path, &error))?;
-        let metadata = std::fs::symlink_metadata(path).map_err(|error| cannot("look at", path, &error))?;
+        if !path.exists() {
+            std::fs::create_dir_all(path).map_err(|error| cannot("make the folder", path, &error))?;
+            // Where the system does not take it, the look at the rights tells.
+            let _ = close_to_others(path);
+        }
+        let folder = OpenOptions::new().read(true).custom_flags(NO_FOLLOW | FOLDERS_TOO).open(path);
+        let folder = folder.map_err(|error| cannot("open the folder", path, &error))?;
+        let metadata = folder.metadata().map_err(|error| cannot("look at", path, &error))?;
         if !metadata.is_dir() || metadata.file_attributes() & LINK != 0 {
             return Err(refused(
                 path,
                 "is a link or no folder, so no cache is kept there",
                 "name a folder itself, not a link to one",
+            ));
+        }
+        if let Some(why) = others(&folder).map_err(|error| cannot("look at the rights of", path, &error))? {
+            return Err(refused(
+                path,
+                &format!("{why}, so nothing is read or written there"),
+                "name a folder of your own, or make it yours alone (icacls FOLDER /inheritance:r /grant:r \"%USERNAME%:(OI)(CI)F\")",
             ));
         }
         Ok(Folder { path: path.to_owned() })
@@ -62,12 +84,18 @@ impl Folder {
                 "remove it; a cache is kept in a file of its own",
             ));
         }
+        if let Some(why) = others(&file).map_err(|error| cannot("look at the rights of", &path, &error))? {
+            return Err(refused(&path, &why, "remove it"));
+        }
         Ok(Some((file, metadata)))
     }
 
-    /// The profile folder's rights keep other users out.
-    pub fn is_foreign(&self, _name: &str) -> bool {
-        false
+    /// True if a plain file lies there that somebody else owns or may change.
+    pub fn is_foreign(&self, name: &str) -> bool {
+        let opened = self.open_at(name, OpenOptions::new().read(true));
+        opened.is_ok_and(|(file, metadata)| {
+            metadata.is_file() && metadata.file_attributes() & LINK == 0 && others(&file).is_ok_and(|others| others.is_some())
+        })
     }
 
     /// What a file holds; `None` if there is no such file.
@@ -127,7 +155,7 @@ impl Folder {
     /// Opens a file that is there to be locked and nothing else; made if there is none.
     pub fn lock_file(&self, name: &str) -> io::Result<File> {
         let (file, metadata) = patiently(|| self.open_at(name, OpenOptions::new().read(true).write(true).create(true).truncate(false)))?;
-        if !metadata.is_file() || metadata.file_attributes() & LINK != 0 {
+        if !metadata.is_file() || metadata.file_attributes() & LINK != 0 || others(&file)?.is_some() {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         Ok(file)
@@ -137,6 +165,37 @@ impl Folder {
     pub fn is_current(&self, _file: &File, _name: &str) -> bool {
         true
     }
+}
+
+/// This process's user, as a SID.
+fn user() -> io::Result<&'static str> {
+    static USER: OnceCell<String> = OnceCell::new();
+    let read = || {
+        let failed = |error: co::ERROR| io::Error::from_raw_os_error(i32::try_from(error.raw()).unwrap_or_default());
+        let token = HPROCESS::GetCurrentProcess().OpenProcessToken(co::TOKEN::QUERY).map_err(failed)?;
+        match token.GetTokenInformation(co::TOKEN_INFORMATION_CLASS::User).map_err(failed)? {
+            TokenInfo::User(user) => user.User.Sid().map(|sid| sid.to_string()),
+            _ => None,
+        }
+        .ok_or_else(|| io::Error::other("this process has no user"))
+    };
+    USER.get_or_try_init(read).map(String::as_str)
+}
+
+/// Why somebody else may change an opened file or folder, if so.
+fn others(opened: &File) -> io::Result<Option<String>> {
+    let parts = SecurityInformation::Owner | SecurityInformation::Dacl;
+    let descriptor = wrappers::GetSecurityInfo(opened, SeObjectType::SE_FILE_OBJECT, parts)?;
+    let text = wrappers::ConvertSecurityDescriptorToStringSecurityDescriptor(&descriptor, parts)?;
+    Ok(stranger(&text.to_string_lossy(), user()?))
+}
+
+/// Gives a folder that was just made rights for this user, the system and administrators, and for nobody who has some in the folder above.
+fn close_to_others(path: &Path) -> io::Result<()> {
+    let text = format!("D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;{})", user()?);
+    let descriptor: LocalBox<SecurityDescriptor> = text.parse()?;
+    let parts = SecurityInformation::Dacl | SecurityInformation::ProtectedDacl;
+    wrappers::SetNamedSecurityInfo(path, SeObjectType::SE_FILE_OBJECT, parts, None, None, descriptor.dacl(), None)
 }
 
 /// Tries again what another program's open handle forbids for a moment.
