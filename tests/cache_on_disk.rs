@@ -10,6 +10,8 @@
     reason = "a test fails by panicking, and processes tell each other by their output"
 )]
 
+#[path = "cache_on_disk/actor.rs"]
+mod actor;
 #[path = "cache_on_disk/clocks.rs"]
 mod clocks;
 mod disk;
@@ -32,6 +34,8 @@ mod stopped;
 #[path = "cache_on_disk/stress.rs"]
 mod stress;
 mod support;
+#[path = "cache_on_disk/troubles.rs"]
+mod troubles;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

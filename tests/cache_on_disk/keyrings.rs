@@ -146,19 +146,6 @@ fn the_kernels_keyring_keeps_the_key() {
 }
 
 #[test]
-fn plain_text_becomes_encrypted_when_it_is_no_longer_asked_for() {
-    if kernel_keyring("plain text that becomes encrypted").is_none() {
-        return;
-    }
-    let (server, folder) = (issuing(), Place::new());
-    let token = Ask::app(&server, folder.path()).elsewhere().token;
-    let outcome = headless(&encrypted(&server, folder.path()));
-    assert_eq!((outcome.token, outcome.source.as_str()), (token, "cache"));
-    assert_eq!(header(folder.path())["protection"], "aes-256-gcm");
-    assert_sealed(folder.path());
-}
-
-#[test]
 fn nothing_readable_is_on_disk_at_any_moment() {
     if kernel_keyring("no readable moment").is_none() {
         return;

@@ -111,7 +111,7 @@ impl Store {
                         self.saw(inner, &document, line);
                     }
                     // It is written once the disk takes it.
-                    Err(error) => self.warn(inner, error),
+                    Err(error) => self.warn(error),
                 }
                 Ok(Needs::Nothing(None))
             }
@@ -182,6 +182,19 @@ impl Store {
                     continue;
                 }
             };
+            if header.key.is_none() && !self.wanted.plain_text {
+                inner.off = true;
+                return Err(Error::new(
+                    Code::CachePermission,
+                    format!(
+                        "{} is in plain text, but this client asks for an encrypted cache; it stays as it is",
+                        folder.path_of(&names.file).display()
+                    ),
+                )
+                .with_hint(
+                    "ask for plain text here too (\"plain_text\": true), use a cache of another name, or remove the file and sign in again",
+                ));
+            }
             if let Some(at) = &header.key {
                 if self.wanted.plain_text {
                     inner.off = true;
@@ -200,7 +213,6 @@ impl Store {
                     return Ok(Needs::Key(at.clone()));
                 }
             }
-            inner.rewrite = header.key.is_none() && !self.wanted.plain_text;
             let key = inner.protection.as_ref().and_then(Protection::key);
             let document = seal::open(&header, key, &content.bytes).and_then(|text| Document::read(&text, header.minor()));
             match document {
@@ -351,16 +363,16 @@ impl Store {
     /// False if a key that is not at hand stands in the way.
     pub(super) fn save_or_warn(&self, inner: &mut Inner, now: i64) -> bool {
         match self.save_within(inner, now) {
-            Ok(true) => inner.said.retain(|code| *code != Code::CacheIo),
+            Ok(true) => lock(&self.said).retain(|code| *code != Code::CacheIo),
             Ok(false) => return false,
-            Err(error) => self.warn(inner, error),
+            Err(error) => self.warn(error),
         }
         true
     }
 
     /// Writes what waits. False if a key that is not at hand stands in the way.
     pub(super) fn save_within(&self, inner: &mut Inner, now: i64) -> Result<bool> {
-        if inner.off || (lock(&self.waiting).is_empty() && !inner.rewrite) {
+        if inner.off || lock(&self.waiting).is_empty() {
             return Ok(true);
         }
         let folder = Arc::clone(self.folder(inner)?);
@@ -381,7 +393,7 @@ impl Store {
             Needs::Key(_) | Needs::NewKey => return Ok(false),
         };
         let work = std::mem::take(&mut *lock(&self.waiting));
-        if work.is_empty() && !inner.rewrite {
+        if work.is_empty() {
             return Ok(true);
         }
         for work in &work {
@@ -394,7 +406,6 @@ impl Store {
         match self.write(inner, &document) {
             Ok(line) => {
                 inner.after_damage = false;
-                inner.rewrite = false;
                 self.saw(inner, &document, line);
                 Ok(true)
             }

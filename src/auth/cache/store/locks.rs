@@ -34,10 +34,13 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        let Some(file) = &self.file else { return };
         // Removed while it is held: whoever waits for this file sees that it is not the one of its name any more.
-        if self.passing && self.file.is_some() && cfg!(unix) {
+        if self.passing && cfg!(unix) && self.folder.is_current(file, &self.name) {
             self.folder.remove(&self.name);
         }
+        // Closing is not enough: a process that was forked meanwhile has the file open, too, and with it the lock.
+        let _ = file.unlock();
     }
 }
 
@@ -107,4 +110,44 @@ fn waited_for(folder: &Arc<Folder>, name: &str, limit: Duration) -> Result<Held>
         ),
     )
     .with_hint("end the process that holds it, which may have been stopped; tokens are kept in memory meanwhile"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_given_back_is_nobodys_though_a_forked_process_has_the_file_open() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Arc::new(Folder::open(place.path()).unwrap());
+        for passing in [false, true] {
+            let Tried::Held(held) = attempt(&folder, "a.lock", passing) else {
+                panic!("nobody has it");
+            };
+            // What fork(2) leaves with the child: another handle of the same open file.
+            let childs = held.file.as_ref().unwrap().try_clone().unwrap();
+            assert!(matches!(attempt(&folder, "a.lock", passing), Tried::Busy));
+            drop(held);
+            assert!(matches!(attempt(&folder, "a.lock", passing), Tried::Held(next) if next.is_held()));
+            drop(childs);
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn the_file_of_another_holders_lock_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Arc::new(Folder::open(place.path()).unwrap());
+        let Tried::Held(held) = of_call(&folder, "a.call") else {
+            panic!("nobody has it");
+        };
+        // Somebody cleaned up, and the next came.
+        folder.remove("a.call");
+        let Tried::Held(next) = of_call(&folder, "a.call") else {
+            panic!("nobody has that one");
+        };
+        drop(held);
+        assert!(matches!(of_call(&folder, "a.call"), Tried::Busy));
+        drop(next);
+    }
 }

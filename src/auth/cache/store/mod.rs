@@ -113,6 +113,17 @@ impl Work {
             Work::Step(_) | Work::Failure(_) => false,
         }
     }
+
+    /// True if nothing of it is left after that step.
+    fn is_undone_by(&self, later: &Step) -> bool {
+        match (later, self) {
+            (Step::Clear, _) => true,
+            (Step::RemoveAccount(account), _) => self.is_of(account),
+            (Step::PutAccess(newer), Work::Step(Step::PutAccess(entry))) => newer.is_same(entry),
+            (Step::PutRefresh(newer), Work::Step(Step::PutRefresh(entry))) => newer.is_same(entry),
+            _ => false,
+        }
+    }
 }
 
 enum Protection {
@@ -134,14 +145,10 @@ struct Inner {
     folder: Option<Arc<Folder>>,
     protection: Option<Protection>,
     seen: Option<Seen>,
-    /// What was said already, until it is mended.
-    said: Vec<Code>,
     /// Nothing is read or written any more: a newer version's file, or one of another's.
     off: bool,
     /// The file was set aside and no other is in its place yet.
     after_damage: bool,
-    /// The file has to be written although nothing waits: it is plain text and shall not be.
-    rewrite: bool,
     not_before: Option<Instant>,
     /// Until when the short lock is tried and not waited for: whoever has it did not give it back in time.
     no_wait_until: Option<Instant>,
@@ -161,12 +168,12 @@ pub struct Store {
     /// The tokens in the file as it was seen last, by their hashes.
     held: Mutex<HashSet<u64>>,
     warnings: Mutex<Vec<Error>>,
+    /// What was said already, until it is mended. Held for moments.
+    said: Mutex<Vec<Code>>,
     opening: tokio::sync::Mutex<()>,
     open: AtomicBool,
     /// True while work is under way that nobody waits for any more: the disk hangs.
     hangs: AtomicBool,
-    /// True once that was said.
-    said_it_hangs: AtomicBool,
 }
 
 type Shared = HashMap<(Option<PathBuf>, String, bool), (Arc<Cache>, Arc<Store>)>;
@@ -226,10 +233,10 @@ impl Store {
             waiting: Mutex::default(),
             held: Mutex::default(),
             warnings: Mutex::new(warnings),
+            said: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
             open: AtomicBool::new(false),
             hangs: AtomicBool::new(false),
-            said_it_hangs: AtomicBool::new(false),
         });
         cache.watch(Arc::clone(&store) as Arc<dyn Watcher>);
         Ok((cache, store))
@@ -278,9 +285,10 @@ impl Store {
     }
 
     /// Says it, unless it was said since it was last mended.
-    fn warn(&self, inner: &mut Inner, error: Error) {
-        if !inner.said.contains(&error.code()) {
-            inner.said.push(error.code());
+    fn warn(&self, error: Error) {
+        let mut said = lock(&self.said);
+        if !said.contains(&error.code()) {
+            said.push(error.code());
             lock(&self.warnings).push(error);
         }
     }
@@ -316,7 +324,6 @@ impl Store {
             drop(inner);
             ends.store(true, Ordering::SeqCst);
             store.hangs.store(false, Ordering::SeqCst);
-            store.said_it_hangs.store(false, Ordering::SeqCst);
             done
         })
         .await;
@@ -343,7 +350,7 @@ impl Store {
                     Ok(Needs::Nothing(_)) => Ok(true),
                     Ok(_) => Ok(false),
                     Err(error) => {
-                        store.warn(inner, error);
+                        store.warn(error);
                         Ok(true)
                     }
                 }
@@ -359,19 +366,9 @@ impl Store {
         }
     }
 
+    /// Says that the disk did not do its work. Whoever does it still has `inner`.
     fn too_slow(&self, error: Error) {
-        let error = error.with_code(Code::CacheIo);
-        match self.inner.try_lock() {
-            Ok(mut inner) => self.warn(&mut inner, error),
-            Err(_) => self.say_it_hangs(error),
-        }
-    }
-
-    /// Says it where the thread that the disk keeps has what [`Store::warn`] needs: once until it ends.
-    fn say_it_hangs(&self, error: Error) {
-        if !self.said_it_hangs.swap(true, Ordering::SeqCst) {
-            self.tell(error);
-        }
+        self.warn(memory_only(error.with_code(Code::CacheIo)));
     }
 
     /// Writes what waits. When this returns, it is on disk or the person will be told why not.
@@ -414,8 +411,8 @@ impl Store {
                 (cleared, signed_out)
             };
             if !cleared {
-                // The file has other accounts, too.
-                return if signed_out {
+                // The file has other accounts, too. Where there is none, nothing is kept of anybody.
+                return if signed_out && folder.head(&names.file)?.is_some() {
                     Err(Error::new(
                         Code::CacheIo,
                         format!("the sign-out could not be written to {path}, so what it holds stays for now"),
@@ -449,7 +446,11 @@ impl Store {
 impl Watcher for Store {
     fn changed(&self, change: &Change) {
         let mut waiting = lock(&self.waiting);
-        waiting.extend(change.steps.iter().cloned().map(Work::Step));
+        for step in &change.steps {
+            // Where the disk takes nothing for long, each token is kept once, and none that was signed out.
+            waiting.retain(|work| !work.is_undone_by(step));
+            waiting.push(Work::Step(step.clone()));
+        }
         let too_many = waiting.len().saturating_sub(MOST_WAITING);
         waiting.drain(..too_many);
     }
@@ -531,4 +532,48 @@ fn id_of(folder: &Arc<Folder>, wanted: &Wanted, fresh: [u8; ID_LEN], random: &dy
     // Where it cannot be written, this process has one of its own until it can.
     let _ = folder.replace(&name, &temporary, &fresh);
     Ok(fresh)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{SystemClock, SystemRandom};
+    use crate::transport::Notices;
+
+    struct Nobody;
+    impl Notices for Nobody {
+        fn tell(&self, _: Notice) {}
+    }
+
+    #[test]
+    fn what_a_slow_disk_did_not_take_in_time_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let wanted = Wanted {
+            name: "test".to_owned(),
+            plain_text: true,
+            directory: Some(folder.path().to_owned()),
+        };
+        let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (_cache, store) = Store::make(&wanted, &Environment::only([]), &random).unwrap();
+        let call = |limit: Duration| Call {
+            deadline: Instant::now() + limit,
+            correlation_id: String::new(),
+            notices: Arc::new(Nobody),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            store.save(&call(Duration::from_secs(60)), &clock).await;
+            assert!(store.take_warnings().is_empty());
+            // The thread at work has this for as long as the disk takes.
+            let _slow = lock(&store.inner);
+            store.save(&call(Duration::from_millis(20)), &clock).await;
+        });
+        let said = store.take_warnings();
+        let [Notice::Detail { fields, .. }] = said.as_slice() else {
+            panic!("{} warnings", said.len());
+        };
+        assert_eq!(fields["name"], "CACHE_IO");
+        assert!(fields["message"].as_str().unwrap().contains("memory only"), "{fields}");
+    }
 }

@@ -41,14 +41,11 @@ impl Store {
                 } else {
                     error.code()
                 };
-                let error = memory_only(error.with_code(code));
-                match self.inner.try_lock() {
-                    Ok(mut inner) => {
-                        inner.not_before = Some(Instant::now() + AGAIN);
-                        self.warn(&mut inner, error);
-                    }
-                    Err(_) => self.say_it_hangs(error),
+                // The thread of a disk that hangs has the lock.
+                if let Ok(mut inner) = self.inner.try_lock() {
+                    inner.not_before = Some(Instant::now() + AGAIN);
                 }
+                self.warn(memory_only(error.with_code(code)));
                 false
             }
         }
@@ -85,14 +82,7 @@ impl Store {
             let needs = self.on_disk(call, move |store, inner| store.look_within(inner, now, true)).await?;
             let key = match needs {
                 Needs::Nothing(_) => {
-                    return self
-                        .on_disk(call, move |store, inner| {
-                            if inner.rewrite {
-                                store.save_within(inner, now)?;
-                            }
-                            Ok(!inner.off)
-                        })
-                        .await;
+                    return self.on_disk(call, |_, inner| Ok(!inner.off)).await;
                 }
                 Needs::NewKey => keys::make(self.random.as_ref(), call).await?,
                 Needs::Key(at) => match keys::find(&at, call).await {

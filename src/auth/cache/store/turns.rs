@@ -188,15 +188,10 @@ impl Store {
         if let Some(trouble) = trouble {
             let error = Error::new(Code::CacheLocked, trouble)
                 .with_hint("end a process that hangs; keep the cache on a local disk (\"directory\"), not on a network share");
-            let without = held.is_some();
-            let warned = self.on_disk(call, move |store, inner| {
-                // Where nothing can be written no lock can be made either, which is said already.
-                if !(without && inner.said.contains(&Code::CacheIo)) {
-                    store.warn(inner, error);
-                }
-                Ok(())
-            });
-            let _ = warned.await;
+            // Where nothing can be written no lock can be made either, which is said already.
+            if !(held.is_some() && lock(&self.said).contains(&Code::CacheIo)) {
+                self.warn(error);
+            }
         }
         self.look(call, clock).await;
         Some(Turn {
