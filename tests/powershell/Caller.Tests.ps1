@@ -184,6 +184,31 @@ Describe 'objects of another kind down the pipeline' {
         }
         Assert-Equal @(Get-Sent).Count 0 "something was sent: $(Get-Sent)"
     }
+    It 'are errors too when Select-Object had them, which puts a name of its own before the type''s' {
+        Connect-TestDefender
+        foreach ($try in { Get-DefenderIndicator | Select-Object -First 1 | Set-DefenderIncident -Status Resolved -Confirm:$false }, { Get-DefenderIncident | Select-Object -First 1 | Remove-DefenderIndicator -Confirm:$false },
+            { Get-DefenderMachine | Select-Object -Last 1 | Set-DefenderAlert -Status New }, { Get-DefenderIndicator | Select-Object -First 1 | Add-DefenderIndicator -Type Url -Action Block -Title t -Description d }) {
+            $got = Get-Recorded $try
+            Assert-Equal "$($got.Out.Count) $($got.Errors.Count)" '0 1' "$try"
+            Assert-Match $got.Errors[0].FullyQualifiedErrorId '^DefenderXdr\.BAD_ARGUMENT,' "$try"
+            Assert-Match "$($got.Errors[0])" 'an object of the type DefenderXdr\.\w+ came' "$try"
+        }
+        Assert-Equal @(Get-Sent).Count 0 "something was sent: $(Get-Sent)"
+    }
+    It 'are what they are when Select-Object had them' {
+        Connect-TestDefender
+        $whole = @(Get-DefenderIncident -First 5 | Get-DefenderAlert).id
+        Assert-True ($whole.Count -gt 0)
+        Assert-Equal @(Get-DefenderIncident | Select-Object -First 5 | Get-DefenderAlert).id $whole
+        $isolated = Enable-DefenderMachineIsolation ws-0001 -Comment a -Confirm:$false
+        $null = Start-DefenderMachineScan ws-0001 -Comment b -Confirm:$false
+        Assert-Equal @($isolated | Select-Object -First 1 | Get-DefenderMachineAction).id $isolated.id
+        Assert-Equal @($isolated | Get-DefenderMachineAction).id $isolated.id 'the object itself is changed by Select-Object'
+        # Its name is another machine's too.
+        $twin = Get-DefenderMachine | Where-Object computerDnsName -Like 'twin*' | Select-Object -First 1
+        $got = Get-Recorded { $twin | Get-DefenderMachineAction }
+        Assert-Equal $got.Errors.Count 0 "$($got.Errors)"
+    }
     It 'are taken where they name what is meant' {
         Connect-TestDefender
         $incident = Get-DefenderIncident 3000000417
@@ -230,10 +255,15 @@ Describe 'words of the services' {
         Assert-Equal @(Set-DefenderAlert da638000000000000001_1001 -Status resolved -Classification falsepositive -Determination notmalicious -WhatIf 3>&1).Count 0
         Assert-Match "$(Add-DefenderIndicator 192.0.2.9 -Type IpAddress -Action Blok -Severity Hihg -Title t -Description d -WhatIf 3>&1)" '-Action Blok: .*-Severity Hihg: '
     }
-    It 'an owner that is $null is an error, not everybody' {
+    It 'are an error where there are none: an empty wish is not everything' {
         Connect-TestDefender
-        $nobody = $null
-        $null = Assert-Fails { Get-DefenderIncident -AssignedTo $nobody }
-        Assert-Equal @(Get-EmulatorRequest 'api/incidents').Count 0
+        $nothing = $null
+        $none = @()
+        foreach ($try in { Get-DefenderIncident -AssignedTo $nothing }, { Get-DefenderIncident -AssignedTo $none }, { Watch-DefenderIncident -AssignedTo $none -Rounds 1 }, { Get-DefenderAlert -IncidentId $none }, { Get-DefenderAlert -IncidentId $nothing },
+            { Get-DefenderIncident -Filter $nothing }, { Get-DefenderIncident -Filter '' }, { Watch-DefenderIncident -Filter $nothing -Rounds 1 }, { Get-DefenderAlert -Filter $nothing }, { Get-DefenderMachine -Filter $nothing },
+            { Get-DefenderMachineAction -Filter $nothing }, { Get-DefenderIndicator -Filter $nothing }, { Get-DefenderMachine -Tag $none }, { Get-DefenderIndicator -Value $none }) {
+            Assert-Match (Assert-Fails $try).FullyQualifiedErrorId '^ParameterArgumentValidationError' "$try"
+        }
+        Assert-Equal @(Get-EmulatorRequest '/api/').Count 0
     }
 }

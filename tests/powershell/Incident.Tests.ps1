@@ -341,6 +341,14 @@ Describe 'Set-DefenderIncident' {
             Assert-Equal $cleared.PSTypeNames[0] 'DefenderXdr.Incident'
         }
     }
+    It 'takes tags away by an empty list alone: a table without the column does not' {
+        Connect-Test
+        Set-DefenderIncident 811188 -Tag a, b
+        $row = [pscustomobject]@{ Id = 811188; Tags = $null }
+        foreach ($tags in $row.Tags, @('a', $null)) { $null = Assert-Fails { Set-DefenderIncident 811188 -Status InProgress -Tag $tags } }
+        Assert-Equal (Get-DefenderIncident 811188).tags 'a', 'b'
+        Assert-Equal @(Get-Sent).Count 1
+    }
     It 'takes the pipeline, and goes on after one that cannot be changed' {
         Connect-Test
         $some = @(Get-DefenderIncident -Status Active -First 3)

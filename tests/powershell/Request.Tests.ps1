@@ -95,6 +95,19 @@ Describe 'Invoke-DefenderRequest' {
         }
         Assert-Equal @(Get-EmulatorRequest '/').Count 0
     }
+    It 'sends no header without a value: a condition of a variable that is not set' {
+        Connect-Test
+        $null = Invoke-Emulator DELETE requests
+        $etag = $null
+        foreach ($headers in @{ 'If-Match' = $etag }, @{ 'If-Match' = '' }, @{ Prefer = 'x'; 'If-None-Match' = ' ' }) {
+            $record = Assert-Fails { Invoke-DefenderRequest Graph security/incidents/811188 -Method PATCH -Body @{ status = 'active' } -Headers $headers } BAD_ARGUMENT InvalidArgument
+            Assert-Match "$record" '^the header If-(None-)?Match has no value$'
+            $null = Assert-Fails { Invoke-DefenderRequest Graph security/incidents/811188 -Method PATCH -Body @{ status = 'active' } -Headers $headers -WhatIf } BAD_ARGUMENT
+        }
+        Assert-Equal @(Get-EmulatorRequest '/').Count 0
+        $null = Invoke-DefenderRequest Graph security/incidents/811188 -Method PATCH -Body @{ status = 'active' } -Headers @{ 'If-Match' = '"1"' }
+        Assert-Equal @(Get-EmulatorRequest 'security/incidents/811188')[0].headers.'if-match' '"1"'
+    }
     It 'checks the token first, or leaves that to the service' {
         Reset-Emulator
         $token = (Get-ADALToken @AppArguments).AccessToken

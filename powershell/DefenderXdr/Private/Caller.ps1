@@ -43,6 +43,14 @@ $script:PipedKinds = @{
     indicator        = @{ Types = @('Indicator'); Members = @() }
 }
 
+function script:Get-DefenderKind {
+    # Which of the module's kinds an object is ('Incident', 'Machine'), or nothing. The name of the type need not be the first: Select-Object puts one
+    # of its own before it, in the object of its caller too.
+    param([object] $Object)
+    if ($null -eq $Object) { return }
+    foreach ($type in $Object.PSObject.TypeNames) { if ($type -match '^(?:Deserialized\.)?DefenderXdr\.(\w+)$') { return $Matches[1] } }
+}
+
 function script:Test-DefenderPiped {
     # Does the object that came down the pipeline name what the command is for? Every kind of thing has an id: an indicator's number could be
     # an incident's. What does not is an error, and the next one is tried.
@@ -50,8 +58,9 @@ function script:Test-DefenderPiped {
     if ($null -eq $Piped -or $Piped -is [string] -or $Piped -is [ValueType]) { return $true }
     $wanted = $script:PipedKinds[$Kind]
     foreach ($member in $wanted.Members) { if ($null -ne (Get-DefenderValue $Piped $member)) { return $true } }
-    $type = @($Piped.PSObject.TypeNames)[0]
-    if ($type -match 'DefenderXdr\.(\w+)$') { $known = $Matches[1] -in $wanted.Types }
+    $own = Get-DefenderKind $Piped
+    $type = if ($own) { "DefenderXdr.$own" } else { @($Piped.PSObject.TypeNames)[0] }
+    if ($own) { $known = $own -in $wanted.Types }
     else { $known = $Piped -is [System.Management.Automation.PSCustomObject] }
     if ($known) { return $true }
     $name = $Caller.MyInvocation.MyCommand.Name

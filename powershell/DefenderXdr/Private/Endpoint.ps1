@@ -103,7 +103,7 @@ function script:Get-DefenderEndpointRecord {
 function script:Get-DefenderAlertRecord {
     # Get-DefenderAlert: by id, the list, or the alerts of an incident that comes down the pipeline.
     param([hashtable] $Session, [string[]] $AlertId, [System.Collections.IDictionary] $Given, [object] $Piped)
-    if ($null -ne $Piped -and $Piped.PSObject.TypeNames[0] -match 'DefenderXdr\.Incident$') {
+    if ((Get-DefenderKind $Piped) -eq 'Incident') {
         $call = [ordered]@{ operation = 'alerts.list'; incident_id = [string] $Piped.incidentId; evidence = $Given.ContainsKey('Evidence') -and [bool] $Given['Evidence'] }
         Invoke-DefenderCall $Session $call -ItemConverter (Get-DefenderEndpointConverter 'alerts' $Given)
         return

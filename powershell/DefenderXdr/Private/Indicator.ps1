@@ -76,7 +76,8 @@ function script:Get-DefenderValueFault {
 function script:Add-DefenderIndicatorValue {
     param([hashtable] $Session, [string] $Value, [System.Collections.IDictionary] $Given, [object] $Piped, [scriptblock] $Ask)
     if ($null -ne $Piped -and $Piped -isnot [string]) {
-        $record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "an object of the type $(@($Piped.PSObject.TypeNames)[0]) came down the pipeline, which is no value of an indicator" `
+        $kind = Get-DefenderKind $Piped
+        $record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "an object of the type $(if ($kind) { "DefenderXdr.$kind" } else { @($Piped.PSObject.TypeNames)[0] }) came down the pipeline, which is no value of an indicator" `
             -Hint 'Give Add-DefenderIndicator the values as text; Import-DefenderIndicator takes objects.'
         Write-DefenderRecordError $Session $record '' $Piped -Always
         return

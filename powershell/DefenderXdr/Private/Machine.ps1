@@ -150,10 +150,10 @@ function script:Show-DefenderLeftAction {
 function script:Get-DefenderActionRecord {
     # Get-DefenderMachineAction: by id, the list, or the actions of machines by id or name.
     param([hashtable] $Session, [string[]] $Id, [string[]] $Machine, [System.Collections.IDictionary] $Given, [object] $Piped)
-    $type = if ($null -ne $Piped) { $Piped.PSObject.TypeNames[0] }
-    if ($type -eq 'DefenderXdr.Machine') { $Machine = [string[]]@([string] $Piped.id) }
+    $kind = Get-DefenderKind $Piped
+    if ($kind -eq 'Machine') { $Machine = [string[]]@([string] $Piped.id) }
     # An action is looked at again.
-    elseif ($type -eq 'DefenderXdr.MachineAction') { $Id, $Machine = [string[]]@([string] $Piped.id), $null }
+    elseif ($kind -eq 'MachineAction') { $Id, $Machine = [string[]]@([string] $Piped.id), $null }
     elseif (-not (Test-DefenderPiped $Session.Caller machine $Piped)) { return }
     if ($null -eq $Machine -or $Machine.Length -eq 0) {
         if ($null -eq $Id) { Get-DefenderEndpointRecord $Session 'machine_actions' 'id' @() $Given }

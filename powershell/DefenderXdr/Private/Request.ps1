@@ -11,6 +11,12 @@ function script:Get-DefenderRequestTarget {
     $service = ([string] $Given['Service']).Trim()
     $path = ([string] $Given['Path']).Trim()
     $baseUrl = $Given['BaseUrl']
+    if ($Given.ContainsKey('Headers')) {
+        # A variable that holds nothing would make a condition of an empty one.
+        foreach ($name in $Given['Headers'].get_Keys()) {
+            if ([string]::IsNullOrWhiteSpace([string] $Given['Headers'][$name])) { & $refuse "the header $(Get-DefenderShortText $name) has no value" 'Check the variable that its value comes from, or leave the header out.' }
+        }
+    }
     if ($service -match '^https?://' -and -not $path) { $service, $path = '', $service }
     if ($path -match '^(?<base>https?://[^/?#]+)(?<path>/.*)?$') {
         $base, $path = $Matches['base'], $(if ($Matches['path']) { $Matches['path'] } else { '/' })

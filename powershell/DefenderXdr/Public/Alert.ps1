@@ -23,7 +23,7 @@ function Get-DefenderAlert {
     The kind of attack, such as Execution or CredentialAccess; one or more.
 
     .PARAMETER IncidentId
-    The number of the incident that the alerts belong to; one or more.
+    The number of the incident that the alerts belong to; one or more. An empty list is refused.
 
     .PARAMETER Since
     Alerts created at this time or later. A time without a zone is local.
@@ -35,7 +35,7 @@ function Get-DefenderAlert {
     Brings the evidence of each alert (files, processes, accounts, addresses), which is left out otherwise.
 
     .PARAMETER Filter
-    An OData filter in the service's own words; it is joined to the other parameters.
+    An OData filter in the service's own words; it is joined to the other parameters. An empty one is refused: it would mean everything.
 
     .PARAMETER First
     Stops after so many.
@@ -97,6 +97,7 @@ function Get-DefenderAlert {
         [string[]] $Category,
 
         [Parameter(ParameterSetName = 'List')]
+        [ValidateCount(1, [int]::MaxValue)]
         [ValidateRange(0, [long]::MaxValue)]
         [long[]] $IncidentId,
 
@@ -110,6 +111,7 @@ function Get-DefenderAlert {
         [switch] $Evidence,
 
         [Parameter(ParameterSetName = 'List')]
+        [ValidateNotNullOrEmpty()]
         [string] $Filter,
 
         [Parameter(ParameterSetName = 'List')]

@@ -13,7 +13,8 @@ function Get-DefenderIncident {
     as sent. What the table calls Id, Name and LastUpdate can be typed so, too.
 
     .PARAMETER Filter
-    An OData filter on lastUpdateTime, createdTime, status or assignedTo, such as "status eq 'Active'". It is joined with the parameters below.
+    An OData filter on lastUpdateTime, createdTime, status or assignedTo, such as "status eq 'Active'". It is joined with the parameters below, and is
+    not empty.
 
     .PARAMETER Since
     Incidents created at this time or later. A time without a zone is local.
@@ -25,7 +26,7 @@ function Get-DefenderIncident {
     Active, InProgress, Resolved or Redirected; one or more.
 
     .PARAMETER AssignedTo
-    The owner's sign-in name; one or more. '' means incidents of nobody.
+    The owner's sign-in name; one or more. '' means incidents of nobody; an empty list is refused.
 
     .PARAMETER Severity
     Informational, Low, Medium, High or UnSpecified; one or more. The XDR API does not filter by it, so that is done on this side, and -First counts
@@ -99,6 +100,7 @@ function Get-DefenderIncident {
     [OutputType('DefenderXdr.Incident')]
     param(
         [Parameter(ParameterSetName = 'List')]
+        [ValidateNotNullOrEmpty()]
         [string] $Filter,
 
         [Parameter(ParameterSetName = 'List')]
@@ -115,6 +117,7 @@ function Get-DefenderIncident {
         [Parameter(ParameterSetName = 'List')]
         [AllowEmptyString()]
         [ValidateNotNull()]
+        [ValidateCount(1, [int]::MaxValue)]
         [string[]] $AssignedTo,
 
         [Parameter(ParameterSetName = 'List')]
@@ -212,7 +215,7 @@ function Set-DefenderIncident {
     names; either is taken.
 
     .PARAMETER Tag
-    All the tags the incident is to have, in place of those it has. @() takes them all away.
+    All the tags the incident is to have, in place of those it has. @() takes them all away; $null is refused.
 
     .PARAMETER Comment
     A comment to add.
@@ -284,6 +287,7 @@ function Set-DefenderIncident {
         [Parameter()]
         [Alias('Tags')]
         [AllowEmptyCollection()]
+        [ValidateNotNull()]
         [string[]] $Tag,
 
         [Parameter()]
@@ -364,13 +368,13 @@ function Watch-DefenderIncident {
     Seconds that each look goes back behind the newest change seen, 0 to 86400. The default is 300.
 
     .PARAMETER Filter
-    An OData filter, as for Get-DefenderIncident.
+    An OData filter, as for Get-DefenderIncident; not an empty one.
 
     .PARAMETER Status
     Active, InProgress, Resolved or Redirected; one or more. An incident that changes to another status is not told.
 
     .PARAMETER AssignedTo
-    The owner's sign-in name; one or more. '' means incidents of nobody.
+    The owner's sign-in name; one or more. '' means incidents of nobody; an empty list is refused.
 
     .PARAMETER Severity
     Informational, Low, Medium, High or UnSpecified; one or more.
@@ -431,6 +435,7 @@ function Watch-DefenderIncident {
         [int] $Overlap,
 
         [Parameter()]
+        [ValidateNotNullOrEmpty()]
         [string] $Filter,
 
         [Parameter()]
@@ -441,6 +446,7 @@ function Watch-DefenderIncident {
         [Parameter()]
         [AllowEmptyString()]
         [ValidateNotNull()]
+        [ValidateCount(1, [int]::MaxValue)]
         [string[]] $AssignedTo,
 
         [Parameter()]

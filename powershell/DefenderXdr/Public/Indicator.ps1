@@ -23,7 +23,7 @@ function Get-DefenderIndicator {
     Indicators created at this time or later. A time without a zone is local.
 
     .PARAMETER Filter
-    An OData filter in the service's own words; it is joined to the other parameters.
+    An OData filter in the service's own words; it is joined to the other parameters. An empty one is refused: it would mean everything.
 
     .PARAMETER First
     Stops after so many.
@@ -90,6 +90,7 @@ function Get-DefenderIndicator {
         [DateTime] $Since,
 
         [Parameter()]
+        [ValidateNotNullOrEmpty()]
         [string] $Filter,
 
         [Parameter()]

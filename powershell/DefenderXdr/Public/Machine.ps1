@@ -36,7 +36,7 @@ function Get-DefenderMachine {
     Machines last seen at this time or later. A time without a zone is local.
 
     .PARAMETER Filter
-    An OData filter in the service's own words; it is joined to the other parameters.
+    An OData filter in the service's own words; it is joined to the other parameters. An empty one is refused: it would mean everything.
 
     .PARAMETER First
     Stops after so many.
@@ -123,6 +123,7 @@ function Get-DefenderMachine {
         [DateTime] $SeenSince,
 
         [Parameter(ParameterSetName = 'List')]
+        [ValidateNotNullOrEmpty()]
         [string] $Filter,
 
         [Parameter(ParameterSetName = 'List')]
@@ -797,7 +798,7 @@ function Get-DefenderMachineAction {
     Actions created at this time or later. A time without a zone is local.
 
     .PARAMETER Filter
-    An OData filter in the service's own words; it is joined to the other parameters.
+    An OData filter in the service's own words; it is joined to the other parameters. An empty one is refused: it would mean everything.
 
     .PARAMETER First
     Stops after so many.
@@ -869,6 +870,7 @@ function Get-DefenderMachineAction {
         [DateTime] $Since,
 
         [Parameter(ParameterSetName = 'List')]
+        [ValidateNotNullOrEmpty()]
         [string] $Filter,
 
         [Parameter(ParameterSetName = 'List')]

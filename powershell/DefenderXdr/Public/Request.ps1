@@ -28,7 +28,7 @@ function Invoke-DefenderRequest {
     What is sent: a hashtable or an object, which becomes JSON with its names as they are, or JSON text, which is sent as it stands.
 
     .PARAMETER Headers
-    Prefer, ConsistencyLevel, If-Match, If-None-Match or Accept-Language. No others can be set.
+    Prefer, ConsistencyLevel, If-Match, If-None-Match or Accept-Language. No others can be set, and none can be empty or $null.
 
     .PARAMETER Version
     The version of Graph's API for a path without a slash at its start: v1.0 (the default) or beta.
@@ -74,9 +74,10 @@ function Invoke-DefenderRequest {
     The first 50 active machines.
 
     .EXAMPLE
-    Invoke-DefenderRequest Graph security/alerts_v2/$alertId -Method PATCH -Body @{ status = 'resolved' } -Headers @{ 'If-Match' = $etag }
+    $read = Invoke-DefenderRequest Graph security/alerts_v2/$alertId -ResponseVariable answer -NoPaging
+    Invoke-DefenderRequest Graph security/alerts_v2/$alertId -Method PATCH -Body @{ status = 'resolved' } -Headers @{ 'If-Match' = $answer.ETag }
 
-    Changes an alert of Graph.
+    Changes an alert of Graph, if it is still the one that was read.
 
     .EXAMPLE
     Invoke-DefenderRequest Xdr /api/incidents -NoPaging -Raw
