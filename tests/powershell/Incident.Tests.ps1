@@ -388,6 +388,9 @@ Describe 'Set-DefenderIncident' {
     }
 }
 
+function New-StatePath { [IO.Path]::Combine([IO.Path]::GetTempPath(), 'dxdr-test-' + [guid]::NewGuid().ToString('N')) }
+function Remove-State { param([string] $File) foreach ($end in '', '.lock', '.new') { [IO.File]::Delete($File + $end) } }
+
 Describe 'Watch-DefenderIncident' {
     It 'hands over each new state once, and goes on from the place it left' {
         Connect-Test
@@ -416,12 +419,116 @@ Describe 'Watch-DefenderIncident' {
             $rest = @(Watch-DefenderIncident @job).incidentId
             Assert-Equal ((@($handled) + $rest) | Sort-Object) 811150, 811188, 3000000417
             Assert-Equal @(Watch-DefenderIncident @job).Count 0
-            Assert-NotMatch ([IO.File]::ReadAllText($file)) '[\s.]' 'more than a place is in the file'
+            Assert-Match ([IO.File]::ReadAllText($file)) '\A[0-9A-Za-z_-]+\n\{\}\n\z' 'more than a place and its filter is in the file'
             [IO.File]::WriteAllText($file, 'nonsense')
             $null = Assert-Fails { Watch-DefenderIncident @job } BAD_ARGUMENT
         }
-        finally { [IO.File]::Delete($file) }
+        finally { Remove-State $file }
         $record = Assert-Fails { Watch-DefenderIncident -StatePath ([IO.Path]::Combine($file, 'no', 'such')) -Rounds 1 } BAD_ARGUMENT
         Assert-Match $record.ErrorDetails.RecommendedAction '-StatePath'
+    }
+    It 'takes a file that lost its place for an error, and never leaves one half written' {
+        Connect-Test
+        $file = New-StatePath
+        $job = @{ StatePath = $file; UpdatedSince = [DateTime]::UtcNow.AddMinutes(-1); Rounds = 1 }
+        try {
+            $null = Watch-DefenderIncident @job
+            Set-DefenderIncident 811188 -Status InProgress
+            $whole = [IO.File]::ReadAllText($file)
+            # What a full disk or a kill leaves of a file that is written in its place.
+            [IO.File]::WriteAllText($file, '')
+            $record = Assert-Fails { Watch-DefenderIncident @job } BAD_ARGUMENT InvalidArgument
+            Assert-Match "$record" 'is empty: the place is lost'
+            Assert-Match $record.ErrorDetails.RecommendedAction '-UpdatedSince'
+            # What a kill leaves of one that is written beside it.
+            [IO.File]::WriteAllText($file, $whole)
+            [IO.File]::WriteAllText("$file.new", $whole.Substring(0, 5))
+            Assert-Equal @(Watch-DefenderIncident @job).incidentId 811188
+            Assert-True (-not [IO.File]::Exists("$file.new")) 'the file beside it is still there'
+            Assert-Equal @(Watch-DefenderIncident @job).Count 0
+        }
+        finally { Remove-State $file }
+    }
+    It 'lets one command at a time use the file, also of another process' {
+        Connect-Test
+        $file = New-StatePath
+        $job = @{ StatePath = $file; UpdatedSince = [DateTime]::UtcNow.AddMinutes(-1) }
+        try {
+            Set-DefenderIncident 811188 -Status InProgress
+            $said = Watch-DefenderIncident @job -Interval 3600 | ForEach-Object {
+                $record = Assert-Fails { Watch-DefenderIncident @job -Rounds 1 } BUSY ResourceBusy
+                Assert-Match $record.ErrorDetails.RecommendedAction '-StatePath of its own'
+                Invoke-PowerShell "Connect-Defender -TenantId $($Emulator.tenant_id) -ClientId $($Emulator.confidential_client_id) -ClientSecret (ConvertTo-SecureString '$RunbookSecretText' -AsPlainText -Force) 3>`$null
+                    try { Watch-DefenderIncident -StatePath '$file' -Rounds 1 } catch { `$_.FullyQualifiedErrorId }"
+            } | Select-Object -First 1
+            Assert-Match $said.Out 'DefenderXdr\.BUSY,Watch-DefenderIncident'
+            # The record's handling was broken off by Select-Object.
+            Assert-Equal @(Watch-DefenderIncident @job -Rounds 1).incidentId 811188
+        }
+        finally { Remove-State $file }
+    }
+    It 'does not go on from the place of another filter' {
+        Connect-Test
+        $file = New-StatePath
+        try {
+            $null = Watch-DefenderIncident -StatePath $file -UpdatedSince ([DateTime]::UtcNow) -Status Active, InProgress -Rounds 1
+            $null = Watch-DefenderIncident -StatePath $file -Status inprogress, active -Rounds 1
+            foreach ($other in @{ Status = 'Active' }, @{}, @{ Status = 'Active', 'InProgress'; Filter = 'createdTime ge 2026-01-01T00:00:00Z' }) {
+                $record = Assert-Fails { Watch-DefenderIncident -StatePath $file -Rounds 1 @other } BAD_ARGUMENT InvalidArgument
+                Assert-Match "$record" 'that of another filter: .*"InProgress"'
+            }
+            # The place that is given counts, and is kept with the filter it is used for.
+            $null = Watch-DefenderIncident -Rounds 1 -ResumeVariable place
+            $null = Watch-DefenderIncident -StatePath $file -Resume $place -Status Active -Rounds 1
+            $null = Watch-DefenderIncident -StatePath $file -Status Active -Rounds 1
+        }
+        finally { Remove-State $file }
+    }
+    It 'goes on through an outage where it was, with a warning and a pause that grows' {
+        Connect-Test
+        $began = [DateTime]::UtcNow.AddMinutes(-1)
+        $down = @{ match = @{ path_contains = '/api/incidents'; method = 'GET' }; times = 0; do = @{ status = 503; headers = @{ 'retry-after' = '0' }; json = @{ error = @{ code = 'x'; message = 'down' } } } }
+        Set-DefenderIncident 811188 -Status InProgress
+        Set-EmulatorFault $down
+        $said = [Collections.ArrayList]::new()
+        $seen = @(Watch-DefenderIncident -UpdatedSince $began -Interval 1 -Backend Xdr 3>&1 | ForEach-Object {
+                if ($_ -isnot [Management.Automation.WarningRecord]) { $_; return }
+                $null = $said.Add("$_")
+                if ($said.Count -ge 2) { $null = Invoke-Emulator DELETE faults }
+            } | ForEach-Object {
+                $_
+                # An outage between two looks.
+                if ($_.incidentId -eq 811188) {
+                    Set-DefenderIncident 811150 -Status Resolved
+                    Set-EmulatorFault $down
+                }
+            } | Select-Object -First 2)
+        $null = Invoke-Emulator DELETE faults
+        Assert-Equal $seen.incidentId 811188, 811150
+        Assert-Equal $said.Count 3
+        foreach ($line in $said) { Assert-Match $line '^the incidents could not be looked at: .*503.*\(DefenderXdr\.SERVER_UNAVAILABLE\)\. The watch goes on in [12] s where it was\.$' }
+        Assert-Match $said[0] 'in 1 s'
+        Assert-Match $said[1] 'in 2 s'
+        Assert-Match $said[2] 'in 1 s' 'the pause begins anew after a look'
+        # What would not pass, a counted look, and the caller's own limit.
+        Set-EmulatorFault @{ match = @{ path_contains = '/api/incidents' }; times = 1; do = @{ status = 403; json = @{ error = @{ code = 'Forbidden'; message = 'no' } } } }
+        $null = Assert-Fails { Watch-DefenderIncident -Backend Xdr } FORBIDDEN
+        Set-EmulatorFault $down
+        $null = Assert-Fails { Watch-DefenderIncident -Rounds 1 -Backend Xdr } SERVER_UNAVAILABLE
+        Assert-Match (Assert-Fails { Watch-DefenderIncident -Interval 1 -Timeout 2 -Backend Xdr 3>$null }).FullyQualifiedErrorId '^DefenderXdr\.(SERVER_UNAVAILABLE|TIMEOUT),'
+        $null = Invoke-Emulator DELETE faults
+    }
+    It 'has no limit of its own: what one call may take is not the end of the watch' {
+        Connect-Test
+        $began = [DateTime]::UtcNow.AddMinutes(-1)
+        Set-DefenderIncident 811188 -Status InProgress
+        try {
+            & $inModule { $script:WatchLimit = 2 }
+            # Only a call that follows the first can see the second change: the next look of the same is an hour away.
+            $seen = @(Watch-DefenderIncident -UpdatedSince $began -Interval 3600 -Backend Xdr 3>&1 | ForEach-Object { $_; if ($_.incidentId -eq 811188) { Set-DefenderIncident 811150 -Status Resolved } } | Select-Object -First 2)
+            Assert-Equal $seen.incidentId 811188, 811150
+            $null = Assert-Fails { Watch-DefenderIncident -UpdatedSince ([DateTime]::UtcNow.AddDays(1)) -Interval 3600 -Timeout 1 } TIMEOUT OperationTimeout
+        }
+        finally { & $inModule { $script:WatchLimit = 4290000 } }
     }
 }

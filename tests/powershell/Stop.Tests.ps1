@@ -91,6 +91,6 @@ Describe 'a stop' {
             $null = Test-Stop "Watch-DefenderIncident -AccessToken (Get-ADALToken @App) -StatePath '$file' -Interval 3600" -Reached { [IO.File]::Exists($file) -and [IO.FileInfo]::new($file).Length -gt 0 }
             Assert-Equal @(Watch-DefenderIncident -AccessToken (Get-ADALToken @AppArguments) -StatePath $file -Rounds 1).Count 0
         }
-        finally { [IO.File]::Delete($file) }
+        finally { foreach ($end in '', '.lock') { [IO.File]::Delete($file + $end) } }
     }
 }

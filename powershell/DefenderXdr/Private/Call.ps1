@@ -79,7 +79,7 @@ function script:New-DefenderTrack {
     # Keeps the place in a list that its reader has reached: in a variable of the caller's when the command ends, however it ends, and in a file.
     # A record whose handling was broken off counts as not handled, and comes again.
     param([System.Management.Automation.PSCmdlet] $Caller, [string] $Variable, [string] $Path)
-    @{ Caller = $Caller; Variable = $Variable.TrimStart('$'); Path = $Path; Text = $null; Kept = $null }
+    @{ Caller = $Caller; Variable = $Variable.TrimStart('$'); Path = $Path; Text = $null; Kept = $null; Note = '' }
 }
 
 function script:Invoke-DefenderCall {

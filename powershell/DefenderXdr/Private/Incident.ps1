@@ -61,38 +61,120 @@ function script:Invoke-DefenderIncidentList {
     $converter = 'ConvertTo-DefenderIncident'
     if ($Given.ContainsKey('Raw') -and $Given['Raw']) { $call.raw = $true; $converter = '' }
     if ($Given.ContainsKey('NoAlerts') -and $Given['NoAlerts']) { $call.alerts = $false }
-    if ($Operation -eq 'incidents.watch') {
-        # No limit but the caller's own.
-        if ($Session.Timeout -eq 0) { $Session.Timeout = 4290000 }
-        if ($Given.ContainsKey('StatePath')) { Open-DefenderState $Session $Given['StatePath'] $call }
+    if ($Operation -eq 'incidents.watch') { Invoke-DefenderWatch $Session $call $converter $Given }
+    else { Invoke-DefenderCall $Session $call -ItemConverter $converter }
+}
+
+# Seconds that one call of a watch may take: the most that the library counts in milliseconds.
+$script:WatchLimit = 4290000
+
+function script:Invoke-DefenderWatch {
+    # Watches until it is stopped, through outages too: each is told, and the pause after it grows from the time between two looks to five minutes. Who
+    # counts the looks is told of one that cannot be taken by an error.
+    param([hashtable] $Session, [System.Collections.IDictionary] $Call, [string] $Converter, [System.Collections.IDictionary] $Given)
+    $limit = $Session.Timeout
+    $interval = if ($Given.ContainsKey('Interval')) { $Given['Interval'] } else { 60 }
+    $began = [DateTime]::UtcNow
+    $whole = [System.Diagnostics.Stopwatch]::StartNew()
+    $failures = 0
+    $lock = $null
+    try {
+        if ($Given.ContainsKey('StatePath')) { $lock = Open-DefenderState $Session $Given['StatePath'] $Call }
+        while ($true) {
+            # The caller's own limit is the watch's; the library's is a call's.
+            $Session.Timeout = if ($limit -gt 0) { [math]::Max(1, $limit - [int] $whole.Elapsed.TotalSeconds) } else { $script:WatchLimit }
+            $one = [System.Diagnostics.Stopwatch]::StartNew()
+            $failed = @{ Record = $null }
+            Invoke-DefenderCall $Session $Call -ItemConverter $Converter -Failed $failed
+            $record = $failed.Record
+            if ($null -eq $record) { return }
+            $fault = $record.Exception
+            $late = $fault.Name -ceq 'TIMEOUT' -and $one.Elapsed.TotalSeconds -ge $Session.Timeout
+            if (-not $late -or $limit -gt 0) {
+                $over = $limit -gt 0 -and $whole.Elapsed.TotalSeconds -ge $limit
+                $outage = $fault.Retryable -or $fault.Name -ceq 'TIMEOUT'
+                if ($over -or -not $outage -or $Given.ContainsKey('Rounds')) { $Session.Caller.ThrowTerminatingError($record) }
+            }
+            $place = $Session.Result.Resume
+            if ($place) {
+                $Call['resume'] = $place
+                $Call.Remove('updated_since')
+                $failures = 0
+            }
+            # What changed during an outage at the start is wished for too.
+            elseif (-not $Call.Contains('resume') -and -not $Call.Contains('updated_since')) { $Call['updated_since'] = $began }
+            if ($late -and $limit -eq 0) { continue }
+            $pause = [math]::Min([math]::Max(300, $interval), $interval * [math]::Pow(2, [math]::Min($failures, 20)))
+            $failures++
+            if ($null -ne $fault.RetryAfterMs) { $pause = [math]::Max($pause, [math]::Ceiling([double] $fault.RetryAfterMs / 1000)) }
+            if ($limit -gt 0) { $pause = [math]::Min($pause, [math]::Max(1, [math]::Ceiling($limit - $whole.Elapsed.TotalSeconds))) }
+            Write-Warning (Format-DefenderText "the incidents could not be looked at: $($fault.Message) (DefenderXdr.$($fault.Name)). The watch goes on in $pause s where it was.")
+            Start-Sleep -Seconds $pause
+        }
     }
-    Invoke-DefenderCall $Session $call -ItemConverter $converter
+    finally { if ($null -ne $lock) { $lock.Dispose() } }
 }
 
 function script:Open-DefenderState {
-    # Goes on from the place in the file, and keeps it there.
+    # Goes on from the place in the file, keeps it there, and keeps other jobs away from it: returns what holds the lock. The file has a line for the
+    # place and one for the filter that it is the place of.
     param([hashtable] $Session, [string] $Path, [System.Collections.IDictionary] $Call)
     $full = $Session.Caller.GetUnresolvedProviderPathFromPSPath($Path)
-    $hint = 'Give -StatePath a file in a folder that exists and that this account may write to.'
+    $filter = Get-DefenderFilterText $Call
+    $lock = $null
+    $there = $null          # the place in the file, where it can stay as it is
+    $name, $code, $hint = 'BAD_ARGUMENT', 1004, 'Give -StatePath a file in a folder that exists and that this account may write to.'
+    $fault = $null
     try {
+        # A file of its own, because the other is replaced as a whole. It stays: who deletes it could take it from under another.
+        $lock = [System.IO.File]::Open("$full.lock", 'OpenOrCreate', 'ReadWrite', 'None')
         if ([System.IO.File]::Exists($full)) {
-            $text = [System.IO.File]::ReadAllText($full).Trim()
-            if ($text -and -not $Call.Contains('resume')) {
-                $Call['resume'] = $text
+            $kept = @([System.IO.File]::ReadAllText($full).Trim() -split '\r?\n', 2)
+            if ($Call.Contains('resume')) { $null = $kept }
+            elseif (-not $kept[0]) {
+                $fault = "the file of -StatePath is empty: the place is lost ($full)"
+                $hint = 'Remove the file, and give -UpdatedSince with the time of the last run that was whole, to go on from there.'
+            }
+            elseif ($kept.Count -gt 1 -and $kept[1].Trim() -cne $filter) {
+                $fault = "the place in the file of -StatePath is that of another filter: $(Get-DefenderShortText $kept[1]), and not $(Get-DefenderShortText $filter)"
+                $hint = 'Give each filter a -StatePath of its own. To begin anew with this filter, remove the file and give -UpdatedSince.'
+            }
+            else {
+                $Call['resume'] = $kept[0].Trim()
                 $Call.Remove('updated_since')
+                if ($kept.Count -gt 1) { $there = $Call['resume'] }
             }
         }
-        # Told now rather than after the first look.
-        [System.IO.File]::Open($full, 'OpenOrCreate', 'ReadWrite', 'ReadWrite').Dispose()
     }
     catch {
         $global:Error.RemoveAt(0)
-        $reason = $_.Exception.GetBaseException().Message
-        $Session.Caller.ThrowTerminatingError((New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "the file of -StatePath cannot be used: $reason" -Hint $hint))
+        $reason = $_.Exception.GetBaseException()
+        $fault = "the file of -StatePath cannot be used: $($reason.Message)"
+        # ERROR_SHARING_VIOLATION, and EAGAIN of Linux and of macOS.
+        if ($null -eq $lock -and $reason.HResult -in -2147024864, 11, 35) {
+            $name, $code = 'BUSY', 2006
+            $fault = "another command keeps its place in the file of -StatePath ($full)"
+            $hint = 'Wait until it has ended, or give each a -StatePath of its own.'
+        }
+    }
+    if ($fault) {
+        if ($null -ne $lock) { $lock.Dispose() }
+        $Session.Caller.ThrowTerminatingError((New-DefenderErrorRecord -Name $name -Code $code -Message (Format-DefenderText $fault) -Hint $hint))
     }
     if ($null -eq $Session.Track) { $Session.Track = New-DefenderTrack $Session.Caller '' $full }
     else { $Session.Track.Path = $full }
-    if ($Call.Contains('resume')) { $Session.Track.Text = $Session.Track.Kept = $Call['resume'] }
+    $Session.Track.Note = $filter
+    if ($Call.Contains('resume')) { $Session.Track.Text = $Call['resume'] }
+    $Session.Track.Kept = $there
+    $lock
+}
+
+function script:Get-DefenderFilterText {
+    # What a watch looks for, as one line that is the same for the same wish.
+    param([System.Collections.IDictionary] $Call)
+    $wish = [ordered]@{}
+    foreach ($key in 'filter', 'status', 'assigned_to', 'severity') { if ($Call.Contains($key)) { $wish[$key] = [string[]]@(@($Call[$key]) | Sort-Object -Unique) } }
+    (ConvertTo-DefenderJson $wish) -replace '[\r\n]+', ' '
 }
 
 function script:Get-DefenderIncidentById {

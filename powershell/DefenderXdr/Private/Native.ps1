@@ -893,7 +893,7 @@ function script:Invoke-DefenderOperation {
         if ($OwnsRequest) { $null = $native::dxdr_request_free($Request) }
         if ($null -ne $Track) {
             if ($Track.Variable) { $Track.Caller.SessionState.PSVariable.Set($Track.Variable, $Track.Text) }
-            if ($Track.Path -and $Track.Text -cne $Track.Kept) { [System.IO.File]::WriteAllText($Track.Path, $Track.Text) }
+            if ($Track.Path -and $Track.Text -cne $Track.Kept) { Write-DefenderPlace $Track }
         }
     }
 }
@@ -913,10 +913,23 @@ function script:Save-DefenderPlace {
     param([System.IntPtr] $Operation, [hashtable] $Track, [switch] $Keep)
     $text = Get-DefenderPlaceText $Operation
     if ($text) { $Track.Text = $text }
-    if ($Keep -and $Track.Path -and $Track.Text -cne $Track.Kept) {
-        [System.IO.File]::WriteAllText($Track.Path, $Track.Text)
-        $Track.Kept = $Track.Text
+    if ($Keep -and $Track.Path -and $Track.Text -cne $Track.Kept) { Write-DefenderPlace $Track }
+}
+
+function script:Write-DefenderPlace {
+    # Keeps the place in the track's file, which is whole at every moment: it is written beside it first, and then takes its name.
+    param([hashtable] $Track)
+    $beside = "$($Track.Path).new"
+    $bytes = [System.Text.Encoding]::UTF8.GetBytes("$($Track.Text)`n$($Track.Note)`n")
+    $stream = [System.IO.File]::Open($beside, 'Create', 'Write', 'None')
+    try {
+        $stream.Write($bytes, 0, $bytes.Length)
+        $stream.Flush($true)
     }
+    finally { $stream.Dispose() }
+    if ([System.IO.File]::Exists($Track.Path)) { [System.IO.File]::Replace($beside, $Track.Path, [NullString]::Value) }
+    else { [System.IO.File]::Move($beside, $Track.Path) }
+    $Track.Kept = $Track.Text
 }
 
 function script:Get-DefenderTokenFor {

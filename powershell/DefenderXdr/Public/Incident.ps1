@@ -340,17 +340,19 @@ function Watch-DefenderIncident {
     .DESCRIPTION
     Looks again and again and returns each incident that is new or has changed, each state once and none left out: every look goes back a little
     behind the newest change seen, for what the service shows late, and what was handed over before is known by its id and time. It goes on until
-    it is stopped, or for -Rounds looks.
+    it is stopped, or for -Rounds looks. Through an outage (no network, a service that is down or refuses for a while) it goes on too: a warning tells
+    of each look that failed, and the pause after it grows, to five minutes. With -Rounds a look that cannot be taken is an error.
 
     The place it has reached can be kept, in a file (-StatePath) or a variable (-ResumeVariable), so that the next run goes on there, in another
-    process as well: a scheduled job needs no more than -StatePath and -Rounds 1.
+    process as well: a scheduled job needs no more than -StatePath and -Rounds 1. The file is replaced as a whole, so that none is half written.
 
     .PARAMETER UpdatedSince
     Where to begin: changes at this time or later. Without it, now. A time without a zone is local.
 
     .PARAMETER StatePath
     A file that keeps the place. Where there is one, the command goes on from it and -UpdatedSince does not count. A record whose
-    handling was broken off comes again in the next run.
+    handling was broken off comes again in the next run. One command at a time uses the file (a second one ends with the error BUSY; the lock is a
+    file of the same name with .lock at its end), with the same filter each time. A file that is empty has lost its place and is an error.
 
     .PARAMETER Resume
     The text that an earlier run left in -ResumeVariable.
@@ -389,7 +391,7 @@ function Watch-DefenderIncident {
     A token to use in place of the connection: text, a SecureString, or the object of Get-ADALToken. It cannot be renewed.
 
     .PARAMETER Timeout
-    Seconds after which the command ends with an error.
+    Seconds after which the command ends with an error. Without it there is no limit.
 
     .EXAMPLE
     Watch-DefenderIncident -Severity High | ForEach-Object { Write-Host "$($_.Id) $($_.Status) $($_.Name)" }
