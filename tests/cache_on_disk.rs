@@ -42,6 +42,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
+use defender_xdr::client::Client;
 use disk::{Ask, files, issuing, library, token_calls};
 use serde_json::{Value, json};
 
@@ -242,11 +243,14 @@ fn what_others_could_read_is_closed_and_what_they_can_write_is_refused() {
     assert!(fs::symlink_metadata(&file).unwrap().is_symlink());
     let link = elsewhere.path().join("link");
     std::os::unix::fs::symlink(folder.path(), &link).unwrap();
-    let outcome = Ask::app(&server, &link).elsewhere();
-    assert!(
-        outcome.name == "OK" && outcome.warned().contains(&"CACHE_PERMISSION"),
-        "{outcome:?}"
-    );
+    for link in [link.clone(), link.join("")] {
+        let outcome = Ask::app(&server, &link).elsewhere();
+        assert!(
+            outcome.name == "OK" && outcome.warned().contains(&"CACHE_PERMISSION"),
+            "{}: {outcome:?}",
+            link.display()
+        );
+    }
 }
 
 #[test]
@@ -366,14 +370,19 @@ fn a_full_disk_costs_the_copy_and_nothing_else() {
 fn a_file_of_a_newer_version_stays_as_it_is() {
     // CA-17
     let (server, folder) = (issuing(), tempfile::tempdir().unwrap());
-    let newer = b"{\"defender_xdr_cache\":\"2.0\",\"whatever\":true}\n\x01\x02\x03";
-    put(folder.path(), newer);
-    let ask = Ask::app(&server, folder.path());
-    let outcome = ask.elsewhere();
-    assert_eq!((outcome.name.as_str(), outcome.source.as_str()), ("OK", "network"), "{outcome:?}");
-    assert_eq!(outcome.warned(), ["NO_KEYRING", "CACHE_NEWER_VERSION"], "{outcome:?}");
-    assert_eq!(fs::read(folder.path().join("test.cache")).unwrap(), newer);
-    assert!(set_aside(folder.path()).is_empty());
+    for newer in [
+        &b"{\"defender_xdr_cache\":\"2.0\",\"whatever\":true}\n\x01\x02\x03"[..],
+        // A minor version whose protection is not known.
+        b"{\"defender_xdr_cache\":\"1.1\",\"protection\":\"another\",\"key\":{\"of\":\"tpm\"},\"mark\":\"AAAA\"}\n\x01\x02\x03",
+    ] {
+        put(folder.path(), newer);
+        let ask = Ask::app(&server, folder.path());
+        let outcome = ask.elsewhere();
+        assert_eq!((outcome.name.as_str(), outcome.source.as_str()), ("OK", "network"), "{outcome:?}");
+        assert_eq!(outcome.warned(), ["NO_KEYRING", "CACHE_NEWER_VERSION"], "{outcome:?}");
+        assert_eq!(fs::read(folder.path().join("test.cache")).unwrap(), newer);
+        assert!(set_aside(folder.path()).is_empty());
+    }
 }
 
 #[test]
@@ -406,6 +415,17 @@ fn what_a_newer_minor_version_wrote_is_kept() {
             .unwrap()
             .starts_with("{\"defender_xdr_cache\":\"1.7\"")
     );
+    // Who is signed out is forgotten in what a newer version wrote, too, where it names them in the same words.
+    let mut document = after;
+    let mut of_ana = document["refresh_tokens"][0].clone();
+    of_ana["token"] = json!({"of": "another kind"});
+    document["refresh_tokens"].as_array_mut().unwrap().push(of_ana);
+    disk::write_plain(folder.path(), "1.7", &document);
+    Client::new(ask.config.to_string().as_bytes())
+        .unwrap()
+        .remove_account("ana@contoso.com")
+        .unwrap();
+    assert_eq!(content(folder.path())["refresh_tokens"], json!([{"of": "another kind"}]));
 }
 
 #[test]

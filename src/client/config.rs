@@ -168,7 +168,8 @@ fn cache_of(value: Option<Value>) -> Result<(String, Option<Wanted>)> {
     let wanted = Wanted {
         name: document.name.clone(),
         plain_text: document.plain_text,
-        directory: document.directory,
+        // One folder, one name: without a slash at its end, by which a link would be followed.
+        directory: document.directory.map(|directory| directory.components().collect()),
     };
     wanted.check()?;
     Ok((document.name, Some(wanted)))

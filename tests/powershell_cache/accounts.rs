@@ -25,7 +25,7 @@ Say red (Get-Names (Get-DefenderAccount -TokenCache red @disk))
 Say blue (Get-Names (Get-DefenderAccount -TokenCache blue @disk))
 $account = @(Get-DefenderAccount 'ben*' -TokenCache red @disk)[0]
 Say account ([ordered]@{ cache = $account.TokenCache; plain = $account.PlainTextTokenCache; disk = $account.OnDisk; refresh = $account.HasRefreshToken })
-Say table (Get-DefenderAccount -TokenCache red @disk | Out-String -Width 200)
+Say table (Get-DefenderAccount -TokenCache red @disk | Out-String -Width 80)
 Say list (Get-DefenderAccount -TokenCache red @disk | Format-List * | Out-String -Width 4000)
 Say json (Get-DefenderAccount -TokenCache red @disk | ConvertTo-Json -Depth 8)
 Get-DefenderAccount -TokenCache red @disk | Remove-DefenderAccount -WhatIf
@@ -79,7 +79,6 @@ Say memory2 (Get-Names (Get-DefenderAccount))
     for word in [
         "Username",
         "ExpiresOn",
-        "HasRefreshToken",
         "OnDisk",
         "TokenCache",
         "Audience",

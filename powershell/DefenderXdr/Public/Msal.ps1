@@ -54,8 +54,8 @@ function Clear-MsalTokenCache {
     Forgets every cached token and every remembered application, as a drop-in for the command of MSAL.PS.
 
     .DESCRIPTION
-    The cache is that of the whole process, and of Get-ADALToken too. As with MSAL.PS, what applications have on disk by
-    Enable-MsalTokenCacheOnDisk stays, and -FromDisk forgets that alone.
+    The cache is that of the whole process, and of Get-ADALToken too; if Connect-Defender named a cache on disk, it is that one, and it is emptied for
+    all processes. As with MSAL.PS, other caches that applications have on disk by Enable-MsalTokenCacheOnDisk stay, and -FromDisk forgets those alone.
 
     .PARAMETER FromDisk
     Empties the caches that Enable-MsalTokenCacheOnDisk has made: msal-ps, and those it was given by name in this session.

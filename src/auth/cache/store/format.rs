@@ -294,12 +294,19 @@ impl Document {
                         && owner.cloud == account.cloud
                         && user.is_some_and(|user| account_of(user) == account.id)
                 };
-                self.access_tokens.retain(|entry| {
-                    let entry = entry.known();
-                    entry.is_none_or(|entry| !is(&entry.owner, entry.about.get("user").filter(|user| user.is_object())))
+                // What a newer version wrote of them goes too, as far as it says so in the words of this one.
+                let unknown = |entry: &Value, user: Option<&Value>| {
+                    let owner = entry.get("owner").and_then(|owner| Whose::deserialize(owner).ok());
+                    owner.is_some_and(|owner| is(&owner, user.filter(|user| user.is_object())))
+                };
+                self.access_tokens.retain(|entry| match entry {
+                    Kept::Known(entry) => !is(&entry.owner, entry.about.get("user").filter(|user| user.is_object())),
+                    Kept::Unknown(entry) => !unknown(entry, entry.get("about").and_then(|about| about.get("user"))),
                 });
-                self.refresh_tokens
-                    .retain(|entry| entry.known().is_none_or(|entry| !is(&entry.owner, Some(&entry.user))));
+                self.refresh_tokens.retain(|entry| match entry {
+                    Kept::Known(entry) => !is(&entry.owner, Some(&entry.user)),
+                    Kept::Unknown(entry) => !unknown(entry, entry.get("user")),
+                });
                 self.removed.push(Kept::Known(Box::new(Removed {
                     number: self.sign_outs,
                     at: now,

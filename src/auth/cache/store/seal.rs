@@ -35,9 +35,12 @@ pub struct Header {
 impl Header {
     /// The minor version that wrote the file.
     pub fn minor(&self) -> u32 {
-        let minor = self.defender_xdr_cache.split_once('.').and_then(|(_, minor)| minor.parse().ok());
-        minor.unwrap_or_default()
+        minor_of(&self.defender_xdr_cache).unwrap_or_default()
     }
+}
+
+fn minor_of(version: &str) -> Option<u32> {
+    version.split_once('.').and_then(|(_, minor)| minor.parse().ok())
 }
 
 /// What tells damage from what was written, where no key does.
@@ -94,7 +97,12 @@ pub fn kind(bytes: &[u8]) -> Kind {
     };
     match version.split_once('.').and_then(|(major, _)| major.parse::<u32>().ok()) {
         Some(major) if major > MAJOR => Kind::Newer(version),
-        Some(MAJOR) => serde_json::from_slice(line).map_or(Kind::Damaged, |header| Kind::Readable(Box::new(header))),
+        Some(MAJOR) => match serde_json::from_slice::<Header>(line) {
+            Ok(header) => Kind::Readable(Box::new(header)),
+            // Perhaps another protection, or another place of the key.
+            Err(_) if minor_of(&version).is_some_and(|minor| minor > MINOR) => Kind::Newer(version),
+            Err(_) => Kind::Damaged,
+        },
         _ => Kind::Damaged,
     }
 }
