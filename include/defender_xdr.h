@@ -823,8 +823,13 @@ int32_t dxdr_get_incidents(dxdr_request *request,
  For every list:
    "filter"      OData, in the service's words; other wishes of the same call hold besides
    "first"       stop after so many records;  "skip"  leave out so many at the start;  "top"  records a page
-   "items"       "records" (default): an item is one record, and one that appears on two pages comes once; "pages": a whole answer
+   "items"       "records" (default): an item is one record, and one that appears on two pages comes once; "pages": a whole answer, as it was sent
    "resume"      what dxdr_op_resume() gave for an earlier call that was the same otherwise
+ A list may move while it is read: what changes goes to the front, and what a filter no longer fits leaves. Records come complete and once where the
+ list can be asked for what changed since it was begun (incidents of either service and alerts by their time of last update, machines by lastSeen): one
+ that moved is asked so at its end, as often as it must be. With a filter, pages overlap by a record, so that nobody behind one that left is missed, in every list.
+ Not so where nothing tells what changed: "pages" are neither compared nor repeated, indicators and machine actions have no time of their change, and
+ "skip", "$orderby" and paths other than those lists are as the service pages them. Such a list that was seen to move ends with a warning.
  The operations ("?" marks keys that may be left out):
    incidents.list      "backend"?: "auto" (default: XDR while the token's permissions allow it, else Graph), "xdr", "graph"; "since"?, "updated_since"?: ISO
                        8601 or Unix seconds; "status"?, "assigned_to"? ("" is nobody), "severity"?: a text or a list; "alerts"?: false leaves them out
@@ -886,7 +891,8 @@ int32_t dxdr_call_start(dxdr_request *request,
 /*
  Describes the services and their operations: {"services": [{"service", "name", "app_id", "base_urls": by cloud, "hosts", "audiences"}],
  "operations": [{"operation", "service", "method", "path", "delegated", "application": permissions of which any will do, "role": what the person
- needs in the portal, "per_minute", "per_hour": documented limits or 0, "page", "max_page"}]}.
+ needs in the portal, "per_minute", "per_hour": documented limits or 0, "page", "max_page", "changed": the time by which a
+ list is asked for what changed since, or null}]}.
 
  @param json   receives the document
  @param error  receives the error document; may be NULL
@@ -920,7 +926,8 @@ DXDR_API int32_t dxdr_acquire_token_start(dxdr_request *request, uint32_t timeou
    "first"     stop after this many incidents
    "top"       incidents a page, 1 to 100, default 100
    "skip"      leave out so many at the start
-   "items"     "records" (default): an item is one incident, and one that appears on two pages comes once; "pages": an item is a whole answer
+   "items"     "records" (default): an item is one incident, and one that appears on two pages comes once; "pages": an item is a whole answer, as it
+               was sent: of a list that moves meanwhile pages may repeat an incident or lack one, and a warning then says so
    "base_url"  another host of the service, such as "https://eu.api.security.microsoft.com"
  Items are the service's bytes, exactly as sent. The next page is fetched while you use this one, and no further.
 
@@ -1044,8 +1051,8 @@ DXDR_API int32_t dxdr_op_take_item(dxdr_op *op, dxdr_buf **item, dxdr_buf **erro
 
 /*
  Tells where to go on after an error, a cancel or an early end: a text for "resume" of the same call later, perhaps by another process. It stands
- behind the last item that was taken; what was fetched and not taken comes again. Of a list that moved meanwhile nothing is missed; what was taken
- from earlier pages may come again.
+ behind the last item that was taken; what was fetched and not taken comes again. Of a list that moved meanwhile nothing is missed where it
+ can be asked for what changed since (see dxdr_call_start()); what was taken from earlier pages may come again.
 
  @param op      the operation
  @param resume  receives the text, or NULL (with DXDR_STATUS_OK) before the first page and for what is no list

@@ -921,3 +921,104 @@ fn a_filtered_list_that_shrank_before_it_is_gone_on_with_misses_nobody() {
         assert_eq!(handed, 400, "{what}: nobody twice, since the place remembers a page");
     }
 }
+
+/// Watches the active incidents over several pages while they change between any two of them; with links also goes on in the middle by the place it left.
+fn watched_while_incidents_change(backend: &str, links: bool, top: Option<u32>, overlap_s: Option<u32>) {
+    let what = format!("{backend}, links {links}, pages of {top:?}, overlap {overlap_s:?}");
+    let bench = bench();
+    // Hours apart, so that what one look loses is not found by the next one's overlap.
+    let time = |id: usize| format!("2026-01-{:02}T{:02}:00:00Z", 2 + id / 24, id % 24);
+    let record = |id: usize| json!({"incidentId": id, "createdTime": "2026-01-01T00:00:00Z", "lastUpdateTime": time(id), "status": "Active", "severity": "Low"});
+    let count: usize = if top.is_some() { 90 } else { 330 };
+    let incidents: Vec<Value> = (1..=count).map(record).collect();
+    let set = json!({"incidents": incidents, "next_link": links}).to_string();
+    bench.emulator.set_data(&set).unwrap();
+    let start = |place: Option<String>| {
+        let mut call = json!({"operation": "incidents.watch", "backend": backend, "status": "Active", "interval_s": 60});
+        match place {
+            Some(place) => call["resume"] = json!(place),
+            None => call["updated_since"] = json!("2026-01-01T00:00:00Z"),
+        }
+        call.as_object_mut().unwrap().extend(top.map(|top| ("top".to_owned(), json!(top))));
+        call.as_object_mut()
+            .unwrap()
+            .extend(overlap_s.map(|seconds| ("overlap_s".to_owned(), json!(seconds))));
+        bench.request.call(call.to_string().as_bytes(), None).unwrap()
+    };
+    let update = |id: usize, status: &str| {
+        bench
+            .call(json!({"operation": "incidents.update", "id": id, "status": status}))
+            .unwrap();
+    };
+    let mut operation = start(None);
+    let mut told: Vec<(u64, String)> = Vec::new();
+    let (mut pages, mut changed, mut pages_since) = (0, 0, 0);
+    let (mut far, mut near, batches) = (1, count, if top.is_some() { 16 } else { 24 });
+    let mut last: Option<Vec<(u64, String)>> = None;
+    while last.as_ref().is_none_or(|last| !last.iter().all(|state| told.contains(state))) {
+        match operation.wait(Duration::from_secs(60)) {
+            State::Event => {
+                let event = operation.take_event().unwrap();
+                let moved = event.to_json()["message"].as_str().is_some_and(|text| text.contains("moved while"));
+                assert!(!moved, "{what}: {}", event.to_json());
+                if event.to_json()["kind"] != "progress" {
+                    continue;
+                }
+                pages += 1;
+                if changed < batches {
+                    // What was read leaves, so that the rest moves up; or what was not read yet goes to the front, and the rest moves down.
+                    if changed % 2 == 0 {
+                        (0..4).for_each(|back| update(near - back, "Resolved"));
+                        near -= 4;
+                    } else {
+                        bench.emulator.touch_incidents(&[far, far + 1].map(|id| i64::try_from(id).unwrap()));
+                        update(far + 2, "Resolved");
+                        update(far + 2, "Active");
+                        far += 3;
+                    }
+                    changed += 1;
+                } else if last.is_none() {
+                    let now = bench.call(json!({"operation": "incidents.list", "status": "Active"})).unwrap();
+                    last = Some(now.items.iter().map(state_of).collect());
+                } else {
+                    pages_since += 1;
+                    assert!(pages_since < 400, "{what}: {:?} never came", {
+                        let last = last.iter().flatten();
+                        last.filter(|state| !told.contains(state)).collect::<Vec<_>>()
+                    });
+                }
+                // Begun again in the middle of a look, all of it comes anew: not everywhere, or nothing could be lost.
+                if pages == 15 && links {
+                    let place = operation.resume().unwrap();
+                    operation.cancel();
+                    operation = start(Some(place));
+                }
+            }
+            State::Item => {
+                let item: Value = serde_json::from_slice(&operation.take_item().unwrap()).unwrap();
+                assert_eq!(item["status"], "Active", "{what}");
+                let state = state_of(&item);
+                assert!(!told.contains(&state), "{what}: {state:?} came twice");
+                told.push(state);
+            }
+            other => panic!("{what}: {other:?}: {:?}", operation.error()),
+        }
+    }
+    assert_eq!(changed, batches, "{what}");
+    assert!(told.len() > count - 48, "{what}: {} states of {count}", told.len());
+}
+
+fn state_of(incident: &Value) -> (u64, String) {
+    let time = incident["lastUpdateTime"].as_str().unwrap().to_owned();
+    (incident["incidentId"].as_u64().unwrap(), time)
+}
+
+#[test]
+fn a_filtered_watch_over_pages_neither_repeats_nor_loses_a_change() {
+    for backend in ["xdr", "graph"] {
+        for (links, top) in [(false, None), (false, Some(7)), (true, Some(7)), (true, Some(20))] {
+            watched_while_incidents_change(backend, links, top, None);
+        }
+        watched_while_incidents_change(backend, false, Some(7), Some(0));
+    }
+}

@@ -177,3 +177,55 @@ fn the_hours_limit_is_kept_too_and_the_token_is_renewed_on_the_way() {
     assert_eq!(calls, count / top + 1);
     assert!((3_600.0..3_660.0 * 1.05).contains(&seconds), "{seconds} s");
 }
+
+#[test]
+fn whatever_is_done_with_graphs_alerts_shares_one_documented_limit() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let bench = bench_with(json!({"pacing": "on"}), |config| config.quotas.documented = true);
+    let path = "security/alerts_v2/da638000000000000001_1001";
+    bench.request.acquire_now(None, None).unwrap();
+    let begun = bench.clock.unix_ms();
+    let mut waits = 0;
+    for number in 0..310 {
+        let call = match number % 3 {
+            0 => json!({"service": "graph", "path": path}),
+            1 => json!({"service": "graph", "method": "PATCH", "path": path, "body": {"status": "inProgress"}}),
+            _ => json!({"service": "graph", "path": "security/alerts_v2", "query": {"$top": "1"}, "paging": false}),
+        };
+        waits += bench.call(call).unwrap().kinds("pacing").len();
+    }
+    let requests = bench.emulator.requests();
+    assert_eq!(requests.iter().filter(|r| r.status == Some(429)).count(), 0);
+    let seconds = (bench.clock.unix_ms() - begun) / 1000;
+    assert!(waits >= 2 && (120..240).contains(&seconds), "{waits} waits, {seconds} s");
+}
+
+#[test]
+fn where_no_limit_is_documented_a_429_is_waited_out_and_the_list_is_complete() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let bench = bench_with(json!({"pacing": "on"}), |_| {});
+    let record = |id: usize| json!({"incidentId": id, "createdTime": "2026-01-01T00:00:00Z", "lastUpdateTime": format!("2026-01-02T00:00:00.{id:07}Z"), "status": "Active", "severity": "Low"});
+    let incidents: Vec<Value> = (1..=990usize).map(record).collect();
+    bench.emulator.set_data(&json!({"incidents": incidents}).to_string()).unwrap();
+    // Its own token, so that the clock tells the waits of the list alone.
+    let own = json!({"operation": "incidents.get", "backend": "graph", "id": 1});
+    bench.call(own).unwrap();
+    let refusal = |seconds: u32, times: u32| json!({"match": {"path_contains": "/security/incidents", "query": {"$skip": format!("{}", 50 * times)}}, "times": times, "do": {"status": 429, "headers": {"retry-after": seconds.to_string()}, "json": {"error": {"code": "TooManyRequests", "message": "Too many requests"}}}});
+    bench.fault(json!([refusal(30, 1), refusal(17, 2), refusal(5, 3)]));
+    let asked = || bench.asked("/security/incidents");
+    let (before, begun) = (asked(), bench.clock.unix_ms());
+    let got = bench.call(json!({"operation": "incidents.list", "backend": "graph"})).unwrap();
+    let mut ids: Vec<u64> = got.items.iter().map(|item| item["incidentId"].as_u64().unwrap()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=990).collect::<Vec<u64>>());
+    let waits: Vec<f64> = got.kinds("retry").iter().map(|event| event["wait_ms"].as_f64().unwrap()).collect();
+    assert_eq!(waits, [30_000.0, 17_000.0, 17_000.0, 5_000.0, 5_000.0, 5_000.0]);
+    let seconds = (bench.clock.unix_ms() - begun) / 1000;
+    assert!(
+        (79..79 + 60).contains(&seconds),
+        "{seconds} s: no wait but those that were asked for"
+    );
+    assert_eq!(asked() - before, 20 + 6, "each page once, and what was refused");
+    let held = got.kinds("pacing");
+    assert!(held.iter().all(|event| event["limit"] == "the service asked to wait"), "{held:?}");
+}

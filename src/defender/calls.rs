@@ -1,5 +1,7 @@
 //! A call's document, read and checked: one of the named operations, or any path of a service.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use url::Url;
 
@@ -332,10 +334,13 @@ impl List {
             what: "record",
             keep: None,
             shape: None,
-            since: None,
+            since: (self.skip == 0 && self.items == Items::Records)
+                .then(|| since(self.row, url.clone(), self.filter.clone()))
+                .flatten(),
             may_shrink: self.filter.is_some(),
             // Machines: 404 when there are no recent ones.
             empty_is_404: self.row.name == "machines.list",
+            followed: false,
             headers: Vec::new(),
             resume: self.resume.as_deref().map(listing::Place::parse).transpose()?,
         };
@@ -441,6 +446,27 @@ pub struct Any {
     id: Option<String>,
     retry: Option<Retry>,
     resume: Option<String>,
+}
+
+/// The address of what changed since a time, where an operation's records have one by which they can be asked for.
+fn since(row: &'static Operation, base: Url, filter: Option<String>) -> Option<listing::Since> {
+    let field = row.changed()?;
+    Some(Arc::new(move |time: &str| {
+        filtered(
+            &base,
+            filter::all_of([filter.clone(), Some(format!("{field} ge {time}"))]).as_deref(),
+        )
+    }))
+}
+
+fn without_filter(url: &Url) -> Url {
+    let pairs = url.query().unwrap_or_default().split('&');
+    let rest: Vec<&str> = pairs
+        .filter(|pair| !pair.is_empty() && !["$filter=", "%24filter="].iter().any(|name| pair.starts_with(name)))
+        .collect();
+    let mut url = url.clone();
+    url.set_query(if rest.is_empty() { None } else { Some(rest.join("&")) }.as_deref());
+    url
 }
 
 impl Any {
@@ -602,8 +628,16 @@ impl Any {
             .filter(|pair| !pair.is_empty() && !["$top=", "$skip=", "%24top=", "%24skip="].iter().any(|name| pair.starts_with(name)))
             .collect();
         bare.set_query(if rest.is_empty() { None } else { Some(rest.join("&")) }.as_deref());
+        let own = |name: &str| {
+            url.query_pairs()
+                .find(|(key, _)| key.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.into_owned())
+        };
+        // What is sorted or chosen in a way of its own is not asked for what changed since.
+        let plain = skip == 0 && self.items == Items::Records && ["$orderby", "$search", "$apply"].iter().all(|name| own(name).is_none());
         let listing = Listing {
             row,
+            since: plain.then(|| since(row, without_filter(&bare), own("$filter"))).flatten(),
             url: if top.is_some() { bare } else { url.clone() },
             top,
             skip,
@@ -614,10 +648,10 @@ impl Any {
             what: "record",
             keep: None,
             shape: None,
-            since: None,
             // Where records are known by their id, a gap between two pages shows.
             may_shrink: row.page > 0 && url.query_pairs().any(|(name, _)| name == "$filter"),
             empty_is_404: row.name == "machines.list",
+            followed: false,
             headers: self.headers.clone(),
             resume: self.resume.as_deref().map(listing::Place::parse).transpose()?,
         };

@@ -228,7 +228,7 @@ impl List {
         let mut bare = channel.url(row, None);
         bare.set_query(if in_graph && self.alerts { Some("$expand=alerts") } else { None });
         let own = self.filter_for(in_graph);
-        let updated = if in_graph { "lastUpdateDateTime" } else { "lastUpdateTime" };
+        let updated = row.changed().unwrap_or("lastUpdateTime");
         let (base, with) = (bare.clone(), own.clone());
         // The service cannot choose by severity, so this side does.
         let severity = if in_graph { Vec::new() } else { self.severity.clone() };
@@ -263,6 +263,7 @@ impl List {
                 || !self.assigned_to.is_empty()
                 || in_graph && !self.severity.is_empty(),
             empty_is_404: false,
+            followed: false,
             headers: Vec::new(),
             resume: self.resume.as_deref().map(listing::Place::parse).transpose()?,
         })

@@ -2,7 +2,8 @@
 //!
 //! The services page by `$skip` over lists that move: a record that changes goes to the front. What has been pushed down comes twice and is
 //! handed over once; what went to the front before it was reached would be missed, so a list that moved is looked at again from the time it
-//! was begun, until a look shows all that changed on one page. Where a filter lets records leave the list, those behind them move up: each page
+//! was begun, until a look shows all that changed on one page. A list that cannot be asked for what changed since (see
+//! [`Operation::changed`]), and one that is handed over by whole pages, ends with a warning if it was seen to move. Where a filter lets records leave the list, those behind them move up: each page
 //! then begins with the last record of the one before, and one that holds no record of this pass shows a gap, for which the walk goes back.
 //! A link of the service's own is asked one record earlier where it pages by `$skip`; a link with a mark of the service's own
 //! (`$skiptoken`) is followed as it is, and what moves behind it is the service's to see.
@@ -85,6 +86,8 @@ pub struct Listing {
     pub may_shrink: bool,
     /// A 404 in the service's own words means an empty list, where nothing came before it.
     pub empty_is_404: bool,
+    /// Somebody looks at what changed later: that the list moves is no loss.
+    pub followed: bool,
     /// Headers that the caller sets.
     pub headers: Vec<(&'static str, String)>,
     /// Where to go on.
@@ -185,8 +188,10 @@ struct Walk<'a> {
     pages: u64,
     handed: u64,
     started: Option<String>,
-    /// Something came twice, or a page did not join the one before.
+    /// Something came twice, or a page did not join the one before; or it may have, before a resumption.
     moved: bool,
+    /// The same as far as it was seen.
+    shown: bool,
     /// Records of the page at hand that were handed over while it was still cut short.
     early: usize,
 }
@@ -211,6 +216,7 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
         handed: 0,
         started: None,
         moved: false,
+        shown: false,
         early: 0,
     };
     let mut point = match &listing.resume {
@@ -244,6 +250,13 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
         }
         let changed = walk.moved || listing.may_shrink && walk.pages > 1;
         let (Some(since), Some(started)) = (&listing.since, &walk.started) else {
+            if walk.shown && !listing.followed {
+                let what = listing.what;
+                channel.session.warn(match listing.items {
+                    Items::Records => format!("the list moved while it was read, and cannot be asked for what changed since: a {what} that changed meanwhile may be missing"),
+                    Items::Pages => format!("the list moved while it was read: its pages may repeat a {what} or lack one; items as records are complete where the service can be asked for what changed since"),
+                });
+            }
             return Ok(());
         };
         // On one page nothing moves while it is read, and a look at what has not changed since the last one says that this one was whole.
@@ -362,7 +375,7 @@ impl Walk<'_> {
             self.pages += 1;
             let count = page.records.len();
             if point.joined && !self.joins(&page.records) {
-                self.moved = true;
+                (self.moved, self.shown) = (true, true);
                 if gaps < MAX_GAPS {
                     gaps += 1;
                     point = self.back(&point);
@@ -381,7 +394,9 @@ impl Walk<'_> {
             let still = std::mem::take(&mut first_page) && self.still(page.records.first());
             let taken = page.records.iter().filter(|record| self.knows(record)).count();
             // One that is there on purpose says nothing, nor do those that came when the page was cut short.
-            self.moved |= taken > usize::from(point.joined) + std::mem::take(&mut self.early);
+            if taken > usize::from(point.joined) + std::mem::take(&mut self.early) {
+                (self.moved, self.shown) = (true, true);
+            }
             let mut new_here = 0;
             if let Some(here) = &mut self.here {
                 let first_time = |record: &&Bytes| paging::id_of(record, &listing.id).is_none_or(|id| here.first_time(&id));

@@ -113,7 +113,7 @@ impl Watch {
                 .list
                 .listing_since(&channel, in_graph, from.w.saturating_sub(self.overlap).max(from.f))?;
             // The next look sees what moves to the front while this one reads.
-            (listing.since, listing.first) = (None, None);
+            (listing.since, listing.first, listing.followed) = (None, None, true);
             listing::list(&channel, &listing)
                 .await
                 .map_err(|error| self.list.with_filter(error, in_graph))?;

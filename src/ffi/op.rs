@@ -98,7 +98,8 @@ pub unsafe extern "C" fn dxdr_acquire_token_start(
 ///   "first"     stop after this many incidents
 ///   "top"       incidents a page, 1 to 100, default 100
 ///   "skip"      leave out so many at the start
-///   "items"     "records" (default): an item is one incident, and one that appears on two pages comes once; "pages": an item is a whole answer
+///   "items"     "records" (default): an item is one incident, and one that appears on two pages comes once; "pages": an item is a whole answer, as it
+///               was sent: of a list that moves meanwhile pages may repeat an incident or lack one, and a warning then says so
 ///   "base_url"  another host of the service, such as "https://eu.api.security.microsoft.com"
 /// Items are the service's bytes, exactly as sent. The next page is fetched while you use this one, and no further.
 ///
@@ -310,8 +311,8 @@ pub unsafe extern "C" fn dxdr_op_take_item(op: *mut dxdr_op, item: *mut *mut dxd
 }
 
 /// Tells where to go on after an error, a cancel or an early end: a text for "resume" of the same call later, perhaps by another process. It stands
-/// behind the last item that was taken; what was fetched and not taken comes again. Of a list that moved meanwhile nothing is missed; what was taken
-/// from earlier pages may come again.
+/// behind the last item that was taken; what was fetched and not taken comes again. Of a list that moved meanwhile nothing is missed where it
+/// can be asked for what changed since (see dxdr_call_start()); what was taken from earlier pages may come again.
 ///
 /// @param op      the operation
 /// @param resume  receives the text, or NULL (with DXDR_STATUS_OK) before the first page and for what is no list

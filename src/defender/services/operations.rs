@@ -49,7 +49,9 @@ const fn per(per_minute: u32, per_hour: u32) -> Limit {
 
 /// What Endpoint pages print unless they say otherwise.
 const USUAL: Limit = per(100, 1500);
-/// Graph's page of throttling limits names some below `/security` (alerts, actions, secure scores), none for incidents; it says when to come back.
+/// "Microsoft Graph service-specific throttling limits", Security detections and incidents: any operation on alerts, per app and tenant.
+const GRAPH_ALERTS: Limit = per(150, 0);
+/// The same page names none for incidents, though its heading does. So calls about them are not paced, and a 429 is waited out as its `Retry-After` says.
 const NONE: Limit = per(0, 0);
 
 const VIEW: &str = "View Data";
@@ -67,6 +69,11 @@ const GRAPH_READ: (&[&str], &[&str]) = (
     &["SecurityIncident.Read.All", "SecurityIncident.ReadWrite.All"],
 );
 const GRAPH_WRITE: (&[&str], &[&str]) = (&["SecurityIncident.ReadWrite.All"], &["SecurityIncident.ReadWrite.All"]);
+const GRAPH_ALERT_READ: (&[&str], &[&str]) = (
+    &["SecurityAlert.Read.All", "SecurityAlert.ReadWrite.All"],
+    &["SecurityAlert.Read.All", "SecurityAlert.ReadWrite.All"],
+);
+const GRAPH_ALERT_WRITE: (&[&str], &[&str]) = (&["SecurityAlert.ReadWrite.All"], &["SecurityAlert.ReadWrite.All"]);
 const HUNT: (&[&str], &[&str]) = (&["AdvancedHunting.Read"], &["AdvancedHunting.Read.All"]);
 const QUERY: (&[&str], &[&str]) = (&["AdvancedQuery.Read"], &["AdvancedQuery.Read.All"]);
 const GRAPH_HUNT: (&[&str], &[&str]) = (&["ThreatHunting.Read.All"], &["ThreatHunting.Read.All"]);
@@ -212,6 +219,15 @@ operations! {
     HUNTING_ENDPOINT = row("hunting.run_endpoint", &ENDPOINT, "POST", "/api/advancedqueries/run", QUERY, VIEW, per(45, 1500), ONE);
 }
 
+/// Paths with a documented limit that no named operation calls. They have one name, and so one budget, as the service counts them.
+#[rustfmt::skip]
+pub static PATHS: [Operation; 4] = [
+    row("graph.alerts", &GRAPH, "GET", "/v1.0/security/alerts_v2", GRAPH_ALERT_READ, VIEW, GRAPH_ALERTS, (0, 2000, "id")),
+    row("graph.alerts", &GRAPH, "GET", "/v1.0/security/alerts_v2/{id}", GRAPH_ALERT_READ, VIEW, GRAPH_ALERTS, ONE),
+    row("graph.alerts", &GRAPH, "PATCH", "/v1.0/security/alerts_v2/{id}", GRAPH_ALERT_WRITE, INVESTIGATE, GRAPH_ALERTS, ONE),
+    row("graph.alerts", &GRAPH, "POST", "/v1.0/security/alerts_v2/{id}/comments", GRAPH_ALERT_WRITE, INVESTIGATE, GRAPH_ALERTS, ONE),
+];
+
 /// Paths that no row names, by service: no permissions known, and the limit most rows have.
 pub static OTHER: [Operation; 3] = [
     row("xdr.other", &XDR, "", "", (&[], &[]), VIEW, per(50, 1500), ONE),
@@ -235,6 +251,7 @@ impl Operation {
         };
         ALL.iter()
             .copied()
+            .chain(&PATHS)
             .filter(|row| row.service == service && row.method.eq_ignore_ascii_case(method))
             // A literal path wins over one with a place in it.
             .filter(|row| fits(row.path))
@@ -254,6 +271,17 @@ impl Operation {
         self.path.replace("{id}", &crate::defender::percent(id))
     }
 
+    /// The time by which a list can be asked for the records that changed since another: a record that changes gets a newer one. None for lists whose
+    /// records have no such time: an indicator has that of its making only, and so has a machine action, which stays where it is.
+    pub fn changed(&self) -> Option<&'static str> {
+        match self.name {
+            "incidents.list" | "alerts.list" => Some("lastUpdateTime"),
+            "graph.incidents.list" => Some("lastUpdateDateTime"),
+            "machines.list" => Some("lastSeen"),
+            _ => None,
+        }
+    }
+
     pub(super) fn describe(&self) -> Value {
         json!({
             "operation": self.name,
@@ -267,6 +295,7 @@ impl Operation {
             "per_hour": self.limit.per_hour,
             "page": self.page,
             "max_page": self.max_page,
+            "changed": self.changed(),
         })
     }
 }
@@ -285,6 +314,12 @@ mod tests {
         assert_eq!(of(&ENDPOINT, "GET", "/api/machines/x/logonusers"), "endpoint.other");
         assert_eq!(of(&GRAPH, "POST", "/beta/security/runHuntingQuery"), "hunting.run");
         assert_eq!(of(&GRAPH, "GET", "/v1.0/me"), "graph.other");
+        assert_eq!(of(&GRAPH, "GET", "/beta/security/alerts_v2/da1"), "graph.alerts");
+        let comment = Operation::of(&GRAPH, "POST", "/v1.0/security/alerts_v2/da1/comments");
+        assert_eq!(
+            (comment.limit, comment.delegated),
+            (per(150, 0), &["SecurityAlert.ReadWrite.All"][..])
+        );
     }
 
     #[test]
