@@ -96,6 +96,12 @@ fn accounts() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn memory() {
+    holds("memory", plain());
+}
+
+#[test]
 fn renewal() {
     holds("renewal", hooked());
 }
