@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use linux_keyutils::{KeyRing, KeyRingIdentifier};
 use serde_json::{Value, json};
 
+use super::actor::Actor;
 use super::set_aside;
 use crate::disk::{Ask, Outcome, answer, files, issuing};
 use crate::scripted::Scripted;
@@ -263,14 +264,20 @@ fn gnome_keyring_keeps_the_key() {
         "{locked:?}"
     );
     assert_eq!(fs::read(folder.path().join("test.cache")).unwrap(), before);
-    // Its entries were removed: the key is gone for good.
+    // Another keyring, or this one emptied: which of them nobody can tell, so the file waits.
     fs::remove_dir_all(home.path().join(".local/share/keyrings")).unwrap();
     let lost = in_session(&ask, true);
     assert_eq!(
         (lost.name.as_str(), lost.source.as_str(), lost.warned()),
-        ("OK", "network", vec!["CACHE_DECRYPT"]),
+        ("OK", "network", vec!["NO_KEYRING"]),
         "{lost:?}"
     );
+    let message = lost.warnings[0]["message"].as_str().unwrap();
+    assert!(
+        message.contains("is not in the Secret Service of this session") && message.contains("clear the cache"),
+        "{message}"
+    );
+    assert_eq!(fs::read(folder.path().join("test.cache")).unwrap(), before);
 }
 
 #[test]
@@ -310,4 +317,78 @@ fn a_container_without_home_bus_keyring_and_writable_root_signs_in_and_says_what
     assert_eq!((outcome.name.as_str(), outcome.warned()), ("OK", vec!["CACHE_IO"]), "{outcome:?}");
     let message = outcome.warnings[0]["message"].as_str().unwrap();
     assert!(message.contains("read-only") && message.contains("memory only"), "{message}");
+}
+
+#[test]
+fn a_container_with_the_same_home_leaves_the_file_to_the_machine_that_has_its_key() {
+    if kernel_keyring("a container with the same home").is_none() {
+        return;
+    }
+    let words = ["unshare", "--user", "--map-root-user"].map(str::to_owned).to_vec();
+    let probe = Command::new(&words[0]).args(&words[1..]).arg("true").output();
+    if !rustix::process::geteuid().is_root() || !probe.is_ok_and(|output| output.status.success()) {
+        return support::skip("a container with the same home", "no user namespaces can be made here");
+    }
+    let (server, folder) = (issuing(), Place::new());
+    let ask = encrypted(&server, folder.path());
+    let first = headless(&ask);
+    assert_eq!(first.client["cache_protection"], "kernel_keyring", "{first:?}");
+    let before = fs::read(folder.path().join("test.cache")).unwrap();
+    let mut command = ask.command_under(&words);
+    command
+        .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
+        .env_remove("XDG_RUNTIME_DIR");
+    let outcome = answer(command);
+    assert_eq!(
+        (outcome.name.as_str(), outcome.source.as_str(), outcome.warned()),
+        ("OK", "network", vec!["NO_KEYRING"]),
+        "{outcome:?}"
+    );
+    assert_eq!(fs::read(folder.path().join("test.cache")).unwrap(), before);
+    assert!(set_aside(folder.path()).is_empty());
+    let again = headless(&ask);
+    assert_eq!((again.token, again.source.as_str()), (first.token, "cache"));
+}
+
+/// Takes the key of a folder's file out of the keyring, as its expiry does.
+fn forget_key(ring: &KeyRing, folder: &Path) {
+    let id = header(folder)["key"]["id"].as_str().unwrap().to_owned();
+    let key = ring.search(&format!("defender-xdr:token-cache:{id}")).unwrap();
+    ring.unlink_key(key).unwrap();
+}
+
+#[test]
+fn a_key_that_goes_while_a_process_writes_is_put_back_by_it() {
+    let Some(ring) = kernel_keyring("a key that goes") else { return };
+    let (server, folder) = (super::sign_outs::issuing_codes(), Place::new());
+    let ask = encrypted(&server, folder.path());
+    let mut actor = Actor::new(&ask);
+    assert!(actor.sign_in(&ask, "code-1").is_empty());
+    assert_eq!(actor.protection(), "kernel_keyring");
+    forget_key(&ring, folder.path());
+    assert_eq!(actor.get(&ask), ("OK".to_owned(), vec![]));
+    assert_eq!(Actor::new(&ask).listed(), (vec!["ana@contoso.com".to_owned()], vec![]));
+}
+
+#[test]
+fn a_file_that_is_set_aside_elsewhere_signs_nobody_out_and_what_a_process_has_of_it_is_kept() {
+    let Some(ring) = kernel_keyring("a file that is set aside") else {
+        return;
+    };
+    let (server, folder) = (super::sign_outs::issuing_codes(), Place::new());
+    let ask = encrypted(&server, folder.path());
+    let mut actor = Actor::new(&ask);
+    assert!(actor.sign_in(&ask, "code-1").is_empty());
+    forget_key(&ring, folder.path());
+    let (listed, warned) = Actor::new(&ask).listed();
+    assert_eq!((listed, warned), (vec![], vec!["CACHE_DECRYPT".to_owned()]));
+    assert_eq!(set_aside(folder.path()).len(), 1);
+    assert_eq!(actor.listed().0, ["ana@contoso.com"]);
+    assert_eq!(actor.silently(&ask, "https://graph.microsoft.com"), "OK");
+    assert_eq!(Actor::new(&ask).listed(), (vec!["ana@contoso.com".to_owned()], vec![]));
+    // The same where nothing is in its place yet.
+    fs::rename(folder.path().join("test.cache"), folder.path().join("test.corrupt-1")).unwrap();
+    assert_eq!(actor.listed().0, ["ana@contoso.com"]);
+    assert_eq!(actor.get(&ask).0, "OK");
+    assert_eq!(Actor::new(&ask).listed().0, ["ana@contoso.com"]);
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::actor::{Actor, text};
 use super::sign_outs::issuing_codes;
-use crate::disk::{Ask, files, issuing};
+use crate::disk::{self, Ask, files, issuing};
 
 fn mode(path: &std::path::Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -62,4 +62,107 @@ fn a_plain_file_stays_plain_for_who_asks_for_an_encrypted_one() {
     assert!(warning["message"].as_str().unwrap().contains("is in plain text"), "{listed}");
     assert_eq!(text(folder.path(), "test.cache"), before);
     assert_eq!(Actor::new(&plain).listed().0, ["ana@contoso.com"]);
+}
+
+#[test]
+fn a_sign_out_is_no_success_while_a_folder_that_is_refused_keeps_the_file() {
+    let (server, folder) = (issuing_codes(), tempfile::tempdir().unwrap());
+    let ask = Ask::app(&server, folder.path());
+    Actor::new(&ask).sign_in(&ask, "code-1");
+    let before = text(folder.path(), "test.cache");
+    mode(folder.path(), 0o770);
+    let mut actor = Actor::new(&ask);
+    assert_eq!(
+        actor.listed(),
+        (vec![], vec!["NO_KEYRING".to_owned(), "CACHE_PERMISSION".to_owned()])
+    );
+    let said = actor.clear();
+    assert!(said.starts_with("CACHE_IO: ") && said.contains("so what it holds stays"), "{said}");
+    assert_eq!(text(folder.path(), "test.cache"), before);
+    // A new client is told again.
+    actor.client();
+    assert_eq!(actor.listed().1, ["NO_KEYRING", "CACHE_PERMISSION"]);
+    // What was wrong is mended as the hint says.
+    mode(folder.path(), 0o700);
+    assert_eq!(actor.clear(), "OK");
+    assert!(!text(folder.path(), "test.cache").contains("refresh-"));
+}
+
+#[test]
+fn what_is_mended_serves_the_process_that_was_told_to_mend_it() {
+    let (server, folder) = (issuing_codes(), tempfile::tempdir().unwrap());
+    let ask = Ask::app(&server, folder.path());
+    Actor::new(&ask).sign_in(&ask, "code-1");
+    mode(folder.path(), 0o770);
+    let mut actor = Actor::new(&ask);
+    assert!(actor.listed().0.is_empty());
+    mode(folder.path(), 0o700);
+    actor.client();
+    assert_eq!(actor.listed(), (vec!["ana@contoso.com".to_owned()], vec!["NO_KEYRING".to_owned()]));
+    assert_eq!(actor.silently(&ask, "https://graph.microsoft.com"), "OK");
+    assert_eq!(actor.accounts()["accounts"][0]["persisted"], true);
+    // And what came while nothing could be written is written then.
+    let (server, folder) = (issuing_codes(), tempfile::tempdir().unwrap());
+    let ask = Ask::app(&server, folder.path());
+    mode(folder.path(), 0o770);
+    let mut actor = Actor::new(&ask);
+    actor.sign_in(&ask, "code-1");
+    mode(folder.path(), 0o700);
+    actor.client();
+    assert_eq!(actor.silently(&ask, "https://graph.microsoft.com"), "OK");
+    assert_eq!(Actor::new(&ask).listed().0, ["ana@contoso.com"]);
+}
+
+#[test]
+fn a_busy_lock_at_the_first_start_does_not_cost_the_process_its_disk() {
+    let (server, folder) = (issuing_codes(), tempfile::tempdir().unwrap());
+    let ask = Ask::app(&server, folder.path());
+    let lock = fs::File::create(folder.path().join("test.lock")).unwrap();
+    mode(&folder.path().join("test.lock"), 0o600);
+    lock.lock().unwrap();
+    let mut actor = Actor::new(&ask);
+    assert!(files(folder.path()).contains(&"test.id".to_owned()), "a client waits for nobody");
+    lock.unlock().unwrap();
+    actor.client();
+    assert_eq!(actor.sign_in(&ask, "code-1"), ["NO_KEYRING"]);
+    assert_eq!(actor.accounts()["accounts"][0]["persisted"], true);
+}
+
+#[test]
+fn a_folder_that_was_removed_is_a_sign_out_and_the_new_one_is_used() {
+    let (server, home) = (issuing_codes(), tempfile::tempdir().unwrap());
+    let folder = home.path().join("cache");
+    let ask = Ask::app(&server, &folder);
+    let mut actor = Actor::new(&ask);
+    actor.sign_in(&ask, "code-1");
+    // The guide's way to remove everything.
+    fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(actor.listed(), (vec![], vec![]));
+    fs::remove_dir_all(&folder).unwrap();
+    Actor::new(&ask).sign_in(&ask, "code-2");
+    assert_eq!(actor.listed(), (vec!["ana@contoso.com".to_owned()], vec![]));
+    assert_eq!(actor.silently(&ask, "https://graph.microsoft.com"), "OK");
+    assert_eq!(actor.clear(), "OK");
+    assert!(!text(&folder, "test.cache").contains("refresh-"));
+}
+
+#[test]
+fn who_was_signed_out_days_ago_is_not_brought_back_by_a_process_that_slept() {
+    // CA-25
+    let (server, folder) = (issuing_codes(), tempfile::tempdir().unwrap());
+    let ask = Ask::app(&server, folder.path());
+    let mut sleeps = Actor::new(&ask);
+    sleeps.sign_in(&ask, "code-1");
+    let mut other = Actor::new(&ask);
+    assert_eq!(other.remove("ana@contoso.com"), "OK");
+    // Two days later somebody writes anything.
+    let mut document = super::content(folder.path());
+    assert_eq!(document["removed"].as_array().unwrap().len(), 1, "{document}");
+    document["removed"][0]["at"] = json!(document["removed"][0]["at"].as_i64().unwrap() - 2 * 86_400);
+    disk::write_plain(folder.path(), "1.0", &document);
+    mode(&folder.path().join("test.cache"), 0o600);
+    assert_eq!(other.get(&ask).0, "OK");
+    assert_eq!(super::content(folder.path())["removed"], json!([]));
+    assert_eq!(sleeps.silently(&ask, "https://graph.microsoft.com"), "INTERACTION_REQUIRED");
+    assert!(Actor::new(&ask).listed().0.is_empty());
 }

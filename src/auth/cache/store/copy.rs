@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::format::Document;
+use super::format::{Document, place};
 use super::keys::KeyRef;
 use super::locks::{Held, Tried};
 use super::seal::Kind;
-use super::{AGAIN, Folder, Inner, MOST_SET_ASIDE, Protection, Store, Work, lock, locks, memory_only, seal};
+use super::{AGAIN, Folder, Inner, MOST_SET_ASIDE, Protection, Store, Work, keys, lock, locks, memory_only, seal};
 use crate::auth::cache::change::{Change, Step};
 use crate::auth::cache::group::text_hash;
 use crate::error::{Code, Error, Result};
@@ -37,13 +37,6 @@ pub enum Needs {
 }
 
 impl Store {
-    pub(super) fn folder<'a>(&self, inner: &'a Inner) -> Result<&'a Arc<Folder>> {
-        inner
-            .folder
-            .as_ref()
-            .ok_or_else(|| Error::new(Code::CacheIo, "there is no folder for it"))
-    }
-
     /// The short lock, for which one call waits and the next ones do not, for a while.
     pub(super) fn lock_to_write(&self, inner: &mut Inner, folder: &Arc<Folder>) -> Result<Held> {
         let name = self.names().lock;
@@ -63,10 +56,7 @@ impl Store {
 
     /// Reads the file if it is another than the one seen, and takes in what is new.
     pub(super) fn look_within(&self, inner: &mut Inner, now: i64, creates: bool) -> Result<Needs> {
-        if inner.off {
-            return Ok(Needs::Nothing(None));
-        }
-        let folder = Arc::clone(self.folder(inner)?);
+        let folder = self.folder(inner)?;
         let head = folder.head(&self.names().file);
         if let (Ok(Some(head)), Some(seen)) = (&head, &inner.seen)
             && seal::line(head) == seen.line
@@ -84,7 +74,7 @@ impl Store {
                 }
             }
             Needs::Nothing(None) => {
-                self.gone(inner, now);
+                self.gone(inner, now)?;
                 if creates {
                     self.create(inner, now)
                 } else {
@@ -100,7 +90,7 @@ impl Store {
         if !self.settle_protection(inner) {
             return Ok(Needs::NewKey);
         }
-        let folder = Arc::clone(self.folder(inner)?);
+        let folder = self.folder(inner)?;
         let _lock = self.lock_to_write(inner, &folder)?;
         match self.read(inner, now, true)? {
             Needs::Nothing(None) => {
@@ -134,7 +124,7 @@ impl Store {
 
     /// The file's content as it is now; `None` if there is no file. One that cannot be used is set aside. `locked` says that the short lock is held.
     pub(super) fn read(&self, inner: &mut Inner, now: i64, locked: bool) -> Result<Needs> {
-        let folder = Arc::clone(self.folder(inner)?);
+        let folder = self.folder(inner)?;
         let names = self.names();
         for _ in 0..3 {
             let content = match folder.read(&names.file) {
@@ -145,11 +135,7 @@ impl Store {
                     self.set_aside_if(inner, locked, why, now, |folder| Ok(folder.is_foreign(&names.file)))?;
                     continue;
                 }
-                Err(error) => {
-                    // What is wrong with rights or links is for a person to mend.
-                    inner.off |= error.code() == Code::CachePermission;
-                    return Err(memory_only(error));
-                }
+                Err(error) => return Err(memory_only(error)),
             };
             let same = |folder: &Folder| Ok(folder.read(&names.file)?.is_some_and(|now| now.bytes == content.bytes));
             if content.was_open {
@@ -167,7 +153,6 @@ impl Store {
             let header = match seal::kind(&content.bytes) {
                 Kind::Readable(header) => header,
                 Kind::Newer(version) => {
-                    inner.off = true;
                     return Err(Error::new(
                         Code::CacheNewerVersion,
                         format!(
@@ -183,7 +168,6 @@ impl Store {
                 }
             };
             if header.key.is_none() && !self.wanted.plain_text {
-                inner.off = true;
                 return Err(Error::new(
                     Code::CachePermission,
                     format!(
@@ -197,7 +181,6 @@ impl Store {
             }
             if let Some(at) = &header.key {
                 if self.wanted.plain_text {
-                    inner.off = true;
                     return Err(Error::new(
                         Code::CachePermission,
                         format!(
@@ -232,7 +215,7 @@ impl Store {
         now: i64,
         same: impl FnOnce(&Folder) -> Result<bool>,
     ) -> Result<()> {
-        let folder = Arc::clone(self.folder(inner)?);
+        let folder = self.folder(inner)?;
         let _lock = if locked {
             None
         } else {
@@ -243,9 +226,9 @@ impl Store {
 
     /// Gives a file that cannot be used another name, and puts an empty one in its place.
     pub(super) fn set_aside(&self, inner: &mut Inner, why: Error, now: i64) -> Result<()> {
-        let folder = Arc::clone(self.folder(inner)?);
+        let folder = self.folder(inner)?;
         let names = self.names();
-        let prefix = format!("{}.corrupt-", names.stem);
+        let prefix = names.set_aside();
         let mut kept: Vec<String> = folder.names().into_iter().filter(|name| name.starts_with(&prefix)).collect();
         kept.sort();
         let mut name = format!("{prefix}{now}");
@@ -273,16 +256,22 @@ impl Store {
                 inner.after_damage = false;
                 self.saw(inner, &document, line);
             }
+            // What this process has of it is not lost.
+            self.write_again(&document);
         }
         Ok(())
     }
 
-    pub(super) fn write(&self, inner: &Inner, document: &Document) -> Result<Vec<u8>> {
+    pub(super) fn write(&self, inner: &mut Inner, document: &Document) -> Result<Vec<u8>> {
         let folder = self.folder(inner)?;
         let names = self.names();
         let key = inner.protection.as_ref().and_then(Protection::key);
         if key.is_none() && !self.wanted.plain_text {
             return Err(Error::new(Code::NoKeyring, "its key is not at hand"));
+        }
+        if let Some(key) = key {
+            // A key that nobody looks at goes, and what nobody could read is not worth writing.
+            keys::keep_alive(key)?;
         }
         let bytes = seal::seal(key, document.minor, document.write()?, self.random.as_ref())?;
         let mut nonce = [0; 8];
@@ -303,13 +292,17 @@ impl Store {
 
     /// Takes in what others did. What waits here to be written is the newest there is, unless somebody signed out meanwhile.
     pub(super) fn take_in(&self, inner: &mut Inner, document: &Document, line: Vec<u8>, now: i64) {
-        let (mut signed_out, mut removed) = (false, Vec::new());
+        let (mut signed_out, mut began_anew, mut removed) = (false, false, Vec::new());
         if let Some(seen) = &inner.seen {
             if seen.history == document.history {
-                signed_out = document.cleared > seen.sign_outs;
                 removed = document.removed_since(seen.sign_outs);
+                // Who was signed out is remembered for a day. After that nobody can tell whom memory may keep that the file lacks.
+                let known = u64::try_from(removed.len()).unwrap_or(u64::MAX);
+                let forgotten = document.sign_outs.saturating_sub(seen.sign_outs) > known;
+                signed_out = document.cleared > seen.sign_outs || forgotten;
             } else {
-                signed_out = !document.after_damage || document.cleared > 0;
+                began_anew = document.after_damage && document.cleared == 0;
+                signed_out = !began_anew;
                 removed = document.removed_since(0);
             }
         }
@@ -329,6 +322,9 @@ impl Store {
         }
         self.saw(inner, document, line);
         let Some(cache) = &cache else { return };
+        if began_anew {
+            self.write_again(document);
+        }
         let mut document = document.clone();
         cache.mirror(
             || {
@@ -343,9 +339,43 @@ impl Store {
         );
     }
 
-    /// The file is not there any more: somebody removed it, which is a way to sign out.
-    pub(super) fn gone(&self, inner: &mut Inner, now: i64) {
+    /// What memory has and a file lacks that took the place of one set aside is to be written there: nobody signed out.
+    fn write_again(&self, document: &Document) {
+        let Some(cache) = self.cache.upgrade() else { return };
+        let there = document.places();
+        let (access, refresh) = cache.entries();
+        let access = access.into_iter().map(Step::PutAccess);
+        let mut again: Vec<Work> = access
+            .chain(refresh.into_iter().map(Step::PutRefresh))
+            .filter(|step| place(step).is_some_and(|place| !there.contains(&place)))
+            .map(Work::Step)
+            .collect();
+        let mut waiting = lock(&self.waiting);
+        // What waits already is newer.
+        again.append(&mut waiting);
+        *waiting = again;
+    }
+
+    /// True if the file that was seen last bears the name of one set aside.
+    fn was_set_aside(&self, inner: &mut Inner) -> bool {
+        let Some(line) = inner.seen.as_ref().map(|seen| seen.line.clone()) else {
+            return false;
+        };
+        let Ok(folder) = self.folder(inner) else { return false };
+        let prefix = self.names().set_aside();
+        let mut kept = folder.names().into_iter().filter(|name| name.starts_with(&prefix));
+        kept.any(|name| matches!(folder.head(&name), Ok(Some(head)) if seal::line(&head) == line))
+    }
+
+    /// The file is not there any more: somebody removed it, which is a way to sign out, or set it aside, which is none.
+    pub(super) fn gone(&self, inner: &mut Inner, now: i64) -> Result<()> {
         lock(&self.held).clear();
+        if self.was_set_aside(inner) {
+            inner.seen = None;
+            inner.after_damage = true;
+            self.write_again(&Document::new(true, self.random.as_ref())?);
+            return Ok(());
+        }
         if inner.seen.take().is_some() && !inner.after_damage {
             lock(&self.waiting).clear();
             if let Some(cache) = self.cache.upgrade() {
@@ -358,6 +388,7 @@ impl Store {
                 );
             }
         }
+        Ok(())
     }
 
     /// False if a key that is not at hand stands in the way.
@@ -372,10 +403,10 @@ impl Store {
 
     /// Writes what waits. False if a key that is not at hand stands in the way.
     pub(super) fn save_within(&self, inner: &mut Inner, now: i64) -> Result<bool> {
-        if inner.off || lock(&self.waiting).is_empty() {
+        if lock(&self.waiting).is_empty() {
             return Ok(true);
         }
-        let folder = Arc::clone(self.folder(inner)?);
+        let folder = self.folder(inner)?;
         let _lock = self.lock_to_write(inner, &folder)?;
         let mut document = match self.read(inner, now, true)? {
             Needs::Nothing(Some(found)) => {
@@ -386,7 +417,7 @@ impl Store {
                 document
             }
             Needs::Nothing(None) => {
-                self.gone(inner, now);
+                self.gone(inner, now)?;
                 Document::new(inner.after_damage, self.random.as_ref())?
             }
             // Another process began anew with a key of its own.
@@ -420,13 +451,13 @@ impl Store {
     }
 
     /// Removes what a process left that died while it wrote.
-    pub(super) fn sweep(&self, inner: &Inner) {
+    pub(super) fn sweep(&self, inner: &mut Inner) {
         let Ok(folder) = self.folder(inner) else { return };
         let names = self.names();
         let all = folder.names();
         // Nobody waits that long for a call: of these nobody has need.
         for name in all.iter().filter(|name| names.is_call(name) && folder.is_older(name, DAY)) {
-            if let Tried::Held(held) = locks::of_call(folder, name)
+            if let Tried::Held(held) = locks::of_call(&folder, name)
                 && held.is_held()
             {
                 folder.remove(name);
@@ -437,7 +468,7 @@ impl Store {
             return;
         }
         // Only its holder writes. Not worth a wait: the next process tidies.
-        if let Ok(held) = locks::at_once(folder, &names.lock)
+        if let Ok(held) = locks::at_once(&folder, &names.lock)
             && held.is_held()
         {
             left.iter().for_each(|name| folder.remove(name));

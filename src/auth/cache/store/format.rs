@@ -4,12 +4,13 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::super::accounts::Account;
 use super::super::change::Step;
-use super::super::entry::{AccessEntry, RefreshEntry};
+use super::super::entry::{AccessEntry, RefreshEntry, account_of as account_of_user};
 use super::super::key::{Id, Owner};
 use super::seal;
 use crate::auth::token::{Token, User};
@@ -25,6 +26,9 @@ const OWN: i64 = 86_400;
 const REMOVED: i64 = 86_400;
 /// For how many milliseconds a failure is told to those who waited for the call.
 const FAILURE: i64 = 300_000;
+
+/// See [`place`]: access token or not, id, tenant, account.
+pub type Place = (bool, Id, Option<String>, Option<String>);
 
 type Other = Map<String, Value>;
 
@@ -384,6 +388,11 @@ impl Document {
         access.chain(self.refresh_tokens.iter().filter_map(Kept::known).map(|entry| &entry.token))
     }
 
+    /// Which entries it has.
+    pub fn places(&self) -> HashSet<Place> {
+        self.steps().iter().filter_map(place).collect()
+    }
+
     /// The entries as steps that build them again.
     pub fn steps(&self) -> Vec<Step> {
         let access = self.access_tokens.iter().filter_map(Kept::known).filter_map(Access::entry);
@@ -479,6 +488,16 @@ impl Refresh {
             own: self.own,
         })
     }
+}
+
+/// Where the entry of a step stands: another in the same place replaces it.
+pub fn place(step: &Step) -> Option<Place> {
+    let (id, tenant, account) = match step {
+        Step::PutAccess(entry) => (entry.id, None, entry.token.user().map(account_of_user).or(entry.login.as_deref())),
+        Step::PutRefresh(entry) => (entry.place, entry.tenant_id.clone(), Some(account_of_user(&entry.user))),
+        _ => return None,
+    };
+    Some((matches!(step, Step::PutAccess(_)), id, tenant, account.map(str::to_owned)))
 }
 
 /// What the person of a token is told from others by; `None` for a token without one.

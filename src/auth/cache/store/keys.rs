@@ -32,6 +32,9 @@ pub enum KeyRef {
     Kernel {
         /// Which of its keys.
         id: String,
+        /// Which kernel's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<Place>,
     },
     /// The macOS Keychain.
     Keychain {
@@ -46,6 +49,15 @@ pub enum KeyRef {
     /// A store that a newer version knows.
     #[serde(other)]
     Unknown,
+}
+
+/// One kernel since its start, and the user namespace that its keyrings belong to: each an abbreviated hash. Homes are shared by machines and containers,
+/// and only the one that a key was put into can say that it is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    machine: String,
+    boot: String,
+    space: String,
 }
 
 /// A key and where it was got.
@@ -63,6 +75,8 @@ enum Said {
     Key(Bytes),
     /// The store works, and has no such key any more.
     Gone,
+    /// The store works, but another of its kind may have it: another session's, another machine's.
+    Elsewhere,
     /// The store does not work, or is locked.
     Unavailable(String),
 }
@@ -94,6 +108,16 @@ pub async fn find(at: &KeyRef, call: &Call) -> Looked {
     match ask(at, call).await {
         Said::Key(bytes) => Looked::Found(DataKey { at: at.clone(), bytes }),
         Said::Gone => Looked::Gone(at.store()),
+        Said::Elsewhere => Looked::Unavailable(
+            Error::new(
+                Code::NoKeyring,
+                format!("the token cache's key is not in {} of this session: another session, machine or container made the file", at.store()),
+            )
+            .with_hint(
+                "use a cache of another name or folder here; tokens are kept in memory meanwhile. If the keyring that had the key is gone for good, \
+                 clear the cache, which removes the file, and sign in again",
+            ),
+        ),
         Said::Unavailable(why) => Looked::Unavailable(
             Error::new(Code::NoKeyring, format!("the token cache's key is in {}, which cannot be used here: {why}", at.store())).with_hint(
                 "unlock it or sign in to a session that has it; tokens are kept in memory meanwhile. A cache of another name gets a key of its own",
@@ -135,7 +159,7 @@ fn candidates(id: String) -> Vec<KeyRef> {
     } else if cfg!(target_os = "macos") {
         vec![KeyRef::Keychain { id }]
     } else if cfg!(target_os = "linux") {
-        vec![KeyRef::SecretService { id: id.clone() }, KeyRef::Kernel { id }]
+        vec![KeyRef::SecretService { id: id.clone() }, KeyRef::Kernel { id, place: None }]
     } else {
         Vec::new()
     }
@@ -188,7 +212,7 @@ async fn keep(at: KeyRef, bytes: &Bytes, call: &Call) -> std::result::Result<Key
 fn ask_here(at: &KeyRef) -> Said {
     match at {
         #[cfg(target_os = "linux")]
-        KeyRef::Kernel { id } => kernel::get(id),
+        KeyRef::Kernel { id, place } => kernel::get(id, place.as_ref()),
         #[cfg(windows)]
         KeyRef::Dpapi { sealed } => dpapi::open(sealed),
         #[cfg(target_os = "macos")]
@@ -200,7 +224,7 @@ fn ask_here(at: &KeyRef) -> Said {
 fn keep_here(at: KeyRef, bytes: &Bytes) -> std::result::Result<KeyRef, String> {
     match at {
         #[cfg(target_os = "linux")]
-        KeyRef::Kernel { id } => kernel::put(&id, bytes).map(|()| KeyRef::Kernel { id }),
+        KeyRef::Kernel { id, .. } => kernel::put(&id, bytes).map(|place| KeyRef::Kernel { id, place: Some(place) }),
         #[cfg(windows)]
         KeyRef::Dpapi { .. } => dpapi::seal(bytes),
         #[cfg(target_os = "macos")]
@@ -209,6 +233,24 @@ fn keep_here(at: KeyRef, bytes: &Bytes) -> std::result::Result<KeyRef, String> {
             let _ = bytes;
             Err("this system does not have it".to_owned())
         }
+    }
+}
+
+/// Sees to it that others find the key of a file that is written now: a key of the kernel's goes when nobody asks for it for some days.
+pub fn keep_alive(key: &DataKey) -> Result<()> {
+    match &key.at {
+        #[cfg(target_os = "linux")]
+        KeyRef::Kernel { id, .. } => kernel::keep_alive(id, &key.bytes).map_err(|why| {
+            Error::new(
+                Code::NoKeyring,
+                format!(
+                    "the token cache's key is gone from {}, and it takes it no more: {why}",
+                    key.at.store()
+                ),
+            )
+            .with_hint("tokens are kept in memory meanwhile, and written once it does")
+        }),
+        _ => Ok(()),
     }
 }
 

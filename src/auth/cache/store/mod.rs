@@ -14,6 +14,7 @@ mod seal;
 mod turns;
 
 use std::collections::{HashMap, HashSet};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -33,7 +34,7 @@ use super::change::{Change, Step, Watcher};
 use super::entry::{AccessEntry, RefreshEntry};
 use super::group::text_hash;
 use crate::auth::environment::Environment;
-use crate::clock::{Clock, Random};
+use crate::clock::{Clock, Random, SystemClock};
 use crate::error::{Code, Error, Result};
 use crate::transport::{Call, Notice};
 
@@ -145,8 +146,8 @@ struct Inner {
     folder: Option<Arc<Folder>>,
     protection: Option<Protection>,
     seen: Option<Seen>,
-    /// Nothing is read or written any more: a newer version's file, or one of another's.
-    off: bool,
+    /// What ids of credentials are made with in that folder.
+    id: [u8; ID_LEN],
     /// The file was set aside and no other is in its place yet.
     after_damage: bool,
     not_before: Option<Instant>,
@@ -193,10 +194,16 @@ impl Store {
         };
         let name = (directory, wanted.file(), wanted.plain_text);
         let mut stores = lock(&STORES);
-        if let Some((cache, store)) = stores.get(&name) {
+        let before = stores.get(&name);
+        if let Some((cache, store)) = before
+            && store.try_again()
+        {
             return Ok((Arc::clone(cache), Arc::clone(store)));
         }
         let made = Store::make(wanted, place, random)?;
+        if let Some((_, store)) = before {
+            made.1.inherit(store);
+        }
         stores.insert(name, (Arc::clone(&made.0), Arc::clone(&made.1)));
         Ok(made)
     }
@@ -211,17 +218,18 @@ impl Store {
             .and_then(|directory| Folder::open(&directory).map(Arc::new))
             .and_then(|folder| id_of(&folder, wanted, id, random.as_ref()).map(|id| (folder, id)));
         let mut inner = Inner::default();
-        let mut warnings = Vec::new();
+        let (mut said, mut warnings) = (Vec::new(), Vec::new());
         match opened {
             Ok((folder, kept)) => {
                 inner.folder = Some(folder);
                 id = kept;
             }
             Err(error) => {
-                inner.off = true;
+                said.push(error.code());
                 warnings.push(memory_only(error));
             }
         }
+        inner.id = id;
         let cache = Arc::new(Cache::with_key(&id));
         let store = Arc::new(Store {
             wanted: wanted.clone(),
@@ -233,13 +241,51 @@ impl Store {
             waiting: Mutex::default(),
             held: Mutex::default(),
             warnings: Mutex::new(warnings),
-            said: Mutex::default(),
+            said: Mutex::new(said),
             opening: tokio::sync::Mutex::default(),
             open: AtomicBool::new(false),
             hangs: AtomicBool::new(false),
         });
         cache.watch(Arc::clone(&store) as Arc<dyn Watcher>);
         Ok((cache, store))
+    }
+
+    /// What did not work for the clients before is tried again for a new one, which is told if it still does not. False if this store cannot serve it:
+    /// the ids of credentials in the folder are others than those that it was made with.
+    fn try_again(&self) -> bool {
+        // Where the disk is at work nothing is known yet.
+        let Ok(mut inner) = self.inner.try_lock() else { return true };
+        if !self.open.load(Ordering::Acquire) {
+            inner.not_before = None;
+            lock(&self.said).clear();
+        }
+        self.folder(&mut inner).is_err() || inner.id == self.id
+    }
+
+    /// Takes over what another store of the same file could not write. Access tokens stay with it: they lie under its ids.
+    fn inherit(&self, other: &Store) {
+        let mut work = std::mem::take(&mut *lock(&other.waiting));
+        work.retain(|work| matches!(work, Work::Step(step) if !matches!(step, Step::PutAccess(_) | Step::DropAccess { .. })));
+        let steps = work.iter().filter_map(|work| match work {
+            Work::Step(step) => Some(step.clone()),
+            Work::Failure(_) => None,
+        });
+        if let Some(cache) = self.cache.upgrade() {
+            cache.mirror(|| steps.collect(), SystemClock.unix());
+        }
+        *lock(&self.waiting) = work;
+    }
+
+    /// The folder, opened anew where it is not the one of its path any more: somebody removed it, or mended what was wrong.
+    fn folder(&self, inner: &mut Inner) -> Result<Arc<Folder>> {
+        if let Some(folder) = inner.folder.as_ref().filter(|folder| folder.is_there()) {
+            return Ok(Arc::clone(folder));
+        }
+        inner.folder = None;
+        let folder = Folder::open(&self.directory.clone()?).map(Arc::new)?;
+        inner.id = id_of(&folder, &self.wanted, self.id, self.random.as_ref())?;
+        inner.folder = Some(Arc::clone(&folder));
+        Ok(folder)
     }
 
     /// Where the file is, or would be.
@@ -286,10 +332,13 @@ impl Store {
 
     /// Says it, unless it was said since it was last mended.
     fn warn(&self, error: Error) {
-        let mut said = lock(&self.said);
+        let (mut said, mut warnings) = (lock(&self.said), lock(&self.warnings));
         if !said.contains(&error.code()) {
             said.push(error.code());
-            lock(&self.warnings).push(error);
+            // It may wait to be heard yet.
+            if warnings.iter().all(|waiting| waiting.code() != error.code()) {
+                warnings.push(error);
+            }
         }
     }
 
@@ -389,21 +438,18 @@ impl Store {
 
     /// Writes a sign-out. Where everything is signed out and that cannot be written, the file is removed, which is one, too.
     pub async fn sign_out(self: &Arc<Self>, call: &Call, clock: &Arc<dyn Clock>) -> Result<()> {
+        // A person wants it, and may have mended what was wrong.
+        if let Ok(mut inner) = self.inner.try_lock() {
+            inner.not_before = None;
+        }
         self.save(call, clock).await;
         self.on_disk(call, |store, inner| {
-            let Some(folder) = inner.folder.clone() else { return Ok(()) };
+            let folder = match store.folder(inner) {
+                Ok(folder) => folder,
+                Err(why) => return store.out_of_reach(&why),
+            };
             let names = store.names();
             let path = folder.path_of(&names.file).display().to_string();
-            if inner.off {
-                return match folder.head(&names.file) {
-                    Ok(None) => Ok(()),
-                    _ => Err(Error::new(
-                        Code::CacheIo,
-                        format!("{path} is not this cache's to change, so what it holds stays"),
-                    )
-                    .with_hint("remove the file yourself if it is to go")),
-                };
-            }
             let (cleared, signed_out) = {
                 let waiting = lock(&store.waiting);
                 let cleared = waiting.iter().any(|work| matches!(work, Work::Step(Step::Clear)));
@@ -412,7 +458,7 @@ impl Store {
             };
             if !cleared {
                 // The file has other accounts, too. Where there is none, nothing is kept of anybody.
-                return if signed_out && folder.head(&names.file)?.is_some() {
+                return if signed_out && !matches!(folder.head(&names.file), Ok(None)) {
                     Err(Error::new(
                         Code::CacheIo,
                         format!("the sign-out could not be written to {path}, so what it holds stays for now"),
@@ -421,6 +467,16 @@ impl Store {
                 } else {
                     Ok(())
                 };
+            }
+            match folder.head(&names.file) {
+                Ok(head) if head.as_deref().is_none_or(|head| store.is_ours(head)) => {}
+                _ => {
+                    return Err(Error::new(
+                        Code::CacheIo,
+                        format!("{path} is not this cache's to change, so what it holds stays"),
+                    )
+                    .with_hint("remove the file yourself if it is to go"));
+                }
             }
             let _lock = store.lock_to_write(inner, &folder)?;
             folder.remove(&names.file);
@@ -440,6 +496,28 @@ impl Store {
             Ok(())
         })
         .await
+    }
+
+    /// True for a file that a client of these settings may remove: not a newer version's, nor one of the other kind.
+    fn is_ours(&self, head: &[u8]) -> bool {
+        match seal::kind(head) {
+            seal::Kind::Readable(header) => header.key.is_none() == self.wanted.plain_text,
+            seal::Kind::Newer(_) => false,
+            seal::Kind::Damaged => true,
+        }
+    }
+
+    /// What a sign-out comes to where the folder cannot be used: nothing, unless a file is there.
+    fn out_of_reach(&self, why: &Error) -> Result<()> {
+        let Some(path) = self.path() else { return Ok(()) };
+        match std::fs::symlink_metadata(&path).map_err(|error| error.kind()) {
+            Err(ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
+            _ => Err(Error::new(
+                Code::CacheIo,
+                format!("{} cannot be changed, so what it holds stays: {}", path.display(), why.message()),
+            )
+            .with_hint(why.hint().unwrap_or("remove the file yourself"))),
+        }
     }
 }
 
@@ -472,6 +550,11 @@ struct Names {
 }
 
 impl Names {
+    /// How the names of files begin that were set aside.
+    fn set_aside(&self) -> String {
+        format!("{}.corrupt-", self.stem)
+    }
+
     /// True for the file of a call's lock.
     fn is_call(&self, name: &str) -> bool {
         self.middle(name, ".call").is_some_and(|middle| middle.len() == 32)
@@ -522,13 +605,21 @@ fn id_of(folder: &Arc<Folder>, wanted: &Wanted, fresh: [u8; ID_LEN], random: &dy
     if let Some(kept) = read()? {
         return Ok(kept);
     }
+    let mut nonce = [0; 8];
+    random.fill(&mut nonce)?;
+    let temporary = format!("{}.{:016x}.new", wanted.file(), u64::from_le_bytes(nonce));
+    // Whoever comes first decides, and nobody waits for a lock.
+    if folder.make(&name, &temporary, &fresh).is_ok() {
+        return Ok(fresh);
+    }
+    if let Some(kept) = read()? {
+        return Ok(kept);
+    }
+    // What is there is damaged, or the file system cannot do that.
     let _lock = locks::short(folder, &format!("{}.lock", wanted.file()))?;
     if let Some(kept) = read()? {
         return Ok(kept);
     }
-    let mut nonce = [0; 8];
-    random.fill(&mut nonce)?;
-    let temporary = format!("{}.{:016x}.new", wanted.file(), u64::from_le_bytes(nonce));
     // Where it cannot be written, this process has one of its own until it can.
     let _ = folder.replace(&name, &temporary, &fresh);
     Ok(fresh)
@@ -537,7 +628,7 @@ fn id_of(folder: &Arc<Folder>, wanted: &Wanted, fresh: [u8; ID_LEN], random: &dy
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{SystemClock, SystemRandom};
+    use crate::clock::SystemRandom;
     use crate::transport::Notices;
 
     struct Nobody;

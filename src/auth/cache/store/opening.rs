@@ -55,7 +55,7 @@ impl Store {
         let now = clock.unix();
         let tidied = self
             .on_disk(call, move |store, inner| {
-                if inner.off || inner.not_before.is_some_and(|time| time > Instant::now()) {
+                if inner.not_before.is_some_and(|time| time > Instant::now()) {
                     return Ok(false);
                 }
                 store.sweep(inner);
@@ -66,7 +66,7 @@ impl Store {
             return Ok(false);
         }
         // One process makes the key, the others find it.
-        let folder = self.on_disk(call, |store, inner| store.folder(inner).cloned()).await?;
+        let folder = self.on_disk(call, |store, inner| store.folder(inner)).await?;
         let name = format!("{}.{:032x}.call", self.names().stem, 0);
         let (_turn, _) = self
             .turn_of(
@@ -82,7 +82,7 @@ impl Store {
             let needs = self.on_disk(call, move |store, inner| store.look_within(inner, now, true)).await?;
             let key = match needs {
                 Needs::Nothing(_) => {
-                    return self.on_disk(call, |_, inner| Ok(!inner.off)).await;
+                    return Ok(true);
                 }
                 Needs::NewKey => keys::make(self.random.as_ref(), call).await?,
                 Needs::Key(at) => match keys::find(&at, call).await {
@@ -95,14 +95,16 @@ impl Store {
                                 "its key is gone from {store} (after a restart, a reset password, on another machine), so nobody can read it any more"
                             ),
                         );
+                        // The new key first: until it is there, whoever still has the old one goes on with the file.
+                        let key = keys::make(self.random.as_ref(), call).await?;
                         self.on_disk(call, move |store, inner| {
-                            let folder = Arc::clone(store.folder(inner)?);
+                            let folder = store.folder(inner)?;
                             let names = store.names();
                             let _lock = locks::short(&folder, &names.lock)?;
                             let still =
                                 |bytes: Vec<u8>| matches!(seal::kind(&bytes), Kind::Readable(header) if header.key.as_ref() == Some(&at));
                             if folder.head(&names.file)?.is_some_and(still) {
-                                inner.protection = None;
+                                inner.protection = Some(Protection::Key(key));
                                 store.set_aside(inner, lost, now)?;
                             }
                             Ok(())

@@ -176,7 +176,10 @@ mod tests {
 
     fn key(byte: u8) -> DataKey {
         DataKey {
-            at: KeyRef::Kernel { id: "test".to_owned() },
+            at: KeyRef::Kernel {
+                id: "test".to_owned(),
+                place: None,
+            },
             bytes: Zeroizing::new([byte; 32]),
         }
     }

@@ -139,7 +139,7 @@ impl Store {
         let name = naming.turn.to_owned();
         let named = self.on_disk(call, move |store, inner| {
             let file = format!("{}.{}.call", store.names().stem, store.call_name(inner, &name));
-            Ok((Arc::clone(store.folder(inner)?), file))
+            Ok((store.folder(inner)?, file))
         });
         let (folder, file) = named.await?;
         let (mut waited, mut told, mut listen) = (false, 0, LISTEN);
@@ -263,7 +263,7 @@ impl Store {
     pub(super) fn call_name(&self, inner: &Inner, name: &str) -> String {
         let key = match inner.protection.as_ref().and_then(Protection::key) {
             Some(key) => hmac::Key::new(hmac::HMAC_SHA256, key.bytes.as_ref()),
-            None => hmac::Key::new(hmac::HMAC_SHA256, &self.id),
+            None => hmac::Key::new(hmac::HMAC_SHA256, &inner.id),
         };
         let tag = hmac::sign(&key, name.as_bytes());
         tag.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()

@@ -71,6 +71,13 @@ impl Folder {
         })
     }
 
+    /// True if this is still the folder of its path.
+    pub fn is_there(&self) -> bool {
+        let named = rustix::fs::lstat(&self.path).map(|stat| (stat.st_dev, stat.st_ino));
+        let held = rustix::fs::fstat(&self.handle).map(|stat| (stat.st_dev, stat.st_ino));
+        named.is_ok() && named == held
+    }
+
     /// The full path of a file in it, for messages.
     pub fn path_of(&self, name: &str) -> PathBuf {
         self.path.join(name)
@@ -160,6 +167,18 @@ impl Folder {
             self.remove(temporary);
             cannot("write", &path, &error)
         })
+    }
+
+    /// Makes a file, all of it at once; an error if there is one already.
+    pub fn make(&self, name: &str, temporary: &str, bytes: &[u8]) -> io::Result<()> {
+        let made = self.open_at(temporary, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL);
+        let done = made.map_err(io::Error::from).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            Ok(rustix::fs::linkat(&self.handle, temporary, &self.handle, name, AtFlags::empty())?)
+        });
+        self.remove(temporary);
+        done
     }
 
     /// Gives a file another name, where no file has that one.

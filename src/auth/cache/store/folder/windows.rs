@@ -58,6 +58,11 @@ impl Folder {
         Ok(Folder { path: path.to_owned() })
     }
 
+    /// True if there still is a folder of that path.
+    pub fn is_there(&self) -> bool {
+        std::fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.is_dir())
+    }
+
     /// The full path of a file in it.
     pub fn path_of(&self, name: &str) -> PathBuf {
         self.path.join(name)
@@ -125,6 +130,19 @@ impl Folder {
             self.remove(temporary);
             cannot("write", &path, &error)
         })
+    }
+
+    /// Makes a file, all of it at once; an error if there is one already.
+    pub fn make(&self, name: &str, temporary: &str, bytes: &[u8]) -> io::Result<()> {
+        let made = self.open_at(temporary, OpenOptions::new().write(true).create_new(true));
+        let done = made.and_then(|(mut file, _)| {
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            drop(file);
+            std::fs::hard_link(self.path_of(temporary), self.path_of(name))
+        });
+        self.remove(temporary);
+        done
     }
 
     /// Gives a file another name.

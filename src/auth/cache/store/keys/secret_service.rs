@@ -59,7 +59,8 @@ pub async fn get(id: &str, until: Instant) -> Said {
     });
     match asked.await {
         Ok(Some(bytes)) => sized(bytes),
-        Ok(None) => Said::Gone,
+        // Sessions have keyrings of their own, and one that was emptied looks like another: only a person knows.
+        Ok(None) => Said::Elsewhere,
         Err(why) => Said::Unavailable(why),
     }
 }
