@@ -454,7 +454,7 @@ fn since(row: &'static Operation, base: Url, filter: Option<String>) -> Option<l
     Some(Arc::new(move |time: &str| {
         filtered(
             &base,
-            filter::all_of([filter.clone(), Some(format!("{field} ge {time}"))]).as_deref(),
+            filter::all_of([Some(format!("{field} ge {time}"))], filter.as_deref()).as_deref(),
         )
     }))
 }
