@@ -272,7 +272,7 @@ fn a_list_of_the_endpoint_api_that_moved_is_looked_at_again() {
         ),
         (
             json!({"service": "endpoint", "path": "alerts?$filter=severity%20eq%20'High'%20or%20status%20eq%20'New'", "query": {"$top": "2"}}),
-            "$filter=%28severity%20eq%20%27High%27%20or%20status%20eq%20%27New%27%29%20and%20lastUpdateTime%20ge%2020",
+            "%20and%20%28severity%20eq%20%27High%27%20or%20status%20eq%20%27New%27%29",
         ),
     ] {
         if call.get("operation").is_some() {

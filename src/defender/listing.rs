@@ -493,8 +493,9 @@ impl Walk<'_> {
         let listing = self.listing;
         let mut first_cut: Option<Error> = None;
         for cut in 0.. {
-            // Behind a page that brought records the list cannot be empty.
+            // Behind a page that brought records the list cannot be empty; that nothing changed since it was begun is another list.
             let at_start = self.pages == 0 && self.handed == 0 && point.skip <= listing.skip && first_cut.is_none();
+            let at_start = at_start || self.here.is_some() && point.skip == 0 && first_cut.is_none();
             let ask = Ask {
                 headers: listing.headers.clone(),
                 partial: true,
