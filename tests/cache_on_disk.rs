@@ -12,6 +12,9 @@
 
 #[path = "cache_on_disk/actor.rs"]
 mod actor;
+#[cfg(target_os = "linux")]
+#[path = "cache_on_disk/canary.rs"]
+mod canary;
 #[path = "cache_on_disk/clocks.rs"]
 mod clocks;
 mod disk;

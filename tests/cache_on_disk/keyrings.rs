@@ -66,7 +66,7 @@ impl Drop for Place {
     }
 }
 
-fn kernel_keyring(test: &str) -> Option<KeyRing> {
+pub fn kernel_keyring(test: &str) -> Option<KeyRing> {
     let ring = KeyRing::get_persistent(KeyRingIdentifier::Session).ok();
     if ring.is_none() {
         support::skip(test, "no persistent keyring of the kernel");
