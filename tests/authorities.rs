@@ -416,7 +416,12 @@ impl World {
     }
 
     fn client(&self) -> Arc<Client> {
-        let config = json!({"cache": "private", "proxy": self.proxy.origin, "ca_file": self.tls.ca_file().to_str().unwrap()});
+        self.client_in(json!({}))
+    }
+
+    /// A client whose host tells it these variables.
+    fn client_in(&self, environment: Value) -> Arc<Client> {
+        let config = json!({"cache": "private", "proxy": self.proxy.origin, "ca_file": self.tls.ca_file().to_str().unwrap(), "environment": environment});
         scripted::client(&config.to_string())
     }
 
@@ -628,6 +633,16 @@ fn told_within(request: &Arc<PreparedRequest>, limit: Duration) -> String {
             }
         }
     }
+}
+
+#[test]
+fn the_region_is_also_taken_from_a_variable_that_only_the_host_sees() {
+    let host = "northeurope.login.microsoft.com";
+    let world = World::new(&[host], vec![Step::token()]);
+    let client = world.client_in(json!({"REGION_NAME": "North Europe"}));
+    let request = app(&client, json!({"tenant_id": TENANT, "region": "auto"}));
+    request.acquire_now(None, None).unwrap();
+    assert_eq!(world.asked(), [host]);
 }
 
 #[test]

@@ -1746,3 +1746,106 @@ fn a_c_program_signs_in_at_every_place() {
     let (success, error) = run(&Variables::new(), &wish("automatic"));
     assert!(!success && error["name"] == "INTERACTION_REQUIRED", "{error}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_c_program_signs_in_by_every_grant_that_brings_what_it_needs() {
+    let Some(program) = support::c::compile_c("tests/c/places.c", support::c::plain()) else {
+        return;
+    };
+    let server = Scripted::answering(|_| Step::token());
+    let tools = Tools::with("az", r#"echo '{"accessToken":"aaa.bbb.ccc","expires_on":4102444800}'"#);
+    tools.add("azd", r#"echo '{"token":"aaa.bbb.ccc","expiresOn":"2100-01-01T00:00:00Z"}'"#);
+    // {"alg":"none"} and {"exp":4102444800}: it is the receiver who judges it.
+    let assertion = "eyJhbGciOiJub25lIn0.eyJleHAiOjQxMDI0NDQ4MDB9.c2lnbmF0dXJl";
+    let file = tools.folder.path().join("assertion");
+    std::fs::write(&file, assertion).unwrap();
+    let run = |document: &Value, secrets: &[&str]| {
+        let mut document = document.clone();
+        document["resource"] = XDR.into();
+        if !matches!(
+            document["grant"].as_str().unwrap(),
+            "azure_cli" | "azure_developer_cli" | "access_token"
+        ) {
+            document["authority"] = format!("{}/{TENANT}", server.origin).into();
+            document["client_id"] = CLIENT.into();
+        }
+        let mut command = std::process::Command::new(&program);
+        command
+            .env_clear()
+            .env("PATH", tools.path())
+            .arg(document.to_string())
+            .args(secrets);
+        let before = server.seen().len();
+        let ran = support::run(&mut command, Duration::from_secs(60));
+        let about: Value = serde_json::from_str(ran.stdout.trim()).unwrap_or_else(|_| panic!("{}", ran.said()));
+        assert!(ran.status.success() && ran.stderr.is_empty(), "{document}: {}", ran.said());
+        assert_eq!(about["grant"], document["grant"], "{about}");
+        server.seen()[before..].join("\n")
+    };
+    let redirect = json!({"grant": "authorization_code", "redirect_uri": "http://localhost"});
+    let client_assertion = format!("client_assertion={assertion}");
+    let mut cases = vec![
+        (
+            json!({"grant": "client_credentials"}),
+            vec!["client_secret=s3cret-value"],
+            "client_secret=s3cret-value",
+        ),
+        (
+            json!({"grant": "client_credentials", "credential": {"type": "assertion"}}),
+            vec![client_assertion.as_str()],
+            client_assertion.as_str(),
+        ),
+        (
+            json!({"grant": "client_credentials", "credential": {"type": "assertion", "file": file}}),
+            vec![],
+            client_assertion.as_str(),
+        ),
+        (
+            json!({"grant": "on_behalf_of"}),
+            vec!["client_secret=s3cret-value", "user_assertion=u.s.r"],
+            "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer",
+        ),
+        (redirect.clone(), vec!["code=my-own-code"], "code=my-own-code"),
+        (
+            redirect,
+            vec!["code=my-own-code", "code_verifier=a-verifier-of-some-forty-three-characters-012"],
+            "code_verifier=a-verifier-of",
+        ),
+        (
+            json!({"grant": "password", "username": "adele@fabrikam.example"}),
+            vec!["password=s3cret-word"],
+            "grant_type=password",
+        ),
+        (
+            json!({"grant": "refresh_token"}),
+            vec!["refresh_token=rt-of-my-own"],
+            "refresh_token=rt-of-my-own",
+        ),
+        (json!({"grant": "access_token"}), vec!["access_token=aaa.bbb.ccc"], ""),
+        (json!({"grant": "azure_cli"}), vec![], ""),
+        (json!({"grant": "azure_developer_cli"}), vec![], ""),
+    ];
+    let certificate = tools.folder.path().join("app.pem");
+    match support::on_path("openssl") {
+        Some(openssl) => {
+            let mut command = std::process::Command::new(openssl);
+            command.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=c", "-keyout"]);
+            let made = support::run(command.arg(&certificate).arg("-out").arg("-"), Duration::from_secs(60));
+            assert!(made.status.success(), "{}", made.said());
+            let key = std::fs::read_to_string(&certificate).unwrap();
+            std::fs::write(&certificate, key + &made.stdout).unwrap();
+            cases.push((
+                json!({"grant": "client_credentials", "credential": {"type": "certificate", "path": certificate}}),
+                vec![],
+                "client_assertion=ey",
+            ));
+        }
+        None => support::skip("a certificate from C", "there is no openssl on PATH"),
+    }
+    for (document, secrets, sent) in cases {
+        let seen = run(&document, &secrets);
+        assert!(seen.contains(sent) && seen.is_empty() == sent.is_empty(), "{document}: {seen}");
+    }
+    assert_eq!((tools.asked("az").len(), tools.asked("azd").len()), (1, 1));
+}
