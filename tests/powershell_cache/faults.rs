@@ -157,7 +157,7 @@ fn rows() -> Vec<Row> {
             ..row(
                 "CA-14 a lock that is never given back",
                 LOCKED,
-                "stayed locked by another process for 10 s",
+                "stays locked by another process, which was waited for (10 s)",
             )
         },
         Row {
