@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use defender_xdr::client::{Client, Operation, PreparedRequest, State};
+use defender_xdr::clock::{BoxFuture, Clock, SystemRandom};
 use defender_xdr::error::{Code, Error};
 use defender_xdr::secret::Secret;
 use scripted::{Scripted, Step, VirtualClock};
@@ -436,6 +437,190 @@ fn a_watch_takes_nothing_that_would_lose_records() {
         assert_eq!(error.code(), Code::BadArgument, "{key}");
         assert!(error.message().contains(key) && error.hint().is_some(), "{error}");
     }
+}
+
+/// Answers a request with the records of a list that `$skip` and `$top` choose.
+fn served(records: &[Value], request: &str) -> Step {
+    let number = |name: &str| {
+        let line = request.lines().next().unwrap_or_default().replace("%24", "$");
+        let tail = line.split(&format!("{name}=")).nth(1)?.to_owned();
+        tail.split(['&', ' ']).next()?.parse::<usize>().ok()
+    };
+    let (skip, top) = (number("$skip").unwrap_or(0), number("$top").unwrap_or(100));
+    let page: Vec<&Value> = records.iter().skip(skip).take(top).collect();
+    Step::json(200, &json!({ "value": page }).to_string())
+}
+
+fn served_to(answer: impl Fn(&str) -> Step + Send + Sync + 'static, call: Value) -> (Vec<String>, Vec<Value>, Option<Error>, Vec<String>) {
+    let server = Scripted::answering(answer);
+    let operation = start(&request(&scripted::virtual_client(&VirtualClock::new())), &server, call);
+    let (items, events, error) = finish(&operation);
+    (items, events, error, server.seen())
+}
+
+fn warnings(events: &[Value]) -> Vec<&str> {
+    let told = events.iter().filter(|event| event["kind"] == "warning");
+    told.map(|event| event["message"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn records_without_their_id_come_once_and_end() {
+    let machines: Vec<Value> = (0..200).map(|n| json!({"computerDnsName": format!("m{n}")})).collect();
+    for call in [
+        json!({"service": "endpoint", "path": "/api/machines",
+            "query": {"$filter": "healthStatus eq 'Active'", "$select": "computerDnsName", "$top": "100"}}),
+        json!({"operation": "machines.list", "filter": "healthStatus eq 'Active'", "top": 100}),
+    ] {
+        let machines = machines.clone();
+        let (items, events, error, seen) = served_to(move |request| served(&machines, request), call);
+        assert!(error.is_none(), "{error:?}");
+        let unique: std::collections::HashSet<&String> = items.iter().collect();
+        assert_eq!((items.len(), unique.len(), seen.len()), (200, 200, 3));
+        let told = warnings(&events);
+        assert!(told.len() == 1 && told[0].contains("no \"id\""), "{told:?}");
+    }
+    // A wrong id_name is the same.
+    let named: Vec<Value> = (0..250).map(|n| json!({"id": format!("{n:040x}")})).collect();
+    let call = json!({"service": "endpoint", "path": "/api/machines", "query": {"$filter": "a eq 1", "$top": "100"}, "id_name": "Id"});
+    let (items, _, error, seen) = served_to(move |request| served(&named, request), call);
+    assert_eq!((items.len(), seen.len(), error.is_none()), (250, 3, true));
+    // A service that gives the same page whatever it is asked for comes to an end.
+    let same = vec![json!({"name": "a"}), json!({"name": "b"})];
+    let (_, _, error, seen) = served_to(
+        move |_| served(&same, ""),
+        json!({"operation": "machines.list", "filter": "a eq 1", "top": 2}),
+    );
+    assert_eq!((error.unwrap().code(), seen.len()), (Code::PagingLoop, 101));
+}
+
+#[test]
+fn on_a_path_that_is_not_known_only_links_lead_on() {
+    let users: Vec<Value> = (0..5).map(|n| json!({"id": format!("u{n}")})).collect();
+    let refusing = move |request: &str| {
+        if request.contains("skip=") {
+            Step::json(
+                400,
+                r#"{"error":{"code":"Request_UnsupportedQuery","message":"'$skip' is not supported by the service."}}"#,
+            )
+        } else {
+            served(&users, request)
+        }
+    };
+    let call = json!({"service": "graph", "path": "/v1.0/users", "query": {"$top": "5"}});
+    let (items, events, error, seen) = served_to(refusing, call);
+    assert!(error.is_none() && seen[0].contains("/v1.0/users?$top=5 "), "{error:?}: {seen:?}");
+    assert_eq!((items.len(), seen.len(), warnings(&events).len()), (5, 1, 0));
+    // One that does not know $skip gives the first page again and again; without a link it may be all, or not.
+    let two = vec![json!({"name": "a"}), json!({"name": "b"})];
+    for (top, told) in [(2, 1), (10, 0)] {
+        let (two, query) = (two.clone(), json!({"$top": top, "$skip": 0}));
+        let (items, events, error, seen) = served_to(
+            move |_| served(&two, ""),
+            json!({"service": "endpoint", "path": "/api/vulnerabilities/machinesVulnerabilities", "query": query}),
+        );
+        assert!(error.is_none() && seen[0].contains("$skip=0"), "{error:?} {seen:?}");
+        assert_eq!((items.len(), seen.len(), warnings(&events).len()), (2, 1, told), "{events:?}");
+    }
+    let linked = [
+        linked(1..3, "/api/software?$top=2&$skiptoken=x"),
+        Step::json(200, r#"{"value":[{"id":"last"}]}"#),
+    ];
+    let (items, events, error, _) = one(
+        linked,
+        json!({"service": "endpoint", "path": "/api/software", "query": {"$top": 2}}),
+    );
+    assert_eq!((items.len(), warnings(&events).len(), error.is_none()), (3, 0, true));
+}
+
+#[test]
+fn a_watch_lives_by_the_services_clock() {
+    // This machine's is an hour ahead of the service's.
+    let dated = |records: Value| {
+        let body = json!({ "value": records }).to_string();
+        let headers = [("content-type", "application/json"), ("date", "Mon, 21 Sep 2026 13:13:20 GMT")];
+        Step::answer(200, &headers, body.as_bytes())
+    };
+    let watch = |more: Value| {
+        let mut call = json!({"operation": "incidents.watch", "backend": "xdr", "rounds": 1});
+        call.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        call
+    };
+    let server = Scripted::start([
+        dated(json!([{"incidentId": 1, "lastUpdateTime": "2026-09-21T13:00:00Z"}])),
+        dated(json!([
+            {"incidentId": 2, "lastUpdateTime": "2030-01-01T00:00:00Z"},
+            {"incidentId": 3, "lastUpdateTime": "2026-09-21T13:13:19Z"}])),
+        dated(json!([
+            {"incidentId": 2, "lastUpdateTime": "2030-01-01T00:00:00Z"},
+            {"incidentId": 4, "lastUpdateTime": "2026-09-21T13:13:20Z"}])),
+    ]);
+    let request = request(&scripted::virtual_client(&VirtualClock::new()));
+    let operation = start(&request, &server, watch(json!({})));
+    let (items, _, error) = finish(&operation);
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(ids(&items), [2, 3], "what came before it began is nobody's wish");
+    let seen = server.seen();
+    assert!(seen[0].contains("$top=1 ") && !seen[0].contains("filter"), "{}", seen[0]);
+    assert!(
+        unescaped(&seen[1]).contains("lastUpdateTime ge 2026-09-21T13:13:18Z"),
+        "{}",
+        seen[1]
+    );
+    // One record dated in the future does not hide what comes before that date; it came once.
+    let operation = start(&request, &server, watch(json!({"resume": operation.resume().unwrap()})));
+    let (items, _, error) = finish(&operation);
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(ids(&items), [4]);
+    assert!(
+        unescaped(&server.seen()[2]).contains("lastUpdateTime ge 2026-09-21T13:13:18Z"),
+        "{:?}",
+        server.seen()
+    );
+}
+
+/// A clock whose waits count as time that went by, for limits too.
+struct Steady(Arc<VirtualClock>);
+
+impl Clock for Steady {
+    fn unix_ms(&self) -> i64 {
+        self.0.unix_ms()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.0.sleep(duration)
+    }
+
+    fn steady_ms(&self) -> i64 {
+        self.0.unix_ms()
+    }
+}
+
+#[test]
+fn a_watch_has_no_end_of_its_own_and_an_error_leaves_its_place() {
+    let record = |id: u32| json!({"incidentId": id, "lastUpdateTime": format!("2026-09-21T13:00:{id:02}Z")});
+    let page = |ids: &[u32]| {
+        Step::json(
+            200,
+            &json!({"value": ids.iter().map(|id| record(*id)).collect::<Vec<_>>()}).to_string(),
+        )
+    };
+    let failed = || Step::json(503, r#"{"error":{"code":"ServiceUnavailable","message":"later"}}"#);
+    let clock = Arc::new(Steady(VirtualClock::new()));
+    let client = Client::with(br#"{"cache":"private"}"#, clock, Arc::new(SystemRandom)).unwrap();
+    let request = request(&client);
+    // Looks of more than a day, and then an outage; the transport asks four times.
+    let days = (0..30).map(|_| page(&[1])).chain((0..4).map(|_| failed()));
+    let server = Scripted::start(days.chain([page(&[2, 1])]));
+    let begun = "2026-09-21T00:00:00Z";
+    let watch = json!({"operation": "incidents.watch", "backend": "xdr", "updated_since": begun, "interval_s": 3600});
+    let operation = start(&request, &server, watch);
+    let (items, _, error) = finish(&operation);
+    assert_eq!((ids(&items), server.seen().len()), (vec![1], 34));
+    assert_eq!(error.unwrap().code(), Code::ServerUnavailable);
+    let on = json!({"operation": "incidents.watch", "backend": "xdr", "rounds": 1, "resume": operation.resume().unwrap()});
+    let (items, _, error) = finish(&start(&request, &server, on));
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(ids(&items), [2], "what was told before is known");
 }
 
 #[test]

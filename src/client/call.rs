@@ -13,7 +13,7 @@ use crate::auth::interaction::Host;
 use crate::auth::token::Token;
 use crate::auth::{Grant, Target};
 use crate::clock::BoxFuture;
-use crate::defender::calls::{self, Defaults};
+use crate::defender::calls::{self, Defaults, Length};
 use crate::defender::services::{Cloud, Service};
 use crate::defender::{Bearer, Bearers, Mark, Plan, Refused, Session, Sink};
 use crate::error::Result;
@@ -21,6 +21,8 @@ use crate::transport::Call;
 
 /// The limit of a call that may take long by its nature, when the caller names none: a day, since each exchange has a limit of its own.
 pub(super) const LONG_TIMEOUT: Duration = Duration::from_secs(86_400);
+/// The limit of a call that goes on until it is stopped: a time that no process lives.
+const NO_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The limit of any other call.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -110,11 +112,14 @@ impl PreparedRequest {
         let cloud = bound.sign_in().target.resource().and_then(|resource| Cloud::of_resource(&resource));
         let defaults = Defaults {
             cloud: cloud.unwrap_or_default(),
-            now: bound.client().clock().unix(),
         };
         let checked = calls::parse(document, defaults)?;
         let pacing = checked.pacing.unwrap_or(bound.client().pacing());
-        let timeout = timeout.unwrap_or(if checked.long { LONG_TIMEOUT } else { CALL_TIMEOUT });
+        let timeout = timeout.unwrap_or(match checked.length {
+            Length::Short => CALL_TIMEOUT,
+            Length::Long => LONG_TIMEOUT,
+            Length::Endless => NO_TIMEOUT,
+        });
         self.run(checked.plan, true, timeout, true, pacing)
     }
 

@@ -17,7 +17,7 @@ use super::percent;
 use super::preflight::Preflight;
 use super::record::{named, record};
 use super::services::operations::{self as rows, Operation};
-use super::services::{Cloud, ENDPOINT, Service};
+use super::services::{Cloud, ENDPOINT, GRAPH, Service};
 use super::session::{Ask, Pacing, Place, Session};
 use super::watch::Watch;
 use crate::claims::Members;
@@ -69,8 +69,19 @@ pub struct Checked {
     pub plan: Plan,
     /// Whether it keeps to the documented limits; `None` leaves it to the client.
     pub pacing: Option<Pacing>,
-    /// True where the call may take long by its nature.
-    pub long: bool,
+    /// How long the call may take by its nature.
+    pub length: Length,
+}
+
+/// How long a call may take by its nature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// One exchange or a few.
+    Short,
+    /// A list, or something that is waited for.
+    Long,
+    /// Until it is stopped.
+    Endless,
 }
 
 /// What a caller's circumstances give a call that says nothing else.
@@ -78,8 +89,6 @@ pub struct Checked {
 pub struct Defaults {
     /// The cloud that the request's own resource belongs to.
     pub cloud: Cloud,
-    /// The time, in Unix seconds.
-    pub now: i64,
 }
 
 /// Reads a call; see `dxdr_call_start` for its keys.
@@ -104,27 +113,27 @@ pub fn parse(json: &[u8], defaults: Defaults) -> Result<Checked> {
         let any = Any::read(params, place)?;
         params.done()?;
         return Ok(Checked {
-            long: any.paging,
+            length: if any.paging { Length::Long } else { Length::Short },
             plan: Plan::Any(Box::new(any)),
             pacing,
         });
     };
     let row = rows::ALL.iter().copied().find(|row| row.name == name);
-    let mut long = false;
+    let mut length = Length::Short;
     let plan = match (name.as_str(), row) {
         ("incidents.list", _) => {
-            long = true;
+            length = Length::Long;
             Plan::Incidents(incidents::List::read(params, place)?)
         }
         ("incidents.watch", _) => {
-            long = true;
-            Plan::Watch(Box::new(Watch::read(params, place, defaults.now)?))
+            length = Length::Endless;
+            Plan::Watch(Box::new(Watch::read(params, place)?))
         }
         ("incidents.get", _) => Plan::Incident(incidents::Get::read(params, place)?),
         ("incidents.update", _) => Plan::UpdateIncident(incidents::Update::read(params, place)?),
         ("hunting.run", _) => Plan::Hunt(hunting::Run::read(params, place)?),
         ("alerts.list" | "machines.list" | "machine_actions.list" | "indicators.list", Some(row)) => {
-            long = true;
+            length = Length::Long;
             Plan::List(Box::new(List::read(params, place, row)?))
         }
         ("alerts.get", Some(row)) => Plan::Get(Get {
@@ -139,17 +148,21 @@ pub fn parse(json: &[u8], defaults: Defaults) -> Result<Checked> {
             Some(row),
         ) => {
             let act = machines::Act::read(params, place, row)?;
-            long = act.waits();
+            if act.waits() {
+                length = Length::Long;
+            }
             Plan::Act(act)
         }
         ("machines.tag", _) => Plan::Tag(machines::Tag::read(params, place)?),
         ("machine_actions.get" | "machine_actions.wait" | "machine_actions.cancel", _) => {
-            long = name == "machine_actions.wait";
+            if name == "machine_actions.wait" {
+                length = Length::Long;
+            }
             Plan::Action(One::read(params, place, &name)?)
         }
         ("indicators.submit", _) => Plan::Submit(indicators::Submit::read(params, place)?),
         ("indicators.import", _) => {
-            long = true;
+            length = Length::Long;
             Plan::Import(indicators::Import::read(params, place)?)
         }
         ("indicators.delete", _) => Plan::Delete(indicators::Delete::read(params, place)?),
@@ -161,7 +174,7 @@ pub fn parse(json: &[u8], defaults: Defaults) -> Result<Checked> {
         }
     };
     params.done()?;
-    Ok(Checked { plan, pacing, long })
+    Ok(Checked { plan, pacing, length })
 }
 
 /// The way to pace, by its name.
@@ -343,6 +356,7 @@ impl List {
             followed: false,
             headers: Vec::new(),
             resume: self.resume.as_deref().map(listing::Place::parse).transpose()?,
+            asked: None,
         };
         listing::list(&channel, &listing)
             .await
@@ -602,24 +616,25 @@ impl Any {
             }
             return Ok(());
         }
-        // `$top` in the caller's query is a page's size: it is taken out, and put in again with `$skip`.
+        // `$top` in the caller's query is a page's size. For a list that is known it is taken out, and put in again with `$skip`; whether another
+        // path takes that nobody knows, so there only links lead on.
+        let known = row.page > 0;
         let value = |name: &str| {
             url.query_pairs()
                 .find(|(key, _)| key == name)
                 .and_then(|(_, value)| value.parse::<u64>().ok())
         };
-        let top = value("$top")
-            .and_then(|top| u32::try_from(top).ok())
-            .or_else(|| (row.page > 0).then_some(row.page));
-        if let Some(top) = top.filter(|top| *top == 0 || row.max_page > 0 && *top > row.max_page) {
+        let asked = value("$top");
+        let top = known.then(|| asked.and_then(|top| u32::try_from(top).ok()).unwrap_or(row.page));
+        let most = u64::from(row.max_page);
+        if let Some(top) = asked.filter(|top| most > 0 && !(1..=most).contains(top)) {
             // A service that gives less than it was asked for would seem to be at its end.
-            let most = if row.max_page > 0 { row.max_page } else { u32::MAX };
             return Err(Error::argument(
                 format!("$top is {top}, outside 1 to {most}"),
                 "$top is the size of a page; to get more records leave it out and set first",
             ));
         }
-        let skip = value("$skip").unwrap_or(0);
+        let skip = value("$skip").filter(|_| known).unwrap_or(0);
         let mut bare = url.clone();
         let rest: Vec<&str> = url
             .query()
@@ -638,7 +653,7 @@ impl Any {
         let listing = Listing {
             row,
             since: plain.then(|| since(row, without_filter(&bare), own("$filter"))).flatten(),
-            url: if top.is_some() { bare } else { url.clone() },
+            url: if known { bare } else { url.clone() },
             top,
             skip,
             first: self.first,
@@ -649,14 +664,16 @@ impl Any {
             keep: None,
             shape: None,
             // Where records are known by their id, a gap between two pages shows.
-            may_shrink: row.page > 0 && url.query_pairs().any(|(name, _)| name == "$filter"),
+            may_shrink: known && url.query_pairs().any(|(name, _)| name == "$filter"),
             empty_is_404: row.name == "machines.list",
             followed: false,
             headers: self.headers.clone(),
             resume: self.resume.as_deref().map(listing::Place::parse).transpose()?,
+            // Graph always names a next page where there is one.
+            asked: asked.filter(|_| !known && self.service != &GRAPH),
         };
         // What is no list comes as it is.
-        if row.page == 0 && self.resume.is_none() && top.is_none() {
+        if !known && self.resume.is_none() {
             return listing::list_or_one(&channel, &listing).await;
         }
         listing::list(&channel, &listing).await

@@ -266,6 +266,7 @@ impl List {
             followed: false,
             headers: Vec::new(),
             resume: self.resume.as_deref().map(listing::Place::parse).transpose()?,
+            asked: None,
         })
     }
 

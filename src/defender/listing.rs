@@ -20,7 +20,7 @@ use url::Url;
 use super::paging::{self, EMPTY_PAGES, Page, Seen};
 use super::services::operations::Operation;
 use super::session::{Ask, Channel};
-use super::time;
+use super::time::{self, Ticks};
 use crate::claims::Members;
 use crate::error::{Code, Error, Result};
 use crate::transport::{Notice, Response};
@@ -92,6 +92,8 @@ pub struct Listing {
     pub headers: Vec<(&'static str, String)>,
     /// Where to go on.
     pub resume: Option<Place>,
+    /// Records that the address itself asks for, where only links lead on: as many of them without a link may not be all.
+    pub asked: Option<u64>,
 }
 
 /// A place in a list, as it crosses the C ABI inside an opaque text.
@@ -194,15 +196,36 @@ struct Walk<'a> {
     shown: bool,
     /// Records of the page at hand that were handed over while it was still cut short.
     early: usize,
+    /// A mark of the last page, if none of its records has an id.
+    nameless: Option<u64>,
 }
 
 /// Lists records: all of them, or a loud error.
 pub async fn list(channel: &Channel<'_>, listing: &Listing) -> Result<()> {
-    walk(channel, listing, None).await
+    walk(channel, listing, None).await.map(drop)
 }
 
-/// The same, where the first page may be there already.
-async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response>) -> Result<()> {
+/// The same, for a list that is looked at once. Says when the look began, by the service's clock, less what its clocks may disagree by.
+pub async fn look(channel: &Channel<'_>, listing: &Listing) -> Result<Option<Ticks>> {
+    Ok(walk(channel, listing, None).await?.as_deref().and_then(time::parse))
+}
+
+/// The service's time, by an answer of a list of one record, less what its clocks may disagree by. `None`: it does not say.
+pub async fn service_time(channel: &Channel<'_>, listing: &Listing) -> Result<Option<Ticks>> {
+    let url = paging::paged(&listing.url, Some(1), 0);
+    let response = channel.ask(&Ask::get(listing.row, url)).await?;
+    Ok(said_time(&response).map(|seconds| (seconds - SKEW).saturating_mul(time::SECOND)))
+}
+
+/// The header `Date`, in Unix seconds.
+fn said_time(response: &Response) -> Option<i64> {
+    let date = httpdate::parse_http_date(response.header("date")?).ok()?;
+    let since = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_secs()).ok()
+}
+
+/// Walks the list, whose first page may be there already. Says when the last pass began, by the service's clock.
+async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response>) -> Result<Option<String>> {
     let mut walk = Walk {
         fetched,
         channel,
@@ -218,6 +241,7 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
         moved: false,
         shown: false,
         early: 0,
+        nameless: None,
     };
     let mut point = match &listing.resume {
         None => listing.point(&listing.url, listing.skip, 0, false),
@@ -246,7 +270,7 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
         let pages = walk.pages;
         let end = walk.pass(point).await?;
         if end == End::Enough {
-            return Ok(());
+            return Ok(walk.started);
         }
         let changed = walk.moved || listing.may_shrink && walk.pages > 1;
         let (Some(since), Some(started)) = (&listing.since, &walk.started) else {
@@ -257,11 +281,12 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
                     Items::Pages => format!("the list moved while it was read: its pages may repeat a {what} or lack one; items as records are complete where the service can be asked for what changed since"),
                 });
             }
-            return Ok(());
+            return Ok(walk.started);
         };
         // On one page nothing moves while it is read, and a look at what has not changed since the last one says that this one was whole.
-        if !changed || look > 0 && (walk.pages - pages <= 1 || end == End::Still) {
-            return Ok(());
+        // Records that cannot be told apart would come twice: the caller was warned of that.
+        if !changed || walk.nameless.is_some() || look > 0 && (walk.pages - pages <= 1 || end == End::Still) {
+            return Ok(walk.started);
         }
         let url = since(started);
         channel.session.call.verbose(format!(
@@ -277,7 +302,7 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
     channel
         .session
         .warn("the list changes faster than it can be read; what changed last may be missing: ask again for what was updated since");
-    Ok(())
+    Ok(walk.started)
 }
 
 /// Lists records where the answer is a list; hands any other answer over as it is.
@@ -304,7 +329,7 @@ pub async fn list_or_one(channel: &Channel<'_>, listing: &Listing) -> Result<()>
         }
         return Ok(());
     }
-    walk(channel, listing, Some(response)).await
+    walk(channel, listing, Some(response)).await.map(drop)
 }
 
 fn wrong_place() -> Error {
@@ -403,8 +428,13 @@ impl Walk<'_> {
                 new_here = page.records.iter().filter(first_time).count();
             }
             let next = self.next(&point, count, taken, &page, &mut visited);
+            let repeated = self.is_repeated(
+                &response,
+                &page,
+                next.as_ref().is_ok_and(|next| next.as_ref().is_some_and(|next| !next.linked)),
+            );
             let known = next.as_ref().ok().and_then(Option::as_ref);
-            let nothing_new = self.hand_over(&point, known, Some(&response), page.records).await? && new_here == 0;
+            let nothing_new = self.hand_over(&point, known, Some(&response), page.records).await? && new_here == 0 || repeated;
             if listing.single_page || listing.first.is_some_and(|first| self.handed >= first) {
                 return Ok(End::Enough);
             }
@@ -430,9 +460,35 @@ impl Walk<'_> {
             // A link that leads astray is told after the page it came with was handed over.
             match next? {
                 Some(next) => point = next,
-                None => return Ok(End::Over),
+                None => {
+                    if listing.asked.is_some_and(|asked| u64::try_from(count).unwrap_or(0) >= asked) {
+                        self.channel.session.warn(format!(
+                            "the service sent {count} records, as many as $top asked for, and names no next page: there may be more (see whether this path takes $skip)"
+                        ));
+                    }
+                    return Ok(End::Over);
+                }
             }
         }
+    }
+
+    /// True for a page like the last one, of which no record could be told from another.
+    fn is_repeated(&mut self, response: &Response, page: &Page, by_skip: bool) -> bool {
+        if page.records.is_empty() {
+            return false;
+        }
+        if page.records.iter().any(|record| paging::id_of(record, &self.listing.id).is_some()) {
+            self.nameless = None;
+            return false;
+        }
+        if by_skip && self.pages == 1 {
+            let id = &self.listing.id;
+            self.channel.session.warn(format!(
+                "the records have no \"{id}\": one that comes twice or is missing does not show (have it in $select, or name another member by id_name)"
+            ));
+        }
+        let mark = Some(paging::mark(&String::from_utf8_lossy(&response.body)));
+        std::mem::replace(&mut self.nameless, mark) == mark
     }
 
     /// The page goes on where an earlier one of this pass ended: behind a record that was seen, nothing can have moved up unseen.
@@ -571,11 +627,7 @@ impl Walk<'_> {
 
     /// The service's time, less what its clocks may disagree by.
     fn now(&self, response: &Response) -> String {
-        let said = response
-            .header("date")
-            .and_then(|date| httpdate::parse_http_date(date).ok())
-            .and_then(|date| date.duration_since(std::time::UNIX_EPOCH).ok())
-            .and_then(|since| i64::try_from(since.as_secs()).ok());
+        let said = said_time(response);
         // Without it, this machine's clock, which may be minutes off.
         let seconds = said.map_or_else(|| self.channel.session.transport.clock().unix() - 600, |said| said - SKEW);
         time::iso(seconds.saturating_mul(time::SECOND))
@@ -585,6 +637,9 @@ impl Walk<'_> {
     fn next(&self, point: &Point, count: usize, taken: usize, page: &Page, visited: &mut HashSet<Url>) -> Result<Option<Point>> {
         let listing = self.listing;
         let skip = point.skip.saturating_add(u64::try_from(count).unwrap_or(0));
+        // A record without its id would not be known again: a gap would show everywhere, and the walk go back without end.
+        let is_named = |record: &Bytes| paging::id_of(record, &listing.id).is_some();
+        let overlaps = listing.overlaps() && page.records.last().is_some_and(is_named);
         if let Some(link) = &page.next_link {
             let url = paging::next_url(&point.url, link)?;
             if !visited.insert(url.clone()) {
@@ -594,7 +649,7 @@ impl Walk<'_> {
                 );
             }
             // A link beyond what was shown counts otherwise than by records.
-            let position = paging::position(&url).filter(|at| listing.overlaps() && *at > listing.skip && *at <= skip);
+            let position = paging::position(&url).filter(|at| overlaps && *at > listing.skip && *at <= skip);
             return Ok(Some(match position {
                 Some(at) => Point {
                     url: paging::at_position(&url, at - 1),
@@ -615,7 +670,7 @@ impl Walk<'_> {
         // Without a link, a full page means that there may be more (the API's documentation pages by $skip).
         match point.top {
             Some(top) if count >= usize::try_from(top).unwrap_or(usize::MAX) => {
-                let joined = listing.overlaps() && count > 0;
+                let joined = overlaps && count > 0;
                 let skip = if joined { skip.saturating_sub(1) } else { skip };
                 let handed = self.handed.saturating_add(u64::try_from(count.saturating_sub(taken)).unwrap_or(0));
                 Ok(Some(listing.point(&self.bare(&point.url), skip, handed, joined)))

@@ -15,7 +15,7 @@ use super::incidents::{self, List};
 use super::listing::{self, Mark};
 use super::paging;
 use super::params::Params;
-use super::session::{Place, Session};
+use super::session::{Channel, Place, Session};
 use super::time::{self, Ticks};
 use crate::clock::BoxFuture;
 use crate::error::{Error, Result};
@@ -26,7 +26,8 @@ const OVERLAP: i64 = 300;
 /// A checked wish to follow the incidents.
 pub struct Watch {
     list: List,
-    from: From,
+    /// `None`: from now on, by the service's clock.
+    from: Option<From>,
     every: Duration,
     rounds: Option<i64>,
     overlap: Ticks,
@@ -43,9 +44,19 @@ struct From {
     s: HashMap<u64, Ticks>,
 }
 
+impl From {
+    fn at(begin: Ticks) -> From {
+        From {
+            w: begin,
+            f: begin,
+            s: HashMap::new(),
+        }
+    }
+}
+
 impl Watch {
     /// Reads the keys of `incidents.watch`.
-    pub fn read(params: &mut Params, place: Place, now: i64) -> Result<Watch> {
+    pub fn read(params: &mut Params, place: Place) -> Result<Watch> {
         // A look has to see all that changed, record by record.
         for key in ["items", "skip", "first", "since"] {
             if params.raw(key).is_some_and(|raw| raw.get() != "null") {
@@ -59,21 +70,14 @@ impl Watch {
         let resume = params.text("resume")?;
         let since = params.time("updated_since")?;
         let from = match (resume, since) {
-            (Some(text), None) => listing::decode(&text)?,
+            (Some(text), None) => Some(listing::decode(&text)?),
             (Some(_), Some(_)) => {
                 return Err(Error::argument(
                     "the call has both resume and updated_since",
                     "use resume to go on, updated_since to begin",
                 ));
             }
-            (None, since) => {
-                let begin = since.unwrap_or_else(|| now.saturating_mul(time::SECOND));
-                From {
-                    w: begin,
-                    f: begin,
-                    s: HashMap::new(),
-                }
-            }
+            (None, since) => since.map(From::at),
         };
         let seconds = |value: Option<i64>, default: i64| value.unwrap_or(default);
         let every = seconds(params.number("interval_s", 1, 86_400, "give the seconds between two looks")?, 60);
@@ -94,7 +98,10 @@ impl Watch {
     /// Looks, hands over what changed, waits, and looks again.
     pub async fn run(&self, session: &Session<'_>) -> Result<()> {
         let (channel, in_graph) = self.list.chosen(session).await?;
-        let mut from = self.from.clone();
+        let mut from = match &self.from {
+            Some(from) => from.clone(),
+            None => self.begin(&channel, in_graph).await?,
+        };
         let mut round = 0i64;
         loop {
             let look = Look {
@@ -114,10 +121,12 @@ impl Watch {
                 .listing_since(&channel, in_graph, from.w.saturating_sub(self.overlap).max(from.f))?;
             // The next look sees what moves to the front while this one reads.
             (listing.since, listing.first, listing.followed) = (None, None, true);
-            listing::list(&channel, &listing)
+            let began = listing::look(&channel, &listing)
                 .await
                 .map_err(|error| self.list.with_filter(error, in_graph))?;
             let (mut seen, newest) = look.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+            // A record dated beyond the service's own time would make each look after it blind to what comes before that date.
+            let newest = from.w.max(began.map_or(newest, |began| newest.min(began)));
             seen.w = newest;
             seen.s.retain(|_, at| *at >= newest.saturating_sub(self.overlap));
             from = seen;
@@ -133,6 +142,16 @@ impl Watch {
             }
             session.transport.clock().sleep(self.every).await;
         }
+    }
+
+    /// From now on, by the service's clock: this machine's may be hours off.
+    async fn begin(&self, channel: &Channel<'_>, in_graph: bool) -> Result<From> {
+        let listing = self.list.listing(channel, in_graph)?;
+        let said = listing::service_time(channel, &listing)
+            .await
+            .map_err(|error| self.list.with_filter(error, in_graph))?;
+        let here = channel.session.transport.clock().unix();
+        Ok(From::at(said.unwrap_or_else(|| here.saturating_mul(time::SECOND))))
     }
 }
 

@@ -33,9 +33,9 @@ use crate::client;
 ///   incidents.get       "id", "backend"?, "raw"?, "follow"?: false does not go on to the incident that it was merged into
 ///   incidents.update    "id", and one or more of "status", "assigned_to" (null clears it), "classification", "determination", "tags" (all of them),
 ///                       "comment"; "backend"?, "raw"?, "follow"?. The incident as it is now comes as the item
-///   incidents.watch     incidents as they change, each state once: "updated_since"? (default now), "interval_s"? (60), "rounds"? (default: without end),
-///                       "overlap_s"? (300), "resume"?, and what incidents.list takes besides "since", "first", "skip" and "items". dxdr_op_resume()
-///                       gives the place for the next call
+///   incidents.watch     incidents as they change, each state once: "updated_since"? (default: now, by the service's clock), "interval_s"? (60), "rounds"?
+///                       (default: without end), "overlap_s"? (300), "resume"?, and what incidents.list takes besides "since", "first", "skip" and
+///                       "items". The first look that fails ends it, an outage too: dxdr_op_resume() gives the place for the next call
 ///   hunting.run         "query", "timespan"? (Graph: "P30D"), "backend"?: "graph" (default), "xdr", "endpoint" (both stop on 2027-02-01). An event "schema"
 ///                       comes first, then a row an item. Not sent again, whatever happens, unless the service says when
 ///   alerts.list         "since"?, "updated_since"?, "status"?, "severity"?, "category"?, "incident_id"?, "evidence"?
@@ -59,7 +59,7 @@ use crate::client;
 ///   "query"?: an object of texts, "body"?: any JSON, sent as it stands, "headers"?: Prefer, ConsistencyLevel, If-Match, If-None-Match, Accept-Language;
 ///   "paging"?: true (default for GET) follows a list to its end, false hands the one answer over, with an event "response"; "id_name"?: the member that
 ///   tells records apart; "retry"?: "safe" or "never"; "first"?, "items"?, "resume"?. With paging "$top" of the query is the size of a page, and no limit:
-///   "first" is
+///   "first" is. The lists of the operations above are paged as those are; on any other path only the service's links lead on
 ///
 /// The token comes from the request. Where that was prepared for another of the three services, the same sign-in gets one for this service,
 /// unless the grant is access_token.
@@ -69,7 +69,8 @@ use crate::client;
 /// @param request     how the token is got
 /// @param call        the document, at most 16 MiB
 /// @param call_len    its length in bytes
-/// @param timeout_ms  the limit in milliseconds; 0 is the default: a day for lists and what waits, else 300000
+/// @param timeout_ms  the limit in milliseconds; 0 is the default: a day for lists and what waits, none for
+///                    incidents.watch, else 300000
 /// @param op          receives the operation
 /// @param error       receives the error document; may be NULL
 /// @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8, TOO_LARGE, BAD_ARGUMENT, BAD_FILTER or OUT_OF_MEMORY
