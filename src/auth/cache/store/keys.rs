@@ -76,6 +76,10 @@ enum Said {
     /// The store works, and has no such key any more.
     Gone,
     /// The store works, but another of its kind may have it: another session's, another machine's.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "only stores of Linux have others of their kind")
+    )]
     Elsewhere,
     /// The store does not work, or is locked.
     Unavailable(String),
