@@ -34,6 +34,7 @@ mod scripted;
 mod sign_outs;
 #[path = "cache_on_disk/stopped.rs"]
 mod stopped;
+#[cfg(target_os = "linux")]
 #[path = "cache_on_disk/stress.rs"]
 mod stress;
 mod support;

@@ -1,15 +1,17 @@
 //! No key ever returns a token of another user, tenant, client, credential, audience, dialect, claims or service: requests drawn at random, whose
-//! tokens say what they were given for (CA-23, CA-24).
+//! tokens say what they were given for (CA-23, CA-24). In memory, and on disk between two caches that share a file. Certificates are not drawn.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod scripted;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine;
 use defender_xdr::client::{Client, PreparedRequest};
+use defender_xdr::clock::{Clock, SystemRandom};
 use defender_xdr::secret::Secret;
 use scripted::{Scripted, Step, VirtualClock, virtual_client};
 use serde_json::{Value, json};
@@ -52,21 +54,24 @@ impl Numbers {
     }
 }
 
+/// Two services that know the same tenants, apps and people.
+const SERVICES: [&str; 2] = ["here", "there"];
+
 /// What a token was given for, in a form that the request and the server write alike.
-fn words(path: &str, form: &BTreeMap<String, String>, person: Option<&str>) -> String {
+fn words(service: &str, path: &str, form: &BTreeMap<String, String>, person: Option<&str>) -> String {
     let mut scopes: Vec<&str> = form.get("scope").map(|s| s.split(' ').collect()).unwrap_or_default();
     scopes.retain(|scope| !matches!(*scope, "openid" | "profile" | "offline_access"));
     scopes.sort_unstable();
     scopes.dedup();
     json!({
-        "tenant": path.split('/').nth(1), "v2": path.contains("/v2.0/"), "client": form.get("client_id"), "resource": form.get("resource").filter(|r| !r.is_empty()),
+        "service": service, "tenant": path.split('/').nth(1), "v2": path.contains("/v2.0/"), "client": form.get("client_id"), "resource": form.get("resource").filter(|r| !r.is_empty()),
         "scopes": scopes, "claims": form.get("claims"), "person": person, "credential": form.get("client_secret"),
     })
     .to_string()
 }
 
 /// Gives each request a token whose text is what it was asked for.
-fn server() -> Scripted {
+fn server(service: &'static str) -> Scripted {
     let count = AtomicU64::new(0);
     Scripted::answering(move |request| {
         let path = request.split(' ').nth(1).unwrap().to_owned();
@@ -80,7 +85,7 @@ fn server() -> Scripted {
             .find_map(|name| form.get(*name));
         let person = proof.map(|proof| proof.split('-').nth(1).unwrap().to_owned());
         let n = count.fetch_add(1, Ordering::SeqCst);
-        let token = format!("t.{}.{n}", b64(words(&path, &form, person.as_deref())));
+        let token = format!("t.{}.{n}", b64(words(service, &path, &form, person.as_deref())));
         let mut answer = json!({"access_token": token, "token_type": "Bearer", "expires_in": 3599});
         if let Some(person) = &person {
             let claims = json!({"oid": format!("oid-{person}"), "tid": tenant, "upn": format!("{person}@fabrikam.example")});
@@ -93,7 +98,9 @@ fn server() -> Scripted {
 }
 
 /// A request, and what its token has to be for.
-fn draw(numbers: &mut Numbers, client: &Arc<Client>, origin: &str) -> (Arc<PreparedRequest>, String) {
+fn draw(numbers: &mut Numbers, clients: &[Arc<Client>], servers: &[Scripted; 2]) -> (Arc<PreparedRequest>, String) {
+    let (client, service) = (&numbers.of(clients), numbers.below(servers.len()));
+    let origin = &servers[service].origin;
     let (tenant, app) = (numbers.of(&TENANTS), numbers.of(&CLIENTS));
     let grant = numbers.of(&[
         "client_credentials",
@@ -160,22 +167,43 @@ fn draw(numbers: &mut Numbers, client: &Arc<Client>, origin: &str) -> (Arc<Prepa
     } else {
         "/oauth2/token"
     };
-    (request, words(&format!("/{tenant}{path}"), &form, person))
+    (request, words(SERVICES[service], &format!("/{tenant}{path}"), &form, person))
+}
+
+/// A client whose cache is kept in that folder.
+fn on_disk(clock: &Arc<VirtualClock>, folder: &Path) -> Arc<Client> {
+    let config =
+        json!({"emulator": "", "proxy": "none", "cache": {"name": "test", "persist": true, "plain_text": true, "directory": folder}});
+    Client::with(
+        config.to_string().as_bytes(),
+        Arc::clone(clock) as Arc<dyn Clock>,
+        Arc::new(SystemRandom),
+    )
+    .unwrap()
 }
 
 #[test]
 fn no_request_ever_gets_a_token_that_was_not_given_for_it() {
-    for seed in 0..3 {
-        let server = server();
+    for seed in 0..4 {
+        let servers = SERVICES.map(server);
         let clock = VirtualClock::new();
-        let client = virtual_client(&clock);
+        let folder = tempfile::tempdir().unwrap();
+        let clients = if seed < 3 {
+            vec![virtual_client(&clock)]
+        } else {
+            // By another path to it the same folder is another cache, with a memory of its own: as in another process.
+            std::fs::create_dir(folder.path().join("other")).unwrap();
+            [folder.path().to_owned(), folder.path().join("other/..")]
+                .map(|folder| on_disk(&clock, &folder))
+                .to_vec()
+        };
         let mut numbers = Numbers(seed);
         let (mut hits, mut silent, mut kept) = (0, 0, Vec::new());
         for _ in 0..700 {
             let (request, wanted) = if kept.len() > 20 && numbers.below(2) == 0 {
                 numbers.of(&kept)
             } else {
-                let drawn = draw(&mut numbers, &client, &server.origin);
+                let drawn = draw(&mut numbers, &clients, &servers);
                 kept.push(drawn.clone());
                 drawn
             };

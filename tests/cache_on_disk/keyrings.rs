@@ -392,3 +392,23 @@ fn a_file_that_is_set_aside_elsewhere_signs_nobody_out_and_what_a_process_has_of
     assert_eq!(actor.get(&ask).0, "OK");
     assert_eq!(Actor::new(&ask).listed().0, ["ana@contoso.com"]);
 }
+
+#[test]
+fn a_bus_that_stays_silent_costs_seconds_and_not_half_of_the_call() {
+    if kernel_keyring("a silent bus").is_none() {
+        return;
+    }
+    let (server, folder, home) = (issuing(), Place::new(), tempfile::tempdir().unwrap());
+    let bus = home.path().join("bus");
+    let _silent = std::os::unix::net::UnixListener::bind(&bus).unwrap();
+    let mut ask = encrypted(&server, folder.path());
+    ask.limit_ms = 300_000;
+    let mut command = ask.command();
+    command.env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", bus.display()));
+    let began = std::time::Instant::now();
+    let outcome = answer(command);
+    assert_eq!((outcome.name.as_str(), outcome.warned()), ("OK", vec![]), "{outcome:?}");
+    assert_eq!(outcome.client["cache_protection"], "kernel_keyring");
+    // A person would have had a minute.
+    assert!(began.elapsed() < std::time::Duration::from_secs(50), "{:?}", began.elapsed());
+}

@@ -76,6 +76,27 @@ fn a_refusal_is_told_to_those_who_waited_for_it() {
     let (_, answer) = gate.next();
     answer.send(Step::token()).unwrap();
     assert_eq!(later.outcome().name, "OK");
+    assert_eq!(disk::files(folder.path()), ["test.cache", "test.id", "test.lock"]);
+}
+
+#[test]
+fn a_refusal_that_nobody_waits_for_is_not_written() {
+    let (gate, folder) = (Gate::start(), tempfile::tempdir().unwrap());
+    let ask = Ask::app(&gate.server, folder.path());
+    assert_eq!(
+        Client::new(ask.config.to_string().as_bytes())
+            .unwrap()
+            .clear_cache()
+            .map_err(|error| error.to_string()),
+        Ok(())
+    );
+    let before = fs::read(folder.path().join("test.cache")).unwrap();
+    let refused = Started::new(&ask);
+    let (_, answer) = gate.next();
+    answer.send(Step::json(401, r#"{"error":"invalid_client"}"#)).unwrap();
+    assert_ne!(refused.outcome().name, "OK");
+    assert_eq!(fs::read(folder.path().join("test.cache")).unwrap(), before);
+    assert_eq!(disk::files(folder.path()), ["test.cache", "test.id", "test.lock"]);
 }
 
 /// One process at a call, and others that wait for it.

@@ -18,9 +18,10 @@ pub mod store;
 mod table;
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::{hmac, pbkdf2};
 use once_cell::sync::Lazy;
 
 use self::change::{Change, Step, Watcher};
@@ -40,6 +41,14 @@ pub use entry::account_of;
 pub use key::{Id, Key, Owner};
 pub use memory::Found;
 
+/// The rounds of PBKDF2 with HMAC-SHA256 that the OWASP Password Storage Cheat Sheet asks for (2023).
+const ROUNDS: NonZeroU32 = match NonZeroU32::new(600_000) {
+    Some(rounds) => rounds,
+    None => NonZeroU32::MIN,
+};
+/// How many passwords' ids are remembered.
+const MOST_PASSWORDS: usize = 64;
+
 /// What is held by whoever's turn it is.
 pub type Turn = Arc<tokio::sync::Mutex<()>>;
 
@@ -47,6 +56,10 @@ pub type Turn = Arc<tokio::sync::Mutex<()>>;
 pub struct Cache {
     memory: Memory,
     credential_key: hmac::Key,
+    /// Where ids come to lie on a disk for everybody to read who can read the file: what passwords are hashed with.
+    salt: Option<[u8; 32]>,
+    /// The ids of passwords by their quick ones: each is worked out once.
+    passwords: Mutex<HashMap<String, String>>,
     refusals: Refusals,
     codes: Codes,
     /// Calls under way.
@@ -68,6 +81,8 @@ impl Cache {
         Cache {
             memory: Memory::default(),
             credential_key: hmac::Key::new(hmac::HMAC_SHA256, credential_key),
+            salt: None,
+            passwords: Mutex::default(),
             refusals: Refusals::default(),
             codes: Codes::default(),
             flights: Arc::default(),
@@ -75,6 +90,14 @@ impl Cache {
             turns: Mutex::default(),
             watcher: OnceLock::new(),
             order: Mutex::default(),
+        }
+    }
+
+    /// A cache whose entries are written to disk in plain text, and the key of credential ids beside them.
+    pub fn in_plain_text(credential_key: &[u8; 32]) -> Cache {
+        Cache {
+            salt: Some(*credential_key),
+            ..Cache::with_key(credential_key)
         }
     }
 
@@ -142,7 +165,26 @@ impl Cache {
         }
     }
 
-    /// The id of a credential: an HMAC under a key that this cache made for itself, so nothing about the secret can be read from it.
+    /// The id of a person's password. Passwords can be guessed, so where id and key lie on a disk each guess is made to cost some tenths of a second.
+    pub fn password_id(&self, password: &Secret) -> String {
+        use base64::Engine;
+        let quick = self.credential_id(password);
+        let Some(salt) = &self.salt else { return quick };
+        let mut passwords = self.passwords.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = passwords.get(&quick) {
+            return id.clone();
+        }
+        let mut bytes = [0; 32];
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, salt, password.expose().as_bytes(), &mut bytes);
+        let id = base64::engine::general_purpose::STANDARD_NO_PAD.encode(bytes);
+        if passwords.len() >= MOST_PASSWORDS {
+            passwords.clear();
+        }
+        passwords.insert(quick, id.clone());
+        id
+    }
+
+    /// The id of a credential: an HMAC under a key of this cache. Who has that key, too, can try secrets against it: see [`Cache::password_id`].
     pub fn credential_id(&self, secret: &Secret) -> String {
         use base64::Engine;
         base64::engine::general_purpose::STANDARD_NO_PAD.encode(hmac::sign(&self.credential_key, secret.expose().as_bytes()))
@@ -286,5 +328,25 @@ impl Cache {
     pub fn clear(&self, now: i64) {
         self.apply(vec![Step::Clear], None, now);
         self.refusals.forget();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_on_a_disk_in_plain_text_is_not_tried_quickly() {
+        let (password, other) = (Secret::new("Summer2026!".to_owned()), Secret::new("Winter2026!".to_owned()));
+        let (memory, plain) = (Cache::with_key(&[7; 32]), Cache::in_plain_text(&[7; 32]));
+        // What one look at `NAME.id` and one HMAC give.
+        let quick = memory.credential_id(&password);
+        assert_eq!(memory.password_id(&password), quick);
+        let slow = plain.password_id(&password);
+        assert_ne!(slow, quick);
+        assert_ne!(slow, plain.password_id(&other));
+        // Every process comes to the same.
+        assert_eq!(Cache::in_plain_text(&[7; 32]).password_id(&password), slow);
+        assert_ne!(Cache::in_plain_text(&[8; 32]).password_id(&password), slow);
     }
 }

@@ -75,7 +75,14 @@ impl State {
         let mut ids: Vec<String> = secrets
             .iter()
             .filter(|(name, _)| !of_credential.contains(name))
-            .map(|(name, secret)| format!("{name}={}", hash(secret)))
+            .map(|(name, secret)| {
+                let id = if name == "password" {
+                    client.cache.password_id(secret)
+                } else {
+                    hash(secret)
+                };
+                format!("{name}={id}")
+            })
             .collect();
         let place = place_of(client, sign_in, &secrets);
         ids.extend(place.as_ref().map(|place| format!("place {}", hash(place))));

@@ -463,6 +463,9 @@ impl Store {
                 folder.remove(name);
             }
         }
+        all.iter()
+            .filter(|name| names.is_wait(name) && folder.is_older(name, DAY))
+            .for_each(|name| folder.remove(name));
         let left: Vec<String> = all.into_iter().filter(|name| names.is_temporary(name)).collect();
         if left.is_empty() {
             return;

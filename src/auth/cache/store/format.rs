@@ -20,6 +20,8 @@ use crate::secret::Secret;
 
 /// The most access tokens, and the most refresh tokens, of one file.
 const MOST: usize = 10_000;
+/// The most failures of one file.
+const MOST_FAILURES: usize = 100;
 /// For how many seconds a refresh token is kept that only those find who bring the same secret.
 const OWN: i64 = 86_400;
 /// For how many seconds it is remembered that an account was signed out: longer than any call takes.
@@ -376,6 +378,8 @@ impl Document {
                 .is_none_or(|failure| now_ms.saturating_sub(failure.at_ms).abs() < FAILURE)
         });
         // The newest stand last.
+        let too_many = self.failures.len().saturating_sub(MOST_FAILURES);
+        self.failures.drain(..too_many);
         let too_many = self.access_tokens.len().saturating_sub(MOST);
         self.access_tokens.drain(..too_many);
         let too_many = self.refresh_tokens.len().saturating_sub(MOST);
@@ -572,6 +576,23 @@ mod tests {
     use super::*;
     use crate::clock::SystemRandom;
     use serde_json::json;
+
+    #[test]
+    fn of_many_failures_the_newest_stay() {
+        let mut document = Document::new(false, &SystemRandom).unwrap();
+        let error = Error::new(Code::BadSecret, "refused");
+        for number in 0..150 {
+            document.note(Failure::of(&format!("call {number}"), &error, 1000));
+        }
+        document.tidy(1);
+        let known: Vec<&str> = document
+            .failures
+            .iter()
+            .filter_map(Kept::known)
+            .map(|failure| failure.name.as_str())
+            .collect();
+        assert_eq!((known.len(), known[0], known[99]), (100, "call 50", "call 149"));
+    }
 
     /// Numbers that are the same at each run (Numerical Recipes' generator).
     struct Numbers(u32);

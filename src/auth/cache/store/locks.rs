@@ -39,6 +39,10 @@ impl Drop for Held {
         if self.passing && cfg!(unix) && self.folder.is_current(file, &self.name) {
             self.folder.remove(&self.name);
         }
+        // Who waits still says so again.
+        if self.passing {
+            self.folder.remove(&waits(&self.name));
+        }
         // Closing is not enough: a process that was forked meanwhile has the file open, too, and with it the lock.
         let _ = file.unlock();
     }
@@ -70,6 +74,21 @@ fn attempt(folder: &Arc<Folder>, name: &str, passing: bool) -> Tried {
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => Tried::Busy,
         Err(TryLockError::Error(_)) => held(None),
     }
+}
+
+/// The name of the file that says that somebody waits for a call's lock.
+pub fn waits(name: &str) -> String {
+    format!("{}.wait", name.strip_suffix(".call").unwrap_or(name))
+}
+
+/// Says that somebody waits for a call's lock: what comes of the call is to be told.
+pub fn say_waiting(folder: &Arc<Folder>, name: &str) {
+    let _ = folder.lock_file(&waits(name));
+}
+
+/// True if somebody waits for a call's lock.
+pub fn is_waited_for(folder: &Arc<Folder>, name: &str) -> bool {
+    !matches!(folder.head(&waits(name)), Ok(None))
 }
 
 /// Tries once to get the lock of a token call.

@@ -230,7 +230,11 @@ impl Store {
             }
         }
         inner.id = id;
-        let cache = Arc::new(Cache::with_key(&id));
+        let cache = Arc::new(if wanted.plain_text {
+            Cache::in_plain_text(&id)
+        } else {
+            Cache::with_key(&id)
+        });
         let store = Arc::new(Store {
             wanted: wanted.clone(),
             directory,
@@ -560,6 +564,11 @@ impl Names {
         self.middle(name, ".call").is_some_and(|middle| middle.len() == 32)
     }
 
+    /// True for the file that says that somebody waits for a call.
+    fn is_wait(&self, name: &str) -> bool {
+        self.middle(name, ".wait").is_some_and(|middle| middle.len() == 32)
+    }
+
     /// What stands between the cache's name and what ends the file's, if that are hexadecimal digits.
     fn middle<'a>(&self, name: &'a str, end: &str) -> Option<&'a str> {
         let middle = name.strip_prefix(&self.stem)?.strip_prefix('.')?.strip_suffix(end)?;
@@ -637,6 +646,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::await_holding_lock, reason = "as the thread does that waits for the disk")]
     fn what_a_slow_disk_did_not_take_in_time_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let wanted = Wanted {

@@ -112,15 +112,24 @@ impl Store {
         what: Option<&str>,
     ) -> Result<(Option<Held>, bool)> {
         for tries in 0.. {
-            let (folder, name) = (Arc::clone(folder), name.to_owned());
-            let tried = file::apart(call, "the token cache's disk", move || Ok(locks::of_call(&folder, &name))).await?;
+            let (its, name) = (Arc::clone(folder), name.to_owned());
+            let named = name.clone();
+            let tried = file::apart(call, "the token cache's disk", move || Ok(locks::of_call(&its, &named))).await?;
             match tried {
                 Tried::Held(held) => return Ok((Some(held), tries > 0)),
                 Tried::Busy if Instant::now() >= until => break,
                 Tried::Busy => {}
             }
-            if let Some(what) = what.filter(|_| tries == 0) {
-                call.verbose(what);
+            if tries == 0 {
+                let (folder, name) = (Arc::clone(folder), name.clone());
+                file::apart(call, "the token cache's disk", move || {
+                    locks::say_waiting(&folder, &name);
+                    Ok(())
+                })
+                .await?;
+                if let Some(what) = what {
+                    call.verbose(what);
+                }
             }
             sleep(locks::pause(tries)).await;
         }
@@ -138,8 +147,8 @@ impl Store {
     ) -> Result<(Option<Held>, bool)> {
         let name = naming.turn.to_owned();
         let named = self.on_disk(call, move |store, inner| {
-            let file = format!("{}.{}.call", store.names().stem, store.call_name(inner, &name));
-            Ok((store.folder(inner)?, file))
+            let folder = store.folder(inner)?;
+            Ok((folder, store.call_file(inner, &name)))
         });
         let (folder, file) = named.await?;
         let (mut waited, mut told, mut listen) = (false, 0, LISTEN);
@@ -226,29 +235,35 @@ impl Store {
         }
         if let Some(reach) = reach(error) {
             let network = matches!(reach, Reach::Network).then(|| naming.network.to_owned());
-            self.note(call, clock, naming.call, error, network, None).await;
+            self.note(call, clock, naming, error, network, None).await;
         }
     }
 
     /// Notes that the service asked a call to wait, for those who wait for it.
     pub async fn note_wait(self: &Arc<Self>, call: &Call, clock: &Arc<dyn Clock>, naming: &Naming<'_>, asked: &Error, host: String) {
         let network = matches!(reach(asked), Some(Reach::Network)).then(|| naming.network.to_owned());
-        self.note(call, clock, naming.call, asked, network, Some(host)).await;
+        self.note(call, clock, naming, asked, network, Some(host)).await;
     }
 
     async fn note(
         self: &Arc<Self>,
         call: &Call,
         clock: &Arc<dyn Clock>,
-        what: &str,
+        naming: &Naming<'_>,
         error: &Error,
         network: Option<String>,
         waits_for: Option<String>,
     ) {
-        let (what, error, now) = (what.to_owned(), error.clone(), clock.unix());
+        let (turn, what) = (naming.turn.to_owned(), naming.call.to_owned());
+        let (error, now) = (error.clone(), clock.unix());
         // Not when the disk comes to it: what the service asked for counts from now.
         let at_ms = machine_ms();
         let noted = self.on_disk(call, move |store, inner| {
+            // What nobody waits for is not worth a file. A wait is told to those, too, who come while it lasts.
+            let folder = store.folder(inner)?;
+            if waits_for.is_none() && !locks::is_waited_for(&folder, &store.call_file(inner, &turn)) {
+                return Ok(());
+            }
             let mut failure = Failure::of(&store.call_name(inner, &what), &error, at_ms);
             failure.network = network.map(|network| store.call_name(inner, &network));
             failure.waits_for = waits_for;
@@ -257,6 +272,11 @@ impl Store {
             Ok(())
         });
         let _ = noted.await;
+    }
+
+    /// The name of the file of a call's lock.
+    fn call_file(&self, inner: &Inner, name: &str) -> String {
+        format!("{}.{}.call", self.names().stem, self.call_name(inner, name))
     }
 
     /// A name that says nothing of the call.

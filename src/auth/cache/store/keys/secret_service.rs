@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::time::Duration;
 
 use secret_service::{EncryptionType, Error, SecretService};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Bytes, Said, sized};
+
+/// How long a bus and the service on it have to answer; a person who is asked has longer.
+const CONNECT: Duration = Duration::from_secs(8);
 
 fn attributes(id: &str) -> HashMap<&str, &str> {
     HashMap::from([("application", "defender-xdr"), ("purpose", "token-cache"), ("id", id)])
@@ -30,9 +34,14 @@ async fn within<T>(until: Instant, work: impl Future<Output = Result<T, Error>>)
     }
 }
 
+/// Connects, which no person has to allow: a bus that does not answer is not waited for.
+async fn connect<'a>(until: Instant) -> Result<SecretService<'a>, String> {
+    within(until.min(Instant::now() + CONNECT), SecretService::connect(EncryptionType::Dh)).await
+}
+
 pub async fn put(id: &str, bytes: &Bytes, until: Instant) -> Result<(), String> {
+    let service = connect(until).await?;
     within(until, async {
-        let service = SecretService::connect(EncryptionType::Dh).await?;
         let collection = service.get_default_collection().await?;
         if collection.is_locked().await? {
             collection.unlock().await?;
@@ -47,8 +56,11 @@ pub async fn put(id: &str, bytes: &Bytes, until: Instant) -> Result<(), String> 
 }
 
 pub async fn get(id: &str, until: Instant) -> Said {
+    let service = match connect(until).await {
+        Ok(service) => service,
+        Err(why) => return Said::Unavailable(why),
+    };
     let asked = within(until, async {
-        let service = SecretService::connect(EncryptionType::Dh).await?;
         let found = service.search_items(attributes(id)).await?;
         if let Some(item) = found.unlocked.first() {
             return item.get_secret().await.map(Some);
