@@ -292,6 +292,16 @@ fn a_list_of_the_endpoint_api_that_moved_is_looked_at_again() {
         assert_eq!(names(&items), ["1", "2", "3", "4"], "{call}: {seen:?}");
         assert!(seen.last().unwrap().contains(asked), "{call}: {seen:?}");
         assert!(!events.iter().any(|event| event["kind"] == "warning"), "{call}: {events:?}");
+        // A look that finds no machine is an empty one, in the service's own words.
+        if call["operation"] == "machines.list" {
+            let none = Step::json(
+                404,
+                r#"{"error":{"code":"ResourceNotFound","message":"There are no recent machines."}}"#,
+            );
+            let (items, _, error, seen) = one(vec![page(&[1, 2]), page(&[2, 3]), page(&[]), none], call.clone());
+            assert!(error.is_none() && seen.len() == 4, "{error:?}: {seen:?}");
+            assert_eq!(names(&items), ["1", "2", "3"]);
+        }
         // What stays as it is costs no look.
         let still = if filtered {
             vec![page(&[1])]
