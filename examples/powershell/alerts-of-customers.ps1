@@ -16,5 +16,8 @@ foreach ($customer in $TenantId) {
         Connect-Defender -TenantId $customer -Credential $App -Service Endpoint
         Get-DefenderAlert -Since $Since | Add-Member -NotePropertyName customer -NotePropertyValue $customer -PassThru
     }
-    catch { Write-Warning "${customer}: $_ Consent: https://login.microsoftonline.com/$customer/adminconsent?client_id=$($App.UserName)" }
+    catch {
+        $consent = if ($_.FullyQualifiedErrorId -match 'CONSENT_REQUIRED|APP_NOT_FOUND|FORBIDDEN') { " Consent: https://login.microsoftonline.com/$customer/adminconsent?client_id=$($App.UserName)" }
+        Write-Warning "$customer was not read to the end: $_$consent"
+    }
 }

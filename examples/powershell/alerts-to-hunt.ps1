@@ -16,5 +16,7 @@ Import-Module "$PSScriptRoot/../../powershell/DefenderXdr"
 Connect-Defender -TenantId $TenantId -Credential $App -Service Endpoint
 $machines = Get-DefenderAlert -Severity Medium, High -Status New, InProgress -Since $Since | ForEach-Object machineId | Sort-Object -Unique
 if ($machines) {
-    Invoke-DefenderHunting "DeviceNetworkEvents | where DeviceId in ('$($machines -join "', '")') and RemoteUrl == '$Url' | summarize Connections = count() by DeviceId"
+    # As a text of the query: a quote in it must not end the text.
+    $text = $Url.Replace('\', '\\').Replace("'", "\'")
+    Invoke-DefenderHunting "DeviceNetworkEvents | where DeviceId in ('$($machines -join "', '")') and RemoteUrl == '$text' | summarize Connections = count() by DeviceId"
 }

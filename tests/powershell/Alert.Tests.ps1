@@ -38,6 +38,12 @@ Describe 'Get-DefenderAlert' {
         Assert-Equal (Get-DefenderAlert $A1 -Evidence).evidence.Count 1
         Assert-Equal ($A2, $A1 | Get-DefenderAlert).incidentId 811098, 811099
         Assert-Equal (Get-DefenderIncident 811099 | Get-DefenderAlert -Evidence).id $A1 'the alerts of an incident'
+        $all = @(Get-DefenderIncident | Get-DefenderAlert)
+        Assert-True ($all.Count -gt 1)
+        Assert-Equal @(Get-DefenderIncident | Get-DefenderAlert -Status New).id @($all | Where-Object status -EQ 'New').id 'those of the incidents that are new'
+        Assert-Equal @(Get-DefenderIncident | Select-Object -First 120 | Get-DefenderAlert -Severity High -Filter "status eq 'New'").id @($all | Where-Object { $_.status -eq 'New' -and $_.severity -eq 'High' }).id
+        $null = Assert-Fails { $A1 | Get-DefenderAlert -Status New -ErrorAction Stop }
+        Assert-Equal @($all | Get-DefenderAlert -Evidence).id $all.id 'alerts are looked at again, and not taken for their incidents'
         Assert-Match (Get-DefenderAlert $A1 -Raw) '"id":\s*"da638'
         $got = Get-Recorded { Get-DefenderAlert none, $A1; Get-DefenderAlert none -Evidence }
         Assert-Equal $got.Out.id $A1

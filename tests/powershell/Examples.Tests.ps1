@@ -66,6 +66,12 @@ Describe 'examples' {
         $out = & $run
         Assert-Match $out "$customer 3000000417"
         Assert-NotMatch $out 'adminconsent'
+        # What consent does not mend is told without it.
+        Set-EmulatorFault @{ match = @{ path_contains = '/api/incidents' }; times = 0; do = @{ status = 503; headers = @{ 'retry-after' = '0' } } }
+        $out = & $run
+        $null = Invoke-Emulator DELETE faults
+        Assert-Match $out "WARNING: $customer was not read to the end: .*503"
+        Assert-NotMatch $out 'Consent:'
     }
     It 'run a query from a file and write its rows as CSV' {
         Reset-Emulator
@@ -103,6 +109,9 @@ Describe 'examples' {
         Reset-Emulator
         $out = Invoke-Example 'alerts-to-hunt' "-Url 'updates.example' -Since ([DateTime] '2026-09-01T00:00:00Z')" '| ConvertTo-Json -Compress'
         Assert-Equal $out.Trim() '{"DeviceId":"b66ec7f8162f3b2f20a898db8c63bef560e7e703","Connections":1}'
+        # An address is no part of the query.
+        Assert-Equal (Invoke-Example 'alerts-to-hunt' "-Url 'x'' or RemoteUrl != ''\' -Since ([DateTime] '2026-09-01T00:00:00Z')" '| ConvertTo-Json -Compress').Trim() ''
+        Assert-Match @(Get-EmulatorRequest 'runHuntingQuery')[-1].json.Query "RemoteUrl == 'x\\' or RemoteUrl != \\'\\\\' \| summarize"
     }
     It 'have as many lines as the guide says, and hold no secret' {
         $guide = [IO.File]::ReadAllText([IO.Path]::Combine($RepositoryRoot, 'docs', 'guide', 'defender-data.md'))

@@ -159,17 +159,70 @@ Get-DefenderIndicator | Import-DefenderIndicator -WhatIf
         Assert-Match $said[2] 'import an indicator \(Warn\)" on target "DomainName bad\.example"'
         Assert-Equal @(Get-Sent).Count 0
     }
-    It 'goes on after a batch that is refused, and ends where all would be' {
+    It 'sends the halves of a call that is refused as a whole, and tells of the one that is meant' {
+        Connect-TestDefender
+        $eight = foreach ($number in 1..8) { [pscustomobject]@{ indicatorValue = "host$number.example"; indicatorType = 'DomainName'; action = 'Block'; title = 'T'; description = 'D' } }
+        $refusal = @{ match = @{ path_contains = 'import' }; do = @{ status = 400; json = @{ error = @{ code = 'InvalidInput'; message = 'Request body is incorrect' } } } }
+        # Eight, four, two, and then the first alone.
+        Set-EmulatorFault ($refusal + @{ times = 4 })
+        $got = Get-Recorded { $eight | Import-DefenderIndicator -PassThru }
+        Assert-Equal $got.Errors.Count 1
+        Assert-Match "$($got.Errors[0])" '^indicator host1\.example: .*Request body is incorrect'
+        Assert-Equal $got.Errors[0].TargetObject 'host1.example'
+        Assert-Equal $got.Out.Indicator $eight.indicatorValue
+        Assert-Equal ($got.Out | Where-Object IsFailed | ForEach-Object { "$($_.Indicator) $($_.FailureReason)" }) 'host1.example api.securitycenter.microsoft.com answered HTTP 400 InvalidInput: Request body is incorrect'
+        Assert-Equal @(Get-DefenderIndicator).Count 10
+        Assert-Equal @(Get-Sent).Count 7
+        # A single one that is refused is not sent again.
+        $null = Invoke-Emulator DELETE requests
+        Set-EmulatorFault ($refusal + @{ times = 1 })
+        $got = Get-Recorded { $eight[0] | Import-DefenderIndicator }
+        Assert-Equal "$($got.Errors.Count) $(@(Get-Sent).Count)" '1 1'
+        # Where all are refused, each is told, and the next batch is tried.
+        $null = Invoke-Emulator DELETE requests
+        Set-EmulatorFault ($refusal + @{ times = 15 })
+        $got = Get-Recorded { $eight | Import-DefenderIndicator }
+        Assert-Equal $got.Errors.TargetObject $eight.indicatorValue
+        Assert-Equal @(Get-Sent).Count 15
+    }
+    It 'gives up a batch of which nothing is taken, and ends where all would be refused' {
         Connect-TestDefender
         $many = foreach ($number in 1..600) { [pscustomobject]@{ indicatorValue = "host$number.example"; indicatorType = 'DomainName'; action = 'Block'; title = 'T'; description = 'D' } }
-        Set-EmulatorFault @{ match = @{ path_contains = 'import' }; do = @{ status = 400; json = @{ error = @{ code = 'InvalidInput'; message = 'no' } } } }
-        $got = Get-Recorded { $many | Import-DefenderIndicator }
-        Assert-Equal $got.Errors.Count 1
-        Assert-Match "$($got.Errors[0])" '500 indicators, from host1\.example to host500\.example'
-        Assert-Equal @(Get-DefenderIndicator).Count 103
-        Set-EmulatorFault @{ match = @{ path_contains = 'import' }; times = 0; do = @{ status = 503 } }
+        Set-EmulatorFault @{ match = @{ path_contains = 'import' }; times = 0; do = @{ status = 400; json = @{ error = @{ code = 'InvalidInput'; message = 'no' } } } }
+        $got = Get-Recorded { $many[0..499] | Import-DefenderIndicator }
+        $named = @($got.Errors | ForEach-Object { $_.TargetObject } | ForEach-Object { if ($_ -is [string]) { $_ } else { $_['indicatorValue'] } })
+        Assert-Equal $named $many[0..499].indicatorValue 'not each is told'
+        Assert-True ($got.Errors.Count -lt 60) "$($got.Errors.Count) errors"
+        Set-EmulatorFault @{ match = @{ path_contains = 'import' }; times = 0; do = @{ status = 503; headers = @{ 'retry-after' = '0' } } }
         $null = Assert-Fails { $many | Import-DefenderIndicator } 'SERVER_UNAVAILABLE'
         $null = Invoke-Emulator DELETE faults
         $null = Assert-Fails { 'text' | Import-DefenderIndicator -ErrorAction Stop } 'BAD_ARGUMENT'
+    }
+    It 'tells of what the answer does not name' {
+        Connect-TestDefender
+        $three = foreach ($value in 'a.example', 'b.example', '2001:db8:0::1') { @{ indicatorValue = $value; indicatorType = $(if ($value -match ':') { 'IpAddress' } else { 'DomainName' }); action = 'Block'; title = 'T'; description = 'D' } }
+        $answer = { param($values) Set-EmulatorFault @{ match = @{ path_contains = 'import' }; do = @{ status = 200; json = @{ value = @(foreach ($value in $values) { @{ id = '1'; indicator = $value; isFailed = $false; failureReason = $null } }) } } } }
+        # One twice, and another never; and an address in the service's own spelling.
+        & $answer 'A.example', 'a.example', '2001:db8::1'
+        $got = Get-Recorded { $three | Import-DefenderIndicator 3>&1 }
+        Assert-Equal $got.Out.Count 0 "a warning too: $($got.Out)"
+        Assert-Equal $got.Errors.FullyQualifiedErrorId 'DefenderXdr.INDICATOR_UNKNOWN,Import-DefenderIndicator', 'DefenderXdr.INDICATOR_UNKNOWN,Import-DefenderIndicator'
+        Assert-Match $got.Errors[0].ErrorDetails.RecommendedAction "Get-DefenderIndicator 'b\.example'"
+        & $answer 'a.example', 'b.example', '2001:db8::1'
+        Assert-Equal (Get-Recorded { $three | Import-DefenderIndicator 3>&1 }).Errors.Count 0
+        & $answer 'a.example', 'b.example'
+        Assert-Equal (Get-Recorded { $three | Import-DefenderIndicator 3>&1 }).Errors.TargetObject '2001:db8:0::1'
+    }
+    It 'takes a word or a time of a table for what it says, or not at all' {
+        Connect-TestDefender
+        $rows = foreach ($cells in 'h1,Y,', 'h2,n,2026-12-24T18:00:00Z', 'h3,1,2026-12-24T18:00:00+02:00', 'h4,Maybe,', 'h5,true,12/24/2026', 'h6,,24.12.2026 18:00', 'h7,FALSE,2026-12-24', 'h8,wahr,') {
+            $name, $alert, $end = $cells.Split(',')
+            [pscustomobject]@{ indicatorValue = "$name.example"; indicatorType = 'DomainName'; action = 'Block'; title = 'T'; description = 'D'; generateAlert = $alert; expirationTime = $end }
+        }
+        $got = Get-Recorded { $rows | Import-DefenderIndicator }
+        Assert-Equal @($got.Errors | ForEach-Object { "$_" }) "indicator h4.example: generateAlert is 'Maybe', which is neither true nor false", "indicator h5.example: expirationTime is '12/24/2026', which is no time such as 2026-12-24T18:00:00Z or 2026-12-24",
+            "indicator h6.example: expirationTime is '24.12.2026 18:00', which is no time such as 2026-12-24T18:00:00Z or 2026-12-24", "indicator h8.example: generateAlert is 'wahr', which is neither true nor false"
+        Assert-Equal @(foreach ($name in 'h1', 'h2', 'h3', 'h7') { $one = Get-DefenderIndicator "$name.example"; "$($one.generateAlert) $(if ($one.expirationTime) { $one.expirationTime.ToUniversalTime().ToString('s') })" }) 'True ', 'False 2026-12-24T18:00:00',
+            'True 2026-12-24T16:00:00', "False $([DateTime]::new(2026, 12, 24, 0, 0, 0, [DateTimeKind]::Local).ToUniversalTime().ToString('s'))"
     }
 }

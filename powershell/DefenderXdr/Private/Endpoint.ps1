@@ -104,8 +104,7 @@ function script:Get-DefenderAlertRecord {
     # Get-DefenderAlert: by id, the list, or the alerts of an incident that comes down the pipeline.
     param([hashtable] $Session, [string[]] $AlertId, [System.Collections.IDictionary] $Given, [object] $Piped)
     if ((Get-DefenderKind $Piped) -eq 'Incident') {
-        $call = [ordered]@{ operation = 'alerts.list'; incident_id = [string] $Piped.incidentId; evidence = $Given.ContainsKey('Evidence') -and [bool] $Given['Evidence'] }
-        Invoke-DefenderCall $Session $call -ItemConverter (Get-DefenderEndpointConverter 'alerts' $Given)
+        Invoke-DefenderCall $Session (New-DefenderEndpointList 'alerts' $Given @{ incident_id = [string] $Piped.incidentId }) -ItemConverter (Get-DefenderEndpointConverter 'alerts' $Given)
         return
     }
     if (-not (Test-DefenderPiped $Session.Caller alert $Piped)) { return }

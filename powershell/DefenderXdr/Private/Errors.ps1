@@ -145,6 +145,7 @@ function script:Get-DefenderErrorCategory {
         'QUOTA' { 'LimitsExceeded'; return }
         'ACTION_FAILED' { 'InvalidResult'; return }
         'INDICATOR_REFUSED' { 'InvalidData'; return }
+        'INDICATOR_UNKNOWN' { 'InvalidResult'; return }
         'CONFIRMATION_REQUIRED' { 'InvalidOperation'; return }
         'NOT_CONNECTED' { 'ConnectionError'; return }
         'LIBRARY_NOT_FOUND' { 'NotInstalled'; return }

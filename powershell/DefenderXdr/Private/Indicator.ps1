@@ -18,7 +18,8 @@ function script:ConvertTo-DefenderIndicatorBody {
         $value = Get-DefenderCell $read[$name]
         if ($null -eq $value -and $null -ne $Defaults) { $value = $Defaults[$name] }
         if ($null -eq $value) { continue }
-        if ($name -eq 'generateAlert' -and $value -isnot [bool]) { $value = [string] $value -in 'true', '1', 'yes' }
+        if ($name -eq 'generateAlert') { $value = ConvertTo-DefenderYesNo $value }
+        elseif ($name -eq 'expirationTime') { $value = ConvertTo-DefenderExpiry $value }
         elseif ($name -eq 'lookBackPeriodInDays') { $value = [int] $value }
         elseif ($name -in 'rbacGroupNames', 'rbacGroupIds') {
             if ($value -is [string]) { $value = @($value -split ';' | ForEach-Object { $_.Trim() } | Where-Object { $_ }) }
@@ -29,6 +30,26 @@ function script:ConvertTo-DefenderIndicatorBody {
         $body[$name] = $value
     }
     $body
+}
+
+function script:ConvertTo-DefenderYesNo {
+    param([object] $Value)
+    if ($Value -is [bool]) { return $Value }
+    if ([string] $Value -in 'true', 'yes', 'y', '1') { return $true }
+    if ([string] $Value -in 'false', 'no', 'n', '0') { return $false }
+    throw [System.FormatException]::new("generateAlert is '$(Get-DefenderShortText $Value)', which is neither true nor false")
+}
+
+function script:ConvertTo-DefenderExpiry {
+    # A time by ISO 8601: any other way to write one means different days in different countries. Without a zone it is local, as a parameter's is.
+    param([object] $Value)
+    if ($Value -isnot [string]) { return $Value }
+    $text = $Value.Trim()
+    $time = [DateTime]::MinValue
+    $styles = [System.Globalization.DateTimeStyles] 'AssumeLocal, AdjustToUniversal'
+    $formats = [string[]]@('yyyy-MM-dd', 'yyyy-MM-dd HH:mm', 'yyyy-MM-dd HH:mm:ss', "yyyy-MM-dd'T'HH:mmK", "yyyy-MM-dd'T'HH:mm:ss.FFFFFFFK", 'yyyy-MM-dd HH:mm:ssK')
+    if ([DateTime]::TryParseExact($text, $formats, [System.Globalization.CultureInfo]::InvariantCulture, $styles, [ref] $time)) { return $time }
+    throw [System.FormatException]::new("expirationTime is '$(Get-DefenderShortText $text)', which is no time such as 2026-12-24T18:00:00Z or 2026-12-24")
 }
 
 function script:Get-DefenderCell {
@@ -188,7 +209,8 @@ function script:Add-DefenderImport {
         }
     }
     if ($fault) {
-        $name = if ($null -ne $body -and $body.Contains('indicatorValue')) { [string] $body['indicatorValue'] } else { "number $($Import.Count)" }
+        $name = Get-DefenderShortText $(if ($From -is [System.Collections.IDictionary]) { $From['indicatorValue'] } else { Get-DefenderValue $From 'indicatorValue' })
+        if (-not $name) { $name = "number $($Import.Count)" }
         $record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "indicator ${name}: $fault" -Hint 'An indicator needs indicatorValue, indicatorType, action, title and description; see Get-Help Import-DefenderIndicator.'
         Write-DefenderRecordError $Import.Session $record "indicator $name" $From
         return
@@ -213,33 +235,76 @@ function script:Send-DefenderImport {
         return
     }
     if (-not (Confirm-DefenderChange $session.Caller $Import.Ask $label 'import')) { return }
-    $failed = @{ Record = $null }
-    $said = @(Invoke-DefenderCall $session ([ordered]@{ operation = 'indicators.import'; indicators = $batch }) -ItemConverter 'ConvertTo-DefenderIndicatorOutcome' -Failed $failed 3>&1)
-    # How many were not taken is told one by one below.
-    $outcomes = foreach ($one in $said) {
-        if ($one -isnot [System.Management.Automation.WarningRecord]) { $one }
-        elseif ($one.Message -notlike '*were not taken: see isFailed*') { Write-Warning $one.Message }
+    # The service may refuse a call as a whole for one indicator in it. Then its halves are sent, and theirs, down to the one. Where so many calls in a
+    # row are refused, the fault is in all of them.
+    $waiting = [System.Collections.Stack]::new()
+    $waiting.Push($batch)
+    $refusals = 0
+    while ($waiting.Count -gt 0) {
+        $part = @($waiting.Pop())
+        $failed = @{ Record = $null }
+        $said = @(Invoke-DefenderCall $session ([ordered]@{ operation = 'indicators.import'; indicators = $part }) -ItemConverter 'ConvertTo-DefenderIndicatorOutcome' -Failed $failed 3>&1)
+        $outcomes = @(foreach ($one in $said) {
+                if ($one -isnot [System.Management.Automation.WarningRecord]) { $one }
+                # What was not taken, and what nothing was said of, is told one by one.
+                elseif ($one.Message -notlike '*were not taken: see isFailed*' -and $one.Message -notlike '*says nothing of*') { Write-Warning $one.Message }
+            })
+        $record = $failed.Record
+        if ($null -eq $record -or $outcomes.Count -gt 0) {
+            $refusals = 0
+            Show-DefenderOutcome $Import $part $outcomes
+            if ($null -eq $record) { continue }
+        }
+        $fault = $record.Exception
+        if ($outcomes.Count -eq 0 -and $part.Count -gt 1 -and $refusals -lt 50 -and ($fault.StatusCode -in 400, 409, 413, 422 -or ($fault.StatusCode -eq 0 -and $fault.Name -cin 'BAD_ARGUMENT', 'TOO_LARGE'))) {
+            $refusals++
+            Write-Verbose (Format-DefenderText "a call with $($part.Count) indicators was refused as a whole ($($fault.Message)); its halves are sent")
+            $half = [int] [math]::Floor($part.Count / 2)
+            $waiting.Push(@($part[$half..($part.Count - 1)]))
+            $waiting.Push(@($part[0..($half - 1)]))
+            continue
+        }
+        $refusals++
+        $first = [string] $part[0]['indicatorValue']
+        $label = Format-DefenderText $(if ($part.Count -eq 1) { "indicator $first" } else { "$($part.Count) indicators, from $first to $([string] $part[$part.Count - 1]['indicatorValue'])" })
+        if ($part.Count -eq 1 -and $Import.PassThru) { New-DefenderOutcome $null $first $true ($fault.Message -replace ' \(0 of 1 indicators were sent before\)$', '') }
+        Write-DefenderRecordError $session $record $label $(if ($part.Count -eq 1) { $first } else { $part }) -Always:($fault.StatusCode -eq 413)
     }
-    if ($null -ne $failed.Record) {
-        Write-DefenderRecordError $session $failed.Record $label $batch
-        return
-    }
-    foreach ($outcome in @($outcomes)) {
+}
+
+function script:Show-DefenderOutcome {
+    # What became of each of a call's indicators: what was not taken is an error, and so is what the answer does not name.
+    param([hashtable] $Import, [object[]] $Batch, [object[]] $Outcomes)
+    $session = $Import.Session
+    $open = [System.Collections.Specialized.OrderedDictionary]::new([System.StringComparer]::OrdinalIgnoreCase)
+    foreach ($body in $Batch) { $open[[string] $body['indicatorValue']] = 1 + [int] $open[[string] $body['indicatorValue']] }
+    $sent = @($open.get_Keys())
+    $others = 0
+    foreach ($outcome in $Outcomes) {
+        $value = [string] $outcome.Indicator
+        if ([int] $open[$value] -gt 1) { $open[$value] = [int] $open[$value] - 1 }
+        elseif ($open.Contains($value)) { $open.Remove($value) }
+        elseif ($value -notin $sent) { $others++ }
         if ($Import.PassThru) { $outcome }
         if (-not $outcome.IsFailed) { continue }
-        $record = New-DefenderErrorRecord -Name 'INDICATOR_REFUSED' -Code 0 -Message "indicator $($outcome.Indicator) was not taken: $($outcome.FailureReason)" -Hint 'Mend the indicator and send it again; the others were taken.'
-        Write-DefenderRecordError $session $record "indicator $($outcome.Indicator)" $outcome.Indicator -Always
+        $record = New-DefenderErrorRecord -Name 'INDICATOR_REFUSED' -Code 0 -Message "indicator $value was not taken: $($outcome.FailureReason)" -Hint 'Mend the indicator and send it again; the others were taken.'
+        Write-DefenderRecordError $session $record "indicator $value" $value -Always
     }
+    # The service writes some values in its own way: as many as it names so may be those that are missing.
+    if ($open.Count -le $others) { return }
+    foreach ($value in @($open.get_Keys())) {
+        $record = New-DefenderErrorRecord -Name 'INDICATOR_UNKNOWN' -Code 0 -Message "indicator ${value}: the service's answer does not say what became of it" -Hint "Look for it with Get-DefenderIndicator '$value', and send it again if it is not there: the same again does no harm."
+        Write-DefenderRecordError $session $record "indicator $value" $value -Always
+    }
+}
+
+function script:New-DefenderOutcome {
+    param([object] $Id, [string] $Indicator, [bool] $IsFailed, [object] $Reason)
+    [pscustomobject]@{ PSTypeName = 'DefenderXdr.IndicatorOutcome'; Id = $Id; Indicator = $Indicator; IsFailed = $IsFailed; FailureReason = $Reason }
 }
 
 function script:ConvertTo-DefenderIndicatorOutcome {
     param([string] $Text)
     $read = ConvertFrom-DefenderDocument $Text
-    [pscustomobject]@{
-        PSTypeName    = 'DefenderXdr.IndicatorOutcome'
-        Id            = $read['id']
-        Indicator     = $read['indicator']
-        IsFailed      = [bool] $read['isFailed']
-        FailureReason = $read['failureReason']
-    }
+    New-DefenderOutcome $read['id'] $read['indicator'] ([bool] $read['isFailed']) $read['failureReason']
 }

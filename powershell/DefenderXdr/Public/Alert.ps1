@@ -13,6 +13,9 @@ function Get-DefenderAlert {
     .PARAMETER AlertId
     The alert's id. An alert that does not exist is an error, and the next one is tried.
 
+    .PARAMETER Incident
+    An incident, as Get-DefenderIncident returns it, down the pipeline: its alerts are listed, those that fit the other parameters.
+
     .PARAMETER Status
     New, InProgress or Resolved; one or more.
 
@@ -71,6 +74,11 @@ function Get-DefenderAlert {
 
     The evidence behind an incident.
 
+    .EXAMPLE
+    Get-DefenderIncident -Severity High | Get-DefenderAlert -Status New
+
+    The new alerts of severe incidents.
+
     .LINK
     Set-DefenderAlert
     #>
@@ -82,17 +90,24 @@ function Get-DefenderAlert {
         [ValidateNotNullOrEmpty()]
         [string[]] $AlertId,
 
+        [Parameter(Mandatory, ParameterSetName = 'Incident', ValueFromPipeline)]
+        [PSTypeName('DefenderXdr.Incident')]
+        [object] $Incident,
+
         [Parameter(ParameterSetName = 'List')]
+        [Parameter(ParameterSetName = 'Incident')]
         [ArgumentCompleter({ @('New', 'InProgress', 'Resolved') -like "$($args[2])*" })]
         [ValidateNotNullOrEmpty()]
         [string[]] $Status,
 
         [Parameter(ParameterSetName = 'List')]
+        [Parameter(ParameterSetName = 'Incident')]
         [ArgumentCompleter({ @('Informational', 'Low', 'Medium', 'High', 'UnSpecified') -like "$($args[2])*" })]
         [ValidateNotNullOrEmpty()]
         [string[]] $Severity,
 
         [Parameter(ParameterSetName = 'List')]
+        [Parameter(ParameterSetName = 'Incident')]
         [ValidateNotNullOrEmpty()]
         [string[]] $Category,
 
@@ -102,15 +117,18 @@ function Get-DefenderAlert {
         [long[]] $IncidentId,
 
         [Parameter(ParameterSetName = 'List')]
+        [Parameter(ParameterSetName = 'Incident')]
         [DateTime] $Since,
 
         [Parameter(ParameterSetName = 'List')]
+        [Parameter(ParameterSetName = 'Incident')]
         [DateTime] $UpdatedSince,
 
         [Parameter()]
         [switch] $Evidence,
 
         [Parameter(ParameterSetName = 'List')]
+        [Parameter(ParameterSetName = 'Incident')]
         [ValidateNotNullOrEmpty()]
         [string] $Filter,
 
@@ -119,6 +137,7 @@ function Get-DefenderAlert {
         [int] $First,
 
         [Parameter(ParameterSetName = 'List')]
+        [Parameter(ParameterSetName = 'Incident')]
         [Alias('Top')]
         [ValidateRange(1, 10000)]
         [int] $PageSize,
