@@ -446,6 +446,16 @@ Describe 'Watch-DefenderIncident' {
             Assert-Equal @(Watch-DefenderIncident @job).incidentId 811188
             Assert-True (-not [IO.File]::Exists("$file.new")) 'the file beside it is still there'
             Assert-Equal @(Watch-DefenderIncident @job).Count 0
+            # A file that cannot be written is told, and keeps the place it had.
+            Set-DefenderIncident 811150 -Status Resolved
+            $whole = [IO.File]::ReadAllText($file)
+            $null = [IO.Directory]::CreateDirectory("$file.new")
+            $before = $global:Error.Count
+            $record = Assert-Fails { Watch-DefenderIncident @job } PLACE_NOT_KEPT WriteError
+            Assert-Equal $global:Error.Count ($before + 1)
+            [IO.Directory]::Delete("$file.new")
+            Assert-Equal ([IO.File]::ReadAllText($file)) $whole
+            Assert-Equal @(Watch-DefenderIncident @job).incidentId 811150
         }
         finally { Remove-State $file }
     }
@@ -494,7 +504,7 @@ Describe 'Watch-DefenderIncident' {
         $seen = @(Watch-DefenderIncident -UpdatedSince $began -Interval 1 -Backend Xdr 3>&1 | ForEach-Object {
                 if ($_ -isnot [Management.Automation.WarningRecord]) { $_; return }
                 $null = $said.Add("$_")
-                if ($said.Count -ge 2) { $null = Invoke-Emulator DELETE faults }
+                if ($said.Count -in 2, 4) { $null = Invoke-Emulator DELETE faults }
             } | ForEach-Object {
                 $_
                 # An outage between two looks.
@@ -505,11 +515,12 @@ Describe 'Watch-DefenderIncident' {
             } | Select-Object -First 2)
         $null = Invoke-Emulator DELETE faults
         Assert-Equal $seen.incidentId 811188, 811150
-        Assert-Equal $said.Count 3
+        Assert-Equal $said.Count 4
         foreach ($line in $said) { Assert-Match $line '^the incidents could not be looked at: .*503.*\(DefenderXdr\.SERVER_UNAVAILABLE\)\. The watch goes on in [12] s where it was\.$' }
         Assert-Match $said[0] 'in 1 s'
         Assert-Match $said[1] 'in 2 s'
         Assert-Match $said[2] 'in 1 s' 'the pause begins anew after a look'
+        Assert-Match $said[3] 'in 2 s'
         # What would not pass, a counted look, and the caller's own limit.
         Set-EmulatorFault @{ match = @{ path_contains = '/api/incidents' }; times = 1; do = @{ status = 403; json = @{ error = @{ code = 'Forbidden'; message = 'no' } } } }
         $null = Assert-Fails { Watch-DefenderIncident -Backend Xdr } FORBIDDEN

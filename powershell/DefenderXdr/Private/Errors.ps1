@@ -146,6 +146,7 @@ function script:Get-DefenderErrorCategory {
         'ACTION_FAILED' { 'InvalidResult'; return }
         'INDICATOR_REFUSED' { 'InvalidData'; return }
         'INDICATOR_UNKNOWN' { 'InvalidResult'; return }
+        'PLACE_NOT_KEPT' { 'WriteError'; return }
         'CONFIRMATION_REQUIRED' { 'InvalidOperation'; return }
         'NOT_CONNECTED' { 'ConnectionError'; return }
         'LIBRARY_NOT_FOUND' { 'NotInstalled'; return }

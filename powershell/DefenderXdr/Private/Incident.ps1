@@ -69,8 +69,8 @@ function script:Invoke-DefenderIncidentList {
 $script:WatchLimit = 4290000
 
 function script:Invoke-DefenderWatch {
-    # Watches until it is stopped, through outages too: each is told, and the pause after it grows from the time between two looks to five minutes. Who
-    # counts the looks is told of one that cannot be taken by an error.
+    # Watches until it is stopped, through outages too: each is told, and the pause after it grows from the time between two looks, a minute at most, to
+    # five minutes. Who counts the looks is told of one that cannot be taken by an error.
     param([hashtable] $Session, [System.Collections.IDictionary] $Call, [string] $Converter, [System.Collections.IDictionary] $Given)
     $limit = $Session.Timeout
     $interval = if ($Given.ContainsKey('Interval')) { $Given['Interval'] } else { 60 }
@@ -82,7 +82,7 @@ function script:Invoke-DefenderWatch {
         if ($Given.ContainsKey('StatePath')) { $lock = Open-DefenderState $Session $Given['StatePath'] $Call }
         while ($true) {
             # The caller's own limit is the watch's; the library's is a call's.
-            $Session.Timeout = if ($limit -gt 0) { [math]::Max(1, $limit - [int] $whole.Elapsed.TotalSeconds) } else { $script:WatchLimit }
+            $Session.Timeout = if ($limit -gt 0) { [math]::Max(1, $limit - [math]::Floor($whole.Elapsed.TotalSeconds)) } else { $script:WatchLimit }
             $one = [System.Diagnostics.Stopwatch]::StartNew()
             $failed = @{ Record = $null }
             Invoke-DefenderCall $Session $Call -ItemConverter $Converter -Failed $failed
@@ -90,11 +90,9 @@ function script:Invoke-DefenderWatch {
             if ($null -eq $record) { return }
             $fault = $record.Exception
             $late = $fault.Name -ceq 'TIMEOUT' -and $one.Elapsed.TotalSeconds -ge $Session.Timeout
-            if (-not $late -or $limit -gt 0) {
-                $over = $limit -gt 0 -and $whole.Elapsed.TotalSeconds -ge $limit
-                $outage = $fault.Retryable -or $fault.Name -ceq 'TIMEOUT'
-                if ($over -or -not $outage -or $Given.ContainsKey('Rounds')) { $Session.Caller.ThrowTerminatingError($record) }
-            }
+            $over = $limit -gt 0 -and ($late -or $whole.Elapsed.TotalSeconds -ge $limit)
+            $outage = $fault.Retryable -or $fault.Name -ceq 'TIMEOUT'
+            if ($over -or -not $outage -or $Given.ContainsKey('Rounds')) { $Session.Caller.ThrowTerminatingError($record) }
             $place = $Session.Result.Resume
             if ($place) {
                 $Call['resume'] = $place
@@ -103,8 +101,8 @@ function script:Invoke-DefenderWatch {
             }
             # What changed during an outage at the start is wished for too.
             elseif (-not $Call.Contains('resume') -and -not $Call.Contains('updated_since')) { $Call['updated_since'] = $began }
-            if ($late -and $limit -eq 0) { continue }
-            $pause = [math]::Min([math]::Max(300, $interval), $interval * [math]::Pow(2, [math]::Min($failures, 20)))
+            if ($late) { continue }
+            $pause = [math]::Min(300, [math]::Min(60, $interval) * [math]::Pow(2, [math]::Min($failures, 10)))
             $failures++
             if ($null -ne $fault.RetryAfterMs) { $pause = [math]::Max($pause, [math]::Ceiling([double] $fault.RetryAfterMs / 1000)) }
             if ($limit -gt 0) { $pause = [math]::Min($pause, [math]::Max(1, [math]::Ceiling($limit - $whole.Elapsed.TotalSeconds))) }

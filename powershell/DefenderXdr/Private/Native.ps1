@@ -921,15 +921,27 @@ function script:Write-DefenderPlace {
     param([hashtable] $Track)
     $beside = "$($Track.Path).new"
     $bytes = [System.Text.Encoding]::UTF8.GetBytes("$($Track.Text)`n$($Track.Note)`n")
-    $stream = [System.IO.File]::Open($beside, 'Create', 'Write', 'None')
+    $reason = $null
     try {
-        $stream.Write($bytes, 0, $bytes.Length)
-        $stream.Flush($true)
+        $stream = [System.IO.File]::Open($beside, 'Create', 'Write', 'None')
+        try {
+            $stream.Write($bytes, 0, $bytes.Length)
+            $stream.Flush($true)
+        }
+        finally { $stream.Dispose() }
+        if ([System.IO.File]::Exists($Track.Path)) { [System.IO.File]::Replace($beside, $Track.Path, [NullString]::Value) }
+        else { [System.IO.File]::Move($beside, $Track.Path) }
     }
-    finally { $stream.Dispose() }
-    if ([System.IO.File]::Exists($Track.Path)) { [System.IO.File]::Replace($beside, $Track.Path, [NullString]::Value) }
-    else { [System.IO.File]::Move($beside, $Track.Path) }
+    catch {
+        $global:Error.RemoveAt(0)
+        $reason = $_.Exception.GetBaseException().Message
+    }
+    # It is tried and told once.
     $Track.Kept = $Track.Text
+    if ($null -eq $reason) { return }
+    $Track.Path = ''
+    $Track.Caller.ThrowTerminatingError((New-DefenderErrorRecord -Name 'PLACE_NOT_KEPT' -Code 0 -Message (Format-DefenderText "the place could not be written to the file of -StatePath: $reason") `
+                -Hint 'The file holds the place before it, and the next run goes on from there: some records come again. Make room, or give -StatePath a file that can be written.'))
 }
 
 function script:Get-DefenderTokenFor {
