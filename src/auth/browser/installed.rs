@@ -104,7 +104,7 @@ fn candidates(place: &Environment) -> Vec<(&'static str, PathBuf)> {
         (CHROMIUM, "chromium.exe", r"Chromium\Application\chrome.exe"),
     ];
     let mut found = Vec::new();
-    for (name, file, place) in PROGRAMS {
+    for (name, file, below) in PROGRAMS {
         let key = format!(r"Software\Microsoft\Windows\CurrentVersion\App Paths\{file}");
         for root in [HKEY::CURRENT_USER, HKEY::LOCAL_MACHINE] {
             if let Ok(RegistryValue::Sz(path)) = root.RegGetValue(Some(&key), None, co::RRF::RT_REG_SZ) {
@@ -113,7 +113,7 @@ fn candidates(place: &Environment) -> Vec<(&'static str, PathBuf)> {
         }
         for folder in ["ProgramFiles(x86)", "ProgramFiles", "ProgramW6432", "LOCALAPPDATA"] {
             if let Some(folder) = place.get(folder) {
-                found.push((*name, Path::new(&folder).join(place)));
+                found.push((*name, Path::new(&folder).join(below)));
             }
         }
     }
