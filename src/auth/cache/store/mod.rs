@@ -663,13 +663,12 @@ mod tests {
             notices: Arc::new(Nobody),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            store.save(&call(Duration::from_secs(60)), &clock).await;
-            assert!(store.take_warnings().is_empty());
-            // The thread at work has this for as long as the disk takes.
-            let _slow = lock(&store.inner);
-            store.save(&call(Duration::from_millis(20)), &clock).await;
-        });
+        runtime.block_on(store.save(&call(Duration::from_secs(60)), &clock));
+        assert!(store.take_warnings().is_empty());
+        // The thread at work has this for as long as the disk takes.
+        let slow = lock(&store.inner);
+        runtime.block_on(store.save(&call(Duration::from_millis(20)), &clock));
+        drop(slow);
         let said = store.take_warnings();
         let [Notice::Detail { fields, .. }] = said.as_slice() else {
             panic!("{} warnings", said.len());
