@@ -71,7 +71,7 @@ fn who_is_stopped_in_a_call_is_waited_for_half_of_the_time_and_loses_nothing() {
     let (_, late) = gate.next();
     signal(stopped.id(), Signal::STOP);
     let mut waiting = ask.clone();
-    waiting.limit_ms = 10_000;
+    waiting.limit_ms = 20_000;
     let mut waits = Started::new(&waiting);
     waits.until_said("another process asks for the same token");
     // Another key goes on meanwhile.
