@@ -529,6 +529,13 @@ impl Error {
         self
     }
 
+    /// Marks the error as one of which trying again may do harm, or no good.
+    pub fn without_retry(mut self) -> Error {
+        self.0.retryable = false;
+        self.0.retry_after_ms = None;
+        self
+    }
+
     /// Adds the ids that support asks for; what is already there stays.
     pub fn with_ids(mut self, correlation_id: Option<&str>, trace_id: Option<&str>) -> Error {
         if self.0.correlation_id.is_none() {

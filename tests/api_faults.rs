@@ -825,7 +825,7 @@ fn another_action_under_way_is_not_taken_for_the_one_that_is_wished() {
         ),
     ] {
         let mut action = json!({"id": "the-other", "status": "Pending", "machineId": machine, "requestor": "x@y.example",
-            "requestorComment": "c", "creationDateTimeUtc": "2026-09-21T14:13:00Z"});
+            "requestorComment": "c", "creationDateTimeUtc": "2026-09-21T14:13:20Z"});
         action.as_object_mut().unwrap().extend(standing.as_object().unwrap().clone());
         // The same answer whether the service refuses, or its answer is lost.
         for answer in [
@@ -910,7 +910,12 @@ fn outcomes_that_are_missing_are_told() {
         json!({"operation": "indicators.import", "indicators": [indicator("https://a.example"), indicator("https://b.example")]}),
     );
     assert!(error.is_none(), "{error:?}");
-    assert_eq!(items.len(), 1);
+    assert_eq!(items.len(), 2, "each has an outcome");
+    let silent: Value = serde_json::from_str(&items[1]).unwrap();
+    assert_eq!(
+        (&silent["indicator"], &silent["isFailed"]),
+        (&json!("https://b.example"), &json!(true))
+    );
     let told = events.iter().find(|event| event["kind"] == "warning").unwrap();
     assert!(told["message"].as_str().unwrap().contains("https://b.example"), "{told}");
 }

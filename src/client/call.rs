@@ -15,16 +15,38 @@ use crate::auth::{Grant, Target};
 use crate::clock::BoxFuture;
 use crate::defender::calls::{self, Defaults, Length};
 use crate::defender::services::{Cloud, Service};
-use crate::defender::{Bearer, Bearers, Mark, Plan, Refused, Session, Sink};
+use crate::defender::{Bearer, Bearers, Mark, Plan, Refused, Session, Sink, Working};
 use crate::error::Result;
 use crate::transport::Call;
 
 /// The limit of a call that may take long by its nature, when the caller names none: a day, since each exchange has a limit of its own.
-pub(super) const LONG_TIMEOUT: Duration = Duration::from_secs(86_400);
+const LONG_TIMEOUT: Duration = Duration::from_secs(86_400);
 /// The limit of a call that goes on until it is stopped: a time that no process lives.
 const NO_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 86_400);
-/// The limit of any other call.
-pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(300);
+/// The limit of any other call, not counting its waits for a budget: by the hour's limit those may be longer, and a job is to go on behind them.
+const CALL_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How long a call may take.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// In all.
+    whole: Duration,
+    /// Not counting its waits for a budget.
+    working: Option<Duration>,
+}
+
+impl Limits {
+    /// The caller's limit, or the default for a call of its kind.
+    pub(super) fn of(given: Option<Duration>, length: Length) -> Limits {
+        let (whole, working) = match (given, length) {
+            (Some(limit), _) => (limit, None),
+            (None, Length::Short) => (LONG_TIMEOUT, Some(CALL_TIMEOUT)),
+            (None, Length::Long) => (LONG_TIMEOUT, None),
+            (None, Length::Endless) => (NO_TIMEOUT, None),
+        };
+        Limits { whole, working }
+    }
+}
 
 /// The token of one operation, renewed in its course.
 struct Renewing {
@@ -115,12 +137,7 @@ impl PreparedRequest {
         };
         let checked = calls::parse(document, defaults)?;
         let pacing = checked.pacing.unwrap_or(bound.client().pacing());
-        let timeout = timeout.unwrap_or(match checked.length {
-            Length::Short => CALL_TIMEOUT,
-            Length::Long => LONG_TIMEOUT,
-            Length::Endless => NO_TIMEOUT,
-        });
-        self.run(checked.plan, true, timeout, true, pacing)
+        self.run(checked.plan, true, Limits::of(timeout, checked.length), true, pacing)
     }
 
     /// Starts to do as planned. `wide` allows tokens for other services than the request's own.
@@ -128,15 +145,15 @@ impl PreparedRequest {
         self: &Arc<Self>,
         plan: Plan,
         listens: bool,
-        timeout: Duration,
+        limits: Limits,
         wide: bool,
         pacing: crate::defender::Pacing,
     ) -> Result<Running> {
         let bound = self.bound();
         bound.check_secrets()?;
         let clock = Arc::clone(bound.client().clock());
-        Operation::start(listens, timeout, clock, |operation| async move {
-            let call = bound.call(timeout, &operation)?;
+        Operation::start(listens, limits.whole, clock, |operation| async move {
+            let call = bound.call(limits.whole, &operation)?;
             let transport = Arc::clone(&bound.client().env.transport);
             let family = Family {
                 bound,
@@ -150,6 +167,7 @@ impl PreparedRequest {
                 bearers: &family,
                 sink: operation.as_ref(),
                 pacing,
+                working: limits.working.map(Working::within),
             };
             plan.run(&session).await?;
             Ok(None)

@@ -3,28 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::call::{CALL_TIMEOUT, LONG_TIMEOUT};
+use super::call::Limits;
 use super::operation::Running;
 use super::request::PreparedRequest;
-use crate::defender::calls;
+use crate::defender::calls::{self, Length};
 use crate::error::Result;
 
 impl PreparedRequest {
     /// Starts to list incidents; items come as the query asks.
     pub fn list_incidents(self: &Arc<Self>, query: &[u8], timeout: Option<Duration>) -> Result<Running> {
         let plan = calls::parse_incident_list(query, false)?;
-        self.run(plan, true, timeout.unwrap_or(LONG_TIMEOUT), false, self.client().pacing())
+        self.run(plan, true, Limits::of(timeout, Length::Long), false, self.client().pacing())
     }
 
     /// Starts to get one page, whole.
     pub(crate) fn one_page(self: &Arc<Self>, query: &[u8], timeout: Option<Duration>) -> Result<Running> {
         let plan = calls::parse_incident_list(query, true)?;
-        self.run(plan, false, timeout.unwrap_or(CALL_TIMEOUT), false, self.client().pacing())
+        self.run(plan, false, Limits::of(timeout, Length::Short), false, self.client().pacing())
     }
 
     /// Starts to get one incident; it comes as the only item.
     pub fn get_incident(self: &Arc<Self>, query: &[u8], timeout: Option<Duration>) -> Result<Running> {
         let plan = calls::parse_incident(query)?;
-        self.run(plan, true, timeout.unwrap_or(CALL_TIMEOUT), false, self.client().pacing())
+        self.run(plan, true, Limits::of(timeout, Length::Short), false, self.client().pacing())
     }
 }

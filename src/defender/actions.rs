@@ -16,6 +16,7 @@ use super::services::ENDPOINT;
 use super::services::operations as rows;
 use super::session::{Ask, Channel, Place, Session};
 use super::time;
+use super::unsettled::Failed;
 use crate::claims::Members;
 use crate::error::{Code, Error, Result};
 use crate::transport::Notice;
@@ -59,7 +60,14 @@ pub struct Action {
     pub scope: Option<String>,
     /// The file it is about.
     pub file: Option<String>,
-    created: Option<time::Ticks>,
+    /// When it was begun, by the service's clock.
+    pub created: Option<time::Ticks>,
+    status: String,
+}
+
+/// True of the status of an action that has not ended.
+fn is_going(status: &str) -> bool {
+    ["Pending", "InProgress"].iter().any(|going| going.eq_ignore_ascii_case(status))
 }
 
 impl Action {
@@ -79,13 +87,19 @@ impl Action {
             scope: members.text("scope").filter(|scope| !scope.is_empty()),
             file,
             created: time::parse(&text("creationDateTimeUtc")),
+            status: text("status"),
             bytes: bytes.clone(),
         })
+    }
+
+    /// True while it has not ended.
+    pub fn is_going(&self) -> bool {
+        is_going(&self.status)
     }
 }
 
 /// The actions of some kinds on a machine that meet a condition, newest first.
-pub async fn newest(channel: &Channel<'_>, machine: &str, kinds: &[&str], condition: &str) -> Result<Vec<Action>> {
+pub async fn newest(channel: &Channel<'_>, machine: &str, kinds: &[&str], condition: Option<&str>) -> Result<Vec<Action>> {
     let row = &rows::ACTIONS_LIST;
     let kinds: Vec<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
     let wanted = filter::all_of(
@@ -93,7 +107,7 @@ pub async fn newest(channel: &Channel<'_>, machine: &str, kinds: &[&str], condit
             Some(format!("machineId eq {}", filter::literal(machine))),
             filter::any_of("type", &kinds, filter::literal),
         ],
-        Some(condition),
+        condition,
     );
     let url = filtered(&channel.url(row, None), wanted.as_deref());
     let actions = lookup::all(channel, row, url, "the list of machine actions").await?;
@@ -103,22 +117,28 @@ pub async fn newest(channel: &Channel<'_>, machine: &str, kinds: &[&str], condit
     Ok(found)
 }
 
-/// Waits for the end of an action, looking now and then.
-pub async fn wait(channel: &Channel<'_>, id: &str, every: Duration) -> Result<Bytes> {
+/// In how many looks an action that was just started may be unknown yet.
+const YOUNG: u32 = 3;
+
+/// Waits for the end of an action, looking now and then. One that is `young` may not be known everywhere yet.
+pub async fn wait(channel: &Channel<'_>, id: &str, every: Duration, young: bool) -> Result<Bytes> {
     let row = &rows::ACTIONS_GET;
     let session = channel.session;
     let mut looks = 0u32;
     loop {
-        let response = channel
-            .ask(&Ask::get(row, channel.url(row, Some(id))))
-            .await
-            .map_err(|error| named(error, &format!("machine action {id}")))?;
-        let action = record(&response, row.id, &format!("machine action {id}"))?;
-        let text = std::str::from_utf8(&action).unwrap_or_default();
-        let status = Members::read(text).and_then(|members| members.text("status")).unwrap_or_default();
-        if !["Pending", "InProgress"].iter().any(|going| going.eq_ignore_ascii_case(&status)) {
-            return Ok(action);
-        }
+        let status = match channel.ask(&Ask::get(row, channel.url(row, Some(id)))).await {
+            Ok(response) => {
+                let action = record(&response, row.id, &format!("machine action {id}"))?;
+                let text = std::str::from_utf8(&action).unwrap_or_default();
+                let status = Members::read(text).and_then(|members| members.text("status")).unwrap_or_default();
+                if !is_going(&status) {
+                    return Ok(action);
+                }
+                status
+            }
+            Err(error) if young && looks < YOUNG && error.code() == Code::NotFound => "Pending".to_owned(),
+            Err(error) => return Err(named(error, &format!("machine action {id}"))),
+        };
         looks += 1;
         // An action takes minutes: after a while it is looked for less often.
         let next = if looks <= 6 { every } else { every.saturating_mul(3) };
@@ -170,7 +190,7 @@ impl One {
         let what = format!("machine action {}", self.id);
         let ask = match &self.wish {
             Wish::Wait(every) => {
-                let action = wait(&channel, &self.id, *every).await?;
+                let action = wait(&channel, &self.id, *every, false).await?;
                 session.sink.take(vec![action], None).await;
                 return Ok(());
             }
@@ -182,7 +202,7 @@ impl One {
             }
         };
         let response = channel.ask(&ask).await.map_err(|error| named(error, &what))?;
-        let action = record(&response, ask.row.id, &what)?;
+        let action = record(&response, ask.row.id, &what).map_err(|error| Failed::sent(error).told(&ask))?;
         session.sink.take(vec![action], None).await;
         Ok(())
     }

@@ -15,10 +15,11 @@ use super::machines;
 use super::params::{Params, quoted};
 use super::percent;
 use super::preflight::Preflight;
-use super::record::{named, record};
+use super::record::{named, nothing, record};
 use super::services::operations::{self as rows, Operation};
 use super::services::{Cloud, ENDPOINT, GRAPH, Service};
 use super::session::{Ask, Pacing, Place, Session};
+use super::unsettled::Failed;
 use super::watch::Watch;
 use crate::claims::Members;
 use crate::error::{Code, Error, Result};
@@ -428,8 +429,8 @@ impl Alerts {
                 )
             };
             // 200 without a body.
-            channel.ask(&ask).await?;
-            return Ok(());
+            let response = channel.ask(&ask).await?;
+            return nothing(&response, "the batch of alerts").map_err(|error| Failed::sent(error).told(&ask));
         }
         let row = &rows::ALERTS_UPDATE;
         let id = self.ids.first().map(String::as_str).unwrap_or_default();
@@ -438,7 +439,7 @@ impl Alerts {
             ..Ask::with_body(row, channel.url(row, Some(id)), self.change.body(&[]))
         };
         let response = channel.ask(&ask).await.map_err(|error| named(error, &format!("alert {id}")))?;
-        let alert = record(&response, row.id, &format!("alert {id}"))?;
+        let alert = record(&response, row.id, &format!("alert {id}")).map_err(|error| Failed::sent(error).told(&ask))?;
         session.sink.take(vec![alert], None).await;
         Ok(())
     }

@@ -15,6 +15,7 @@ use super::services::operations::{self as rows, Operation};
 use super::services::{GRAPH, Service, XDR};
 use super::session::{Ask, Channel, Place, Session};
 use super::time::{self, Ticks};
+use super::unsettled::Failed;
 use super::{filter, graph, percent, preflight};
 use crate::claims::Members;
 use crate::error::{Code, Error, Result};
@@ -508,8 +509,9 @@ impl Change {
                 ));
             }
         }
-        if tags && params.raw("tags").is_some() {
-            let tags = params.texts("tags")?;
+        // An empty list takes all tags away; null is no wish, as anywhere else.
+        if tags && params.raw("tags").is_some_and(|raw| raw.get() != "null") {
+            let tags = params.texts_or_none("tags")?;
             if tags.iter().any(|tag| tag.trim().is_empty()) {
                 return Err(Error::argument("a tag is empty", "leave it out; an empty list takes all tags away"));
             }
@@ -586,7 +588,7 @@ impl Update {
                 ..Ask::with_body(row, channel.url(row, Some(&id.to_string())), self.change.body(&[]))
             };
             let response = channel.ask(&ask).await.map_err(|error| missing(error, id))?;
-            read(&response, false, self.raw, id)?
+            read(&response, false, self.raw, id).map_err(|error| Failed::sent(error).told(&ask))?
         };
         session.sink.take(vec![found.item], None).await;
         Ok(())
@@ -618,17 +620,30 @@ impl Update {
                 .into_iter(),
             );
             let ask = Ask::with_body(row, channel.url(row, Some(&text)), body);
-            channel.ask(&ask).await.map_err(|error| {
+            channel.attempt(&ask).await.map_err(|failed| {
+                let unsettled = failed.unsettled;
+                let error = failed.told(&ask);
                 if self.change.members.is_empty() {
-                    missing(error, id)
-                } else {
-                    let message = format!("incident {id} was changed, but its comment was not added: {}", error.message());
-                    error.with_message(message)
+                    return missing(error, id);
                 }
+                let but = if unsettled { "" } else { "but its comment was not added: " };
+                let message = format!("incident {id} was changed, {but}{}", error.message());
+                error.with_message(message)
             })?;
         }
         // Graph's answer to a change has no alerts; the incident is asked for as everyone sees it.
-        one(channel, true, self.raw, id).await
+        one(channel, true, self.raw, id).await.map_err(|error| {
+            let done = match (self.change.members.is_empty(), &self.change.comment) {
+                (true, _) => "the comment was added",
+                (false, Some(_)) => "the changes were made and the comment was added",
+                (false, None) => "the changes were made",
+            };
+            let message = format!("{done}, but incident {id} as it is now could not be got: {}", error.message());
+            error
+                .with_message(message)
+                .with_hint("do not repeat the update: get the incident (incidents.get) to see it as it is now")
+                .without_retry()
+        })
     }
 }
 

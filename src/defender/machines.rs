@@ -15,6 +15,7 @@ use super::record::{named, record};
 use super::services::ENDPOINT;
 use super::services::operations::{self as rows, Operation};
 use super::session::{Ask, Channel, Place, Session};
+use super::unsettled::Failed;
 use super::{filter, time};
 use crate::claims::Members;
 use crate::error::{Code, Error, Result};
@@ -213,39 +214,56 @@ impl Act {
         let channel = session.channel(&ENDPOINT, &self.place)?;
         let id = self.name.id(&channel).await?;
         let body = object([("Comment", quoted(&self.comment))].into_iter().chain(self.members.iter().cloned()));
-        let started = session.transport.clock().unix();
         // Never sent twice: what became of an action whose answer was lost is looked up.
         let ask = Ask::with_body(self.row, channel.url(self.row, Some(&id)), body);
-        let answer = channel
-            .ask(&ask)
-            .await
-            .and_then(|response| record(&response, self.row.id, &format!("{} of machine {id}", self.row.name)));
+        let answer = match channel.attempt(&ask).await {
+            Ok(response) => record(&response, self.row.id, &format!("{} of machine {id}", self.row.name)).map_err(Failed::sent),
+            Err(failed) => Err(failed),
+        };
         let action = match answer {
             Ok(action) => action,
-            Err(error) => self.instead(&channel, &id, started, named(error, &format!("machine {id}"))).await?,
+            Err(failed) => self.instead(&channel, &id, failed).await?,
         };
         let action = match self.wait {
-            Some(every) => actions::wait(&channel, &actions::id_of(&action)?, every).await?,
+            Some(every) => self.ended(&channel, &id, action, every).await?,
             None => action,
         };
         session.sink.take(vec![action], None).await;
         Ok(())
     }
 
+    /// The action at its end. Where that cannot be seen, the action as it was started is handed over all the same: it goes on.
+    async fn ended(&self, channel: &Channel<'_>, machine: &str, action: Bytes, every: Duration) -> Result<Bytes> {
+        let id = actions::id_of(&action)?;
+        match actions::wait(channel, &id, every, true).await {
+            Ok(ended) => Ok(ended),
+            Err(error) => {
+                channel.session.sink.take(vec![action], None).await;
+                let message = format!(
+                    "{} of machine {machine} was started as machine action {id}, but its end was not seen: {}",
+                    self.row.name,
+                    error.message()
+                );
+                let look = "it goes on without this call: look for it with machine_actions.wait";
+                let hint = match error.hint().filter(|hint| error.code() == Code::Forbidden && *hint != look) {
+                    Some(hint) => format!("{look}; {hint}"),
+                    None => look.to_owned(),
+                };
+                Err(error.with_message(message).with_hint(hint).without_retry())
+            }
+        }
+    }
+
     /// The action that stands in the place of an error: the same one under way or done, or ours whose answer was lost.
-    async fn instead(&self, channel: &Channel<'_>, machine: &str, started: i64, error: Error) -> Result<Bytes> {
+    async fn instead(&self, channel: &Channel<'_>, machine: &str, failed: Failed) -> Result<Bytes> {
+        let error = named(failed.error, &format!("machine {machine}"));
+        if failed.unsettled {
+            return self.lost(channel, machine, error).await;
+        }
         let said = error.message().to_ascii_lowercase();
         let refused = error.http_status() == Some(400);
         let under_way =
             refused && (said.contains("already in progress") || said.contains("activerequestalreadyexists") || said.contains("pending"));
-        let lost = error.http_status().is_some_and(|status| (200..300).contains(&status))
-            || matches!(
-                error.code(),
-                Code::Reset | Code::Truncated | Code::Timeout | Code::ServerUnavailable | Code::ServerError | Code::BadHttp
-            );
-        if lost {
-            return self.lost(channel, machine, started, error).await;
-        }
         if under_way {
             return self.under_way(channel, machine, error).await;
         }
@@ -271,7 +289,8 @@ impl Act {
     }
 
     async fn under_way(&self, channel: &Channel<'_>, machine: &str, error: Error) -> Result<Bytes> {
-        let Ok(found) = actions::newest(channel, machine, &[self.kind], "(status eq 'Pending' or status eq 'InProgress')").await else {
+        let going = Some("(status eq 'Pending' or status eq 'InProgress')");
+        let Ok(found) = actions::newest(channel, machine, &[self.kind], going).await else {
             return Err(error);
         };
         if let Some(same) = found.iter().find(|action| self.is_this(action)) {
@@ -296,7 +315,7 @@ impl Act {
 
     /// The machine is said to be in the state already that the action is to bring.
     async fn done(&self, channel: &Channel<'_>, machine: &str, opposite: &str, error: Error) -> Result<Bytes> {
-        match actions::newest(channel, machine, &[self.kind, opposite], "status eq 'Succeeded'").await {
+        match actions::newest(channel, machine, &[self.kind, opposite], Some("status eq 'Succeeded'")).await {
             Ok(found) => match found.into_iter().next() {
                 Some(last) if self.is_this(&last) => {
                     channel
@@ -310,26 +329,46 @@ impl Act {
         }
     }
 
-    async fn lost(&self, channel: &Channel<'_>, machine: &str, started: i64, error: Error) -> Result<Bytes> {
-        // Two minutes for clocks that disagree.
-        let since = filter::at_or_after("creationDateTimeUtc", (started - 120).saturating_mul(time::SECOND));
-        let found = actions::newest(channel, machine, &[self.kind], &since).await.unwrap_or_default();
-        let ours = found
-            .into_iter()
-            .find(|action| self.is_this(action) && action.comment == self.comment);
-        match ours {
-            Some(action) => {
-                channel.session.warn(format!(
-                    "the answer was lost ({}), but the action was started: {}",
-                    error.code(),
-                    action.id
-                ));
-                Ok(action.bytes)
+    /// Our own action, whose answer was lost: one that the service began since it was asked, by its own clock.
+    async fn lost(&self, channel: &Channel<'_>, machine: &str, error: Error) -> Result<Bytes> {
+        let sent = channel.sent_ms();
+        let listed = actions::newest(channel, machine, &[self.kind], None).await;
+        let what_is_listed = match listed {
+            Err(why) => format!("the machine's actions could not be looked at ({}: {})", why.code(), why.message()),
+            Ok(found) => {
+                // Its parts do not agree to the second; without its time, this machine's clock may be minutes off.
+                let clock = channel.session.transport.clock();
+                let (begun, skew) = match channel.service_time(sent) {
+                    Some(begun) => (begun, 10),
+                    None => (clock.unix() - (clock.steady_ms() - sent).div_euclid(1000) - 1, 120),
+                };
+                let is_new = |action: &Action| {
+                    // One that has ended may be an old one, and undone since.
+                    let since = begun - if action.is_going() { skew } else { 0 };
+                    action.created.is_some_and(|created| created >= since.saturating_mul(time::SECOND))
+                };
+                let ours = found
+                    .into_iter()
+                    .find(|action| self.is_this(action) && action.comment == self.comment && is_new(action));
+                if let Some(action) = ours {
+                    channel.session.warn(format!(
+                        "the answer was lost ({}), but the action was started: {}",
+                        error.code(),
+                        action.id
+                    ));
+                    return Ok(action.bytes);
+                }
+                "no such action is listed yet".to_owned()
             }
-            None => Err(error.with_hint(
-                "it is not known whether the action was started: no such action is listed yet. Look at machine_actions.list before trying again",
-            )),
-        }
+        };
+        let message = format!(
+            "it is not known whether {} of machine {machine} was started: {}",
+            self.row.name,
+            error.message()
+        );
+        let hint =
+            format!("it is not known whether the action was started: {what_is_listed}. Look at machine_actions.list before trying again");
+        Err(error.with_message(message).with_hint(hint).without_retry())
     }
 }
 

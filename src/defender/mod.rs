@@ -20,11 +20,12 @@ mod refusal;
 pub mod services;
 mod session;
 mod time;
+mod unsettled;
 mod watch;
 
 pub use calls::Plan;
 pub use listing::Mark;
-pub use session::{Pacing, Session};
+pub use session::{Pacing, Session, Working};
 
 use std::sync::Arc;
 

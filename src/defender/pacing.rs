@@ -46,6 +46,8 @@ enum Turn {
     Now,
     /// After so many milliseconds, because of this limit.
     After(i64, String),
+    /// After so many milliseconds, since the service asked for it.
+    Asked(i64),
     /// When a call under way has ended.
     WhenFreed,
 }
@@ -60,7 +62,7 @@ impl Inner {
             *end = now;
         }
         if self.closed_until > now {
-            return Turn::After(self.closed_until - now, "the service asked to wait".to_owned());
+            return Turn::Asked(self.closed_until - now);
         }
         if self.probing && self.in_flight > 0 {
             return Turn::WhenFreed;
@@ -110,8 +112,9 @@ impl Budget {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for leave to call. A wait that outlasts the call's own limit fails at once, with the time to come back.
-    pub async fn slot(self: &Arc<Self>, limit: Limit, clock: &Arc<dyn Clock>, call: &Call, endpoint: &str) -> Result<Slot> {
+    /// Waits for leave to call. A wait that outlasts the call's own limit fails at once, with the time to come back, and so does one that the service
+    /// asked for beyond `by`.
+    pub async fn slot(self: &Arc<Self>, limit: Limit, clock: &Arc<dyn Clock>, call: &Call, by: Instant, endpoint: &str) -> Result<Slot> {
         loop {
             let freed = self.freed.notified();
             tokio::pin!(freed);
@@ -129,10 +132,15 @@ impl Budget {
                 }
                 turn
             };
-            match turn {
-                Turn::After(ms, limit) => {
+            let wait = match turn {
+                Turn::After(ms, limit) => Some((ms, limit, call.deadline)),
+                Turn::Asked(ms) => Some((ms, "the service asked to wait".to_owned(), by)),
+                Turn::WhenFreed | Turn::Now => None,
+            };
+            match wait {
+                Some((ms, limit, deadline)) => {
                     let wait = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-                    if wait >= call.deadline.saturating_duration_since(Instant::now()) {
+                    if wait >= deadline.saturating_duration_since(Instant::now()) {
                         return Err(Error::new(
                             Code::ThrottledLocally,
                             format!(
@@ -150,7 +158,7 @@ impl Budget {
                     });
                     clock.sleep(wait).await;
                 }
-                Turn::WhenFreed | Turn::Now => {
+                None => {
                     tokio::time::timeout_at(call.deadline, freed).await.map_err(|_| {
                         Error::new(Code::Timeout, format!("other calls to {endpoint} did not end in time"))
                             .with_retry(None)
@@ -203,7 +211,7 @@ mod tests {
         };
         match inner.turn(limit, now) {
             Turn::Now => 0,
-            Turn::After(ms, _) => ms,
+            Turn::After(ms, _) | Turn::Asked(ms) => ms,
             Turn::WhenFreed => -1,
         }
     }
@@ -255,7 +263,7 @@ mod tests {
             probing: true,
             ..Inner::default()
         };
-        assert!(matches!(inner.turn(limit, 0), Turn::After(500, _)));
+        assert!(matches!(inner.turn(limit, 0), Turn::Asked(500)));
         assert!(matches!(inner.turn(limit, 500), Turn::Now));
         inner.in_flight = 1;
         assert!(matches!(inner.turn(limit, 500), Turn::WhenFreed));

@@ -92,7 +92,7 @@ impl Params {
     }
 
     /// A text, or a list of them.
-    pub fn texts(&mut self, name: &str) -> Result<Vec<String>> {
+    pub fn texts_or_none(&mut self, name: &str) -> Result<Vec<String>> {
         #[derive(serde::Deserialize)]
         #[serde(untagged)]
         enum OneOrMore {
@@ -104,6 +104,18 @@ impl Params {
             Some(OneOrMore::One(text)) => vec![text],
             Some(OneOrMore::More(texts)) => texts,
         })
+    }
+
+    /// The same for a wish: an empty list would look like one for everything.
+    pub fn texts(&mut self, name: &str) -> Result<Vec<String>> {
+        let texts = self.texts_or_none(name)?;
+        if texts.is_empty() && self.raw(name).is_some_and(|raw| raw.get() != "null") {
+            return Err(Error::argument(
+                format!("\"{name}\" is an empty list, which asks for nothing"),
+                format!("give \"{name}\" at least one value, or leave it out where it is not to matter"),
+            ));
+        }
+        Ok(texts)
     }
 
     /// A whole number from `least` to `most`.

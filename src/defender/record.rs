@@ -39,6 +39,18 @@ pub fn record(response: &Response, id_name: &str, what: &str) -> Result<Bytes> {
     })
 }
 
+/// An answer from which nothing is wanted; one that holds an error in its place is that error. `what` names it.
+pub fn nothing(response: &Response, what: &str) -> Result<()> {
+    match api_error(&response.body) {
+        Some((code, message)) => Err(
+            Error::new(Code::BadPayload, format!("the answer for {what} holds an error: {code} {message}"))
+                .with_status(response.status)
+                .with_hint("see the message for what the service did not take"),
+        ),
+        None => Ok(()),
+    }
+}
+
 /// Says of what there is none.
 pub fn named(error: Error, what: &str) -> Error {
     match error.code() {

@@ -1,6 +1,7 @@
 //! One call's way to the services: a bearer for each, a budget for each operation, one renewal, and errors that help.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,9 +13,12 @@ use super::preflight::{self, Preflight};
 use super::refusal::{is_documented_404, refusal};
 use super::services::operations::Operation;
 use super::services::{Cloud, Service};
+use super::unsettled::Failed;
 use super::{Bearer, Bearers, Refused, Sink, challenge, pacing};
 use crate::error::{Code, Error, Result};
-use crate::transport::{Call, Notice, PAGE_BODY_LIMIT, Request, Response, Retry, Terms, Transport, asked_wait, is_loopback};
+use crate::transport::{
+    Call, Notice, PAGE_BODY_LIMIT, Request, Response, Retry, Tally, Terms, Transport, asked_wait, host_of, is_loopback,
+};
 
 /// How often a call comes back after a 429.
 const MAX_REFUSALS: u32 = 10;
@@ -43,6 +47,35 @@ pub struct Session<'a> {
     pub sink: &'a dyn Sink,
     /// Whether calls keep to the documented limits.
     pub pacing: Pacing,
+    /// A limit within the call's own that waits for a budget do not count against.
+    pub working: Option<Working>,
+}
+
+/// How long a call may take, not counting its waits for a budget.
+pub struct Working {
+    limit: Duration,
+    begun: Instant,
+    paused_ms: AtomicU64,
+}
+
+impl Working {
+    /// From now on.
+    pub fn within(limit: Duration) -> Working {
+        Working {
+            limit,
+            begun: Instant::now(),
+            paused_ms: AtomicU64::new(0),
+        }
+    }
+
+    fn paused(&self, since: Instant) {
+        let ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.paused_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    fn deadline(&self) -> Instant {
+        self.begun + self.limit + Duration::from_millis(self.paused_ms.load(Ordering::Relaxed))
+    }
 }
 
 /// Where in the world, and how strictly: what every call may say.
@@ -66,6 +99,10 @@ pub struct Channel<'a> {
     bearer: Arc<dyn Bearer>,
     preflight: Preflight,
     checked: Mutex<HashSet<&'static str>>,
+    /// When the last request was sent, by the steady clock.
+    sent_ms: AtomicI64,
+    /// The service's time in Unix seconds, and when it was told, by the steady clock.
+    told: Mutex<Option<(i64, i64)>>,
 }
 
 /// One exchange.
@@ -130,7 +167,18 @@ impl<'a> Session<'a> {
             bearer: self.bearers.of(service, service.base_in(place.cloud))?,
             preflight: place.preflight,
             checked: Mutex::default(),
+            sent_ms: AtomicI64::new(0),
+            told: Mutex::default(),
         })
+    }
+
+    /// The call as it stands now, after what it waited for budgets.
+    fn timed(&self) -> Call {
+        let mut call = self.call.clone();
+        if let Some(working) = &self.working {
+            call.deadline = call.deadline.min(working.deadline());
+        }
+        call
     }
 
     /// Tells something the caller should know.
@@ -163,12 +211,41 @@ impl Channel<'_> {
             bearer: Arc::clone(&self.bearer),
             preflight: self.preflight,
             checked: Mutex::default(),
+            sent_ms: AtomicI64::new(0),
+            told: Mutex::default(),
         }
     }
 
     /// A token, whatever it permits.
     pub async fn token(&self) -> Result<Arc<str>> {
-        self.bearer.bearer(self.session.call, None).await
+        self.bearer.bearer(&self.session.timed(), None).await
+    }
+
+    /// When the last request was sent, by the steady clock, in milliseconds.
+    pub fn sent_ms(&self) -> i64 {
+        self.sent_ms.load(Ordering::Relaxed)
+    }
+
+    /// The service's time at a moment of the steady clock, in Unix seconds, rounded down; `None` where no answer has told it.
+    pub fn service_time(&self, steady_ms: i64) -> Option<i64> {
+        let (seconds, told) = (*self.told.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Some(
+            seconds
+                .saturating_mul(1000)
+                .saturating_add(steady_ms)
+                .saturating_sub(told)
+                .div_euclid(1000),
+        )
+    }
+
+    /// Takes note of the service's time (RFC 9110 section 6.6.1).
+    fn hear(&self, response: &Response) {
+        let date = response.header("date").and_then(|date| httpdate::parse_http_date(date).ok());
+        let since = date.and_then(|date| date.duration_since(std::time::UNIX_EPOCH).ok());
+        if let Some(seconds) = since.and_then(|since| i64::try_from(since.as_secs()).ok()) {
+            let now = self.session.transport.clock().steady_ms();
+            *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some((seconds, now));
+        }
     }
 
     /// The documented limit is kept here, and by whose budget.
@@ -210,23 +287,49 @@ impl Channel<'_> {
         }
     }
 
-    /// Makes the call: within its budget, with a token that is renewed once when refused. The answer's status is one of 2xx.
+    /// A place in the budget. What was waited for it does not count against the working time.
+    async fn slot(&self, budget: &Arc<pacing::Budget>, ask: &Ask) -> Result<pacing::Slot> {
+        let session = self.session;
+        let since = Instant::now();
+        let by = session.timed().deadline;
+        let slot = budget
+            .slot(ask.row.limit, session.transport.clock(), session.call, by, ask.row.name)
+            .await;
+        if let Some(working) = &session.working {
+            working.paused(since);
+        }
+        slot
+    }
+
+    /// Makes the call: within its budget, with a token that is renewed once when refused. The answer's status is one of 2xx. An error says so where
+    /// a change may have been made that another try would make twice.
     pub async fn ask(&self, ask: &Ask) -> Result<Response> {
-        let (call, transport) = (self.session.call, self.session.transport);
-        let mut token = self.bearer.bearer(call, None).await?;
+        self.attempt(ask).await.map_err(|failed| failed.told(ask))
+    }
+
+    /// The same for those who find out by themselves what became of a change.
+    pub async fn attempt(&self, ask: &Ask) -> std::result::Result<Response, Failed> {
+        let transport = self.session.transport;
+        let mut token = self.token().await?;
         self.check(ask.row, &token)?;
         let budget = self.budget(ask.row, &token);
         let (mut renewed, mut answered, mut refusals) = (false, false, 0);
+        let mut tally = Tally::default();
+        let mut before: Option<Failed> = None;
         loop {
             let slot = match &budget {
-                Some(budget) => {
-                    let slot = budget.slot(ask.row.limit, transport.clock(), call, ask.row.name).await?;
-                    // The wait may have been longer than the token's life.
-                    token = self.bearer.bearer(call, None).await?;
-                    Some(slot)
-                }
+                Some(budget) => match self.slot(budget, ask).await {
+                    Ok(slot) => {
+                        // The wait may have been longer than the token's life.
+                        token = self.token().await?;
+                        Some(slot)
+                    }
+                    // No time for another try: what was wrong with the one before says more.
+                    Err(error) => return Err(before.unwrap_or_else(|| error.into())),
+                },
                 None => None,
             };
+            let call = &self.session.timed();
             let mut headers = vec![
                 ("authorization", Zeroizing::new(format!("Bearer {token}"))),
                 ("accept", Zeroizing::new("application/json".to_owned())),
@@ -247,10 +350,41 @@ impl Channel<'_> {
             };
             let terms = Terms {
                 timeout: ask.timeout,
-                hand_back_429: slot.is_some() || ask.retry == Retry::Never,
+                once: slot.is_some(),
+                hand_back_429: ask.retry == Retry::Never,
                 partial: ask.partial,
             };
-            let response = transport.send_on(call, request, terms).await?;
+            let too_late = call.deadline <= Instant::now();
+            self.sent_ms.store(transport.clock().steady_ms(), Ordering::Relaxed);
+            let result = transport.send_on(call, request, terms).await;
+            if let Ok(response) = &result {
+                self.hear(response);
+            }
+            // The service counts each try, so each takes its place in the budget. A 429 is answered below.
+            if slot.is_some()
+                && !matches!(&result, Ok(response) if response.status == 429)
+                && let Some(again) = tally.again(&result, ask.retry, transport.clock().unix())
+                && again.wait < call.deadline.saturating_duration_since(Instant::now())
+            {
+                let answered = result.as_ref().is_ok_and(|response| response.broken.is_none());
+                before = Some(Failed::sent(match result {
+                    Ok(Response { broken: Some(error), .. }) | Err(error) => error,
+                    Ok(response) => self.refused(&response, &token, ask),
+                }));
+                match slot {
+                    Some(slot) if answered => slot.taken(),
+                    other => drop(other),
+                }
+                let wait = again.wait;
+                call.notices.tell(again.notice(host_of(&ask.url)));
+                transport.clock().sleep(wait).await;
+                continue;
+            }
+            let response = match result {
+                Ok(response) => response,
+                Err(error) if too_late => return Err(error.into()),
+                Err(error) => return Err(Failed::sent(error)),
+            };
             // A 401 renews the token once, and one that asks for claims is answered once with a token that has them.
             let claims = challenge::claims(&response);
             let again = match &claims {
@@ -274,11 +408,11 @@ impl Channel<'_> {
                     }
                     // It cannot be renewed: the API's own words explain more.
                     Err(error) if error.code() == Code::Unauthorized => {}
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(error.into()),
                 }
             }
             // Refused before anything was done: whatever the call is, it may come again when the service says.
-            if response.status == 429 && terms.hand_back_429 {
+            if response.status == 429 && (terms.once || terms.hand_back_429) {
                 refusals += 1;
                 let asked = asked_wait(&response, transport.clock().unix());
                 // Without a time, only what is safe is tried again: a query may be out of CPU for a quarter of an hour.
@@ -303,7 +437,7 @@ impl Channel<'_> {
                         Some(slot) => slot.refused(wait),
                         None => {
                             transport.clock().sleep(wait).await;
-                            token = self.bearer.bearer(call, None).await?;
+                            token = self.token().await?;
                         }
                     }
                     continue;
@@ -311,19 +445,20 @@ impl Channel<'_> {
                 if let (Some(slot), Some(wait)) = (slot, wait) {
                     slot.refused(wait);
                 }
-                return Err(self.refused(&response, &token, ask));
+                return Err(Failed::sent(self.refused(&response, &token, ask)));
             }
             if let Some(slot) = slot {
                 slot.taken();
             }
             if (200..300).contains(&response.status) {
                 if response.is_html() {
-                    return Err(Error::new(
+                    let error = Error::new(
                         Code::CaptivePortal,
                         format!("a web page answered in the place of {}", response.host),
-                    )
-                    .with_status(response.status)
-                    .with_hint("this network wants a sign-in of its own first: open a browser and complete it"));
+                    );
+                    return Err(Failed::sent(error.with_status(response.status).with_hint(
+                        "this network wants a sign-in of its own first: open a browser and complete it",
+                    )));
                 }
                 return Ok(response);
             }
@@ -332,7 +467,7 @@ impl Channel<'_> {
                 return Ok(response);
             }
             let error = self.refused(&response, &token, ask);
-            return Err(match claims {
+            return Err(Failed::sent(match claims {
                 Some(_) if response.status == 401 => error
                     .with_code(Code::ClaimsChallenge)
                     .with_oauth("insufficient_claims", None)
@@ -341,7 +476,7 @@ impl Channel<'_> {
                     )
                     .with_claims(claims),
                 _ => error,
-            });
+            }));
         }
     }
 

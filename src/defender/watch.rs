@@ -114,6 +114,7 @@ impl Watch {
                 bearers: session.bearers,
                 sink: &look,
                 pacing: session.pacing,
+                working: None,
             };
             let channel = channel.of(&inner);
             let mut listing = self

@@ -14,8 +14,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::connector::Emulator;
-use super::retry::Trouble;
-use super::{Call, Notice, Proxy, Request, Response, Terms, Transport, pinned, proxy, retry, trace};
+use super::{Call, Proxy, Request, Response, Terms, Transport, pinned, proxy, retry, trace};
 use crate::clock::{self, BoxFuture, Clock, Random};
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
@@ -361,37 +360,19 @@ impl HttpTransport {
         let mut tally = retry::Tally::default();
         loop {
             let result = self.exchange(call, &request, terms, thumbprint).await;
-            let (trouble, asked, reason, status) = match &result {
-                Ok(response) if response.status == 429 && terms.hand_back_429 => return result,
-                Ok(Response { broken: Some(error), .. }) => (Trouble::Broken, None, error.code().name().to_owned(), None),
-                Ok(response) if response.status == 429 || response.status >= 500 => {
-                    let trouble = if response.status == 429 {
-                        Trouble::Throttled
-                    } else {
-                        Trouble::Server
-                    };
-                    (trouble, Some(response), format!("HTTP {}", response.status), Some(response.status))
-                }
-                Ok(_) => return result,
-                Err(error) => match retry::trouble_of(error) {
-                    Some(trouble) => (trouble, None, error.code().name().to_owned(), None),
-                    None => return result,
-                },
-            };
-            let (attempt, allowed) = tally.count(request.retry, trouble);
-            let wait = retry::wait(asked, attempt, self.clock.unix());
-            let remaining = call.deadline.saturating_duration_since(Instant::now());
-            // A wait that outlasts the caller's limit is better told at once than slept through.
-            if !allowed || wait >= remaining {
+            if terms.once || terms.hand_back_429 && matches!(&result, Ok(response) if response.status == 429) {
                 return result;
             }
-            call.notices.tell(Notice::Retry {
-                status,
-                wait,
-                attempt,
-                reason,
-                host: host_of(&request.url),
-            });
+            let remaining = call.deadline.saturating_duration_since(Instant::now());
+            // A wait that outlasts the caller's limit is better told at once than slept through.
+            let Some(again) = tally
+                .again(&result, request.retry, self.clock.unix())
+                .filter(|again| again.wait < remaining)
+            else {
+                return result;
+            };
+            let wait = again.wait;
+            call.notices.tell(again.notice(host_of(&request.url)));
             self.clock.sleep(wait).await;
         }
     }
@@ -564,7 +545,8 @@ fn roots(pem: &[u8]) -> Result<Vec<reqwest::Certificate>> {
     }
 }
 
-fn host_of(url: &Url) -> String {
+/// The host of an address, with the port where one is named.
+pub fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or("(no host)");
     match url.port() {
         Some(port) => format!("{host}:{port}"),

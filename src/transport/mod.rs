@@ -24,9 +24,9 @@ use crate::clock::{BoxFuture, Clock, Random};
 use crate::error::{Error, Result};
 
 pub use connector::{Emulator, is_loopback};
-pub use exchange::{HttpTransport, Settings};
+pub use exchange::{HttpTransport, Settings, host_of};
 pub use proxy::{Proxy, is_local};
-pub use retry::asked_wait;
+pub use retry::{Tally, asked_wait};
 
 /// The largest token, discovery or error answer that is read, in bytes.
 pub const TOKEN_BODY_LIMIT: usize = 1 << 20;
@@ -139,7 +139,9 @@ pub struct Request {
 pub struct Terms {
     /// The limit of one exchange, in place of the client's own.
     pub timeout: Option<Duration>,
-    /// Hand a 429 back at once: the caller keeps a budget, and waits by it.
+    /// Send it once: the caller keeps a budget, in which each try takes its place.
+    pub once: bool,
+    /// Hand a 429 back at once: the caller waits for it.
     pub hand_back_429: bool,
     /// Hand back what came of a body that broke off, once sending again has not helped.
     pub partial: bool,

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Response, Retry};
-use crate::error::{Code, Error};
+use super::{Notice, Response, Retry};
+use crate::error::{Code, Error, Result};
 
 /// The longest wait that is believed, whatever a server asks for.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// What kind of trouble a request met. Each kind has a count of its own: being asked to slow down says nothing about the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+enum Trouble {
     /// 429: refused before anything was done.
     Throttled,
     /// 5xx.
@@ -22,11 +22,37 @@ pub enum Trouble {
 }
 
 /// The trouble behind an error, if sending again can help.
-pub fn trouble_of(error: &Error) -> Option<Trouble> {
+fn trouble_of(error: &Error) -> Option<Trouble> {
     match error.code() {
         Code::Connect => Some(Trouble::Unsent),
         Code::Reset | Code::Truncated => Some(Trouble::Broken),
         _ => None,
+    }
+}
+
+/// Another try: when, and why.
+#[derive(Debug)]
+pub struct Again {
+    /// The wait before it.
+    pub wait: Duration,
+    /// Which one it is, from 1.
+    pub attempt: u32,
+    /// The HTTP status of the try before, if one came.
+    pub status: Option<u16>,
+    /// What was wrong with the try before.
+    pub reason: String,
+}
+
+impl Again {
+    /// Tells of the wait.
+    pub fn notice(self, host: String) -> Notice {
+        Notice::Retry {
+            status: self.status,
+            wait: self.wait,
+            attempt: self.attempt,
+            reason: self.reason,
+            host,
+        }
     }
 }
 
@@ -39,8 +65,32 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Counts what a try came to, and says what follows; `None` where that stands.
+    pub fn again(&mut self, result: &Result<Response>, retry: Retry, now_unix: i64) -> Option<Again> {
+        let (trouble, asked, reason, status) = match result {
+            Ok(Response { broken: Some(error), .. }) => (Trouble::Broken, None, error.code().name().to_owned(), None),
+            Ok(response) if response.status == 429 || response.status >= 500 => {
+                let trouble = if response.status == 429 {
+                    Trouble::Throttled
+                } else {
+                    Trouble::Server
+                };
+                (trouble, Some(response), format!("HTTP {}", response.status), Some(response.status))
+            }
+            Ok(_) => return None,
+            Err(error) => (trouble_of(error)?, None, error.code().name().to_owned(), None),
+        };
+        let (attempt, allowed) = self.count(retry, trouble);
+        allowed.then(|| Again {
+            wait: wait(asked, attempt, now_unix),
+            attempt,
+            status,
+            reason,
+        })
+    }
+
     /// Counts one more. Returns which retry would follow, from 1, and whether it is allowed.
-    pub fn count(&mut self, retry: Retry, trouble: Trouble) -> (u32, bool) {
+    fn count(&mut self, retry: Retry, trouble: Trouble) -> (u32, bool) {
         let (count, limit) = match trouble {
             Trouble::Throttled => (&mut self.throttled, if retry == Retry::Never { 0 } else { 10 }),
             Trouble::Server => (
@@ -61,7 +111,7 @@ impl Tally {
 }
 
 /// The wait before retry number `attempt` (from 1): what the server asks for, else doubling from half a second.
-pub fn wait(response: Option<&Response>, attempt: u32, now_unix: i64) -> Duration {
+fn wait(response: Option<&Response>, attempt: u32, now_unix: i64) -> Duration {
     let asked = response.and_then(|response| asked_wait(response, now_unix));
     asked.unwrap_or_else(|| Duration::from_millis(500 << attempt.saturating_sub(1).min(5)))
 }

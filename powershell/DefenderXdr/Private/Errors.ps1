@@ -81,6 +81,11 @@ $script:HintWords = [ordered]@{
     'the service cannot filter by severity: filter what comes back' = 'the service cannot filter by severity: give -Severity, or filter what comes back'
     'use query, or another method'                                  = 'give -Query, or another -Method'
     'Look at machine_actions.list before trying again'              = 'Look at Get-DefenderMachineAction before trying again'
+    'get the incident (incidents.get)'                              = 'get the incident (Get-DefenderIncident)'
+    'get the alert (alerts.get)'                                    = 'get the alert (Get-DefenderAlert)'
+    'get the alerts (alerts.get)'                                   = 'get the alerts (Get-DefenderAlert)'
+    'see how the action stands (machine_actions.get)'               = 'see how the action stands (Get-DefenderMachineAction)'
+    '; where a second time does no harm, set retry to safe'         = ''
 }
 
 function script:ConvertTo-DefenderHint {
