@@ -835,8 +835,8 @@ int32_t dxdr_get_incidents(dxdr_request *request,
                        8601 or Unix seconds; "status"?, "assigned_to"? ("" is nobody), "severity"?: a text or a list; "alerts"?: false leaves them out
                        (Graph); "raw"?: true keeps Graph's shape. Items of XDR are its bytes, items of Graph have XDR's names
    incidents.get       "id", "backend"?, "raw"?, "follow"?: false does not go on to the incident that it was merged into
-   incidents.update    "id", and one or more of "status", "assigned_to" (null clears it), "classification", "determination", "tags" (all of them),
-                       "comment"; "backend"?, "raw"?, "follow"?. The incident as it is now comes as the item
+   incidents.update    "id", and one or more of "status", "assigned_to" (null clears it), "classification", "determination", "tags" (all of them;
+                       [] takes them away), "comment"; "backend"?, "raw"?, "follow"?. The incident as it is now comes as the item
    incidents.watch     incidents as they change, each state once: "updated_since"? (default: now, by the service's clock), "interval_s"? (60), "rounds"?
                        (default: without end), "overlap_s"? (300), "resume"?, and what incidents.list takes besides "since", "first", "skip" and
                        "items". The first look that fails ends it, an outage too: dxdr_op_resume() gives the place for the next call
@@ -849,7 +849,8 @@ int32_t dxdr_get_incidents(dxdr_request *request,
    machines.get        "machine": an id, or a name that fits exactly one
    machines.isolate    "machine", "comment", "type"?: "Full" (default), "Selective", "UnManagedDevice"; "wait"?: true waits for the action's end, looking
                        every "poll_s"? (10). The machine action comes as the item. The same one under way, or the one that brought the machine into
-                       this state before, is taken for it, with a warning; another one of the kind under way is BUSY
+                       this state before, is taken for it, with a warning; another one of the kind under way is BUSY. With "wait", an action whose end
+                       cannot be seen comes as it was started, and then the error, which names it
    machines.release, machines.restrict, machines.unrestrict   "machine", "comment", "wait"?, "poll_s"?
    machines.scan       the same, "type"?: "Quick" (default), "Full"
    machines.quarantine the same, "sha1"
@@ -858,12 +859,20 @@ int32_t dxdr_get_incidents(dxdr_request *request,
    machine_actions.wait  "id", "poll_s"?: the item is the action at its end
    indicators.list     "since"?, "type"?, "value"?, "action"?, "severity"?
    indicators.submit   "indicator": an object in the service's words;  indicators.delete  "id" (no item comes)
-   indicators.import   "indicators": a list of such; sent 500 a call; an item for each says what became of it ("isFailed", "failureReason")
+   indicators.import   "indicators": a list of such; sent 500 a call; an item for each says what became of it ("indicator", "isFailed",
+                       "failureReason"). What the service refuses as a whole is sent again in halves; of an indicator that is refused by itself, or
+                       that an answer leaves out, the item is the library's, in the same words. To send one again does no harm
  Any path: "service": "xdr", "endpoint" or "graph"; "path": from the root, or below the service's API; "method"? (GET), "version"? ("v1.0", "beta"),
    "query"?: an object of texts, "body"?: any JSON, sent as it stands, "headers"?: Prefer, ConsistencyLevel, If-Match, If-None-Match, Accept-Language;
    "paging"?: true (default for GET) follows a list to its end, false hands the one answer over, with an event "response"; "id_name"?: the member that
    tells records apart; "retry"?: "safe" or "never"; "first"?, "items"?, "resume"?. With paging "$top" of the query is the size of a page, and no limit:
    "first" is. The lists of the operations above are paged as those are; on any other path only the service's links lead on
+
+ A wish that may be a list may not be an empty one (BAD_ARGUMENT): left out, it asks for all.
+
+ A change that would be made twice if it were sent twice (a comment, an action, any path that is not a GET, unless "retry" is "safe") is sent once.
+ Where its answer is lost, cannot be read or is a 5xx, the error's "message" says that it is not known whether it was made, its "hint" how to find
+ out, and "retryable" is false.
 
  The token comes from the request. Where that was prepared for another of the three services, the same sign-in gets one for this service,
  unless the grant is access_token.
@@ -873,8 +882,8 @@ int32_t dxdr_get_incidents(dxdr_request *request,
  @param request     how the token is got
  @param call        the document, at most 16 MiB
  @param call_len    its length in bytes
- @param timeout_ms  the limit in milliseconds; 0 is the default: a day for lists and what waits, none for
-                    incidents.watch, else 300000
+ @param timeout_ms  the limit in milliseconds; 0 is the default: a day for lists and what waits, none for incidents.watch, else 300000, not
+                    counting waits for a documented limit ("pacing"), which against a limit given here do count
  @param op          receives the operation
  @param error       receives the error document; may be NULL
  @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8, TOO_LARGE, BAD_ARGUMENT, BAD_FILTER or OUT_OF_MEMORY
