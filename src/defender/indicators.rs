@@ -237,7 +237,7 @@ async fn send(channel: &Channel<'_>, batch: &[String]) -> Result<Vec<Bytes>> {
 
 /// True where the service looked at what it was sent and took nothing of it.
 fn is_refusal(error: &Error) -> bool {
-    matches!(error.http_status(), Some(400 | 413 | 422))
+    matches!(error.http_status(), Some(400 | 409 | 413 | 422))
 }
 
 fn text(json: &str, name: &str) -> String {

@@ -167,7 +167,7 @@ Get-DefenderIndicator | Import-DefenderIndicator -WhatIf
         Set-EmulatorFault ($refusal + @{ times = 4 })
         $got = Get-Recorded { $eight | Import-DefenderIndicator -PassThru }
         Assert-Equal $got.Errors.Count 1
-        Assert-Match "$($got.Errors[0])" '^indicator host1\.example: .*Request body is incorrect'
+        Assert-Match "$($got.Errors[0])" '^indicator host1\.example was not taken: .*Request body is incorrect'
         Assert-Equal $got.Errors[0].TargetObject 'host1.example'
         Assert-Equal $got.Out.Indicator $eight.indicatorValue
         Assert-Equal ($got.Out | Where-Object IsFailed | ForEach-Object { "$($_.Indicator) $($_.FailureReason)" }) 'host1.example api.securitycenter.microsoft.com answered HTTP 400 InvalidInput: Request body is incorrect'

@@ -235,8 +235,8 @@ function script:Send-DefenderImport {
         return
     }
     if (-not (Confirm-DefenderChange $session.Caller $Import.Ask $label 'import')) { return }
-    # The service may refuse a call as a whole for one indicator in it. Then its halves are sent, and theirs, down to the one. Where so many calls in a
-    # row are refused, the fault is in all of them.
+    # The library sends the halves of a call that the service refuses as a whole, down to the indicator that is meant. A call that the library itself does
+    # not take is halved here. Where so many in a row are refused, the fault is in all of them.
     $waiting = [System.Collections.Stack]::new()
     $waiting.Push($batch)
     $refusals = 0
@@ -247,55 +247,42 @@ function script:Send-DefenderImport {
         $outcomes = @(foreach ($one in $said) {
                 if ($one -isnot [System.Management.Automation.WarningRecord]) { $one }
                 # What was not taken, and what nothing was said of, is told one by one.
-                elseif ($one.Message -notlike '*were not taken: see isFailed*' -and $one.Message -notlike '*says nothing of*') { Write-Warning $one.Message }
+                elseif ($one.Message -notlike '*were not taken: see isFailed*' -and $one.Message -notlike 'the service says nothing of *') { Write-Warning $one.Message }
             })
+        if ($outcomes.Count -gt 0) { $refusals = 0 }
+        foreach ($outcome in $outcomes) { Show-DefenderOutcome $Import $outcome }
         $record = $failed.Record
-        if ($null -eq $record -or $outcomes.Count -gt 0) {
-            $refusals = 0
-            Show-DefenderOutcome $Import $part $outcomes
-            if ($null -eq $record) { continue }
-        }
+        if ($null -eq $record) { continue }
         $fault = $record.Exception
-        if ($outcomes.Count -eq 0 -and $part.Count -gt 1 -and $refusals -lt 50 -and ($fault.StatusCode -in 400, 409, 413, 422 -or ($fault.StatusCode -eq 0 -and $fault.Name -cin 'BAD_ARGUMENT', 'TOO_LARGE'))) {
-            $refusals++
+        $refusals++
+        if ($outcomes.Count -eq 0 -and $part.Count -gt 1 -and $refusals -le 50 -and $fault.StatusCode -eq 0 -and $fault.Name -cin 'BAD_ARGUMENT', 'TOO_LARGE') {
             Write-Verbose (Format-DefenderText "a call with $($part.Count) indicators was refused as a whole ($($fault.Message)); its halves are sent")
             $half = [int] [math]::Floor($part.Count / 2)
             $waiting.Push(@($part[$half..($part.Count - 1)]))
             $waiting.Push(@($part[0..($half - 1)]))
             continue
         }
-        $refusals++
-        $first = [string] $part[0]['indicatorValue']
-        $label = Format-DefenderText $(if ($part.Count -eq 1) { "indicator $first" } else { "$($part.Count) indicators, from $first to $([string] $part[$part.Count - 1]['indicatorValue'])" })
-        if ($part.Count -eq 1 -and $Import.PassThru) { New-DefenderOutcome $null $first $true ($fault.Message -replace ' \(0 of 1 indicators were sent before\)$', '') }
-        Write-DefenderRecordError $session $record $label $(if ($part.Count -eq 1) { $first } else { $part }) -Always:($fault.StatusCode -eq 413)
+        $told = @(foreach ($outcome in $outcomes) { [string] $outcome.Indicator })
+        $rest = @($part | Where-Object { [string] $_['indicatorValue'] -notin $told })
+        if ($rest.Count -eq 0) { $rest = $part }
+        $first = [string] $rest[0]['indicatorValue']
+        $label = Format-DefenderText $(if ($rest.Count -eq 1) { "indicator $first" } else { "$($rest.Count) indicators, from $first to $([string] $rest[$rest.Count - 1]['indicatorValue'])" })
+        if ($rest.Count -eq 1 -and $Import.PassThru) { New-DefenderOutcome $null $first $true $fault.Message }
+        Write-DefenderRecordError $session $record $label $(if ($rest.Count -eq 1) { $first } else { $rest }) -Always:($fault.StatusCode -eq 413)
     }
 }
 
 function script:Show-DefenderOutcome {
-    # What became of each of a call's indicators: what was not taken is an error, and so is what the answer does not name.
-    param([hashtable] $Import, [object[]] $Batch, [object[]] $Outcomes)
-    $session = $Import.Session
-    $open = [System.Collections.Specialized.OrderedDictionary]::new([System.StringComparer]::OrdinalIgnoreCase)
-    foreach ($body in $Batch) { $open[[string] $body['indicatorValue']] = 1 + [int] $open[[string] $body['indicatorValue']] }
-    $sent = @($open.get_Keys())
-    $others = 0
-    foreach ($outcome in $Outcomes) {
-        $value = [string] $outcome.Indicator
-        if ([int] $open[$value] -gt 1) { $open[$value] = [int] $open[$value] - 1 }
-        elseif ($open.Contains($value)) { $open.Remove($value) }
-        elseif ($value -notin $sent) { $others++ }
-        if ($Import.PassThru) { $outcome }
-        if (-not $outcome.IsFailed) { continue }
-        $record = New-DefenderErrorRecord -Name 'INDICATOR_REFUSED' -Code 0 -Message "indicator $value was not taken: $($outcome.FailureReason)" -Hint 'Mend the indicator and send it again; the others were taken.'
-        Write-DefenderRecordError $session $record "indicator $value" $value -Always
-    }
-    # The service writes some values in its own way: as many as it names so may be those that are missing.
-    if ($open.Count -le $others) { return }
-    foreach ($value in @($open.get_Keys())) {
+    # What became of an indicator: what was not taken is an error, and so is what the service's answer does not name.
+    param([hashtable] $Import, [object] $Outcome)
+    $value = [string] $Outcome.Indicator
+    if ($Import.PassThru) { $Outcome }
+    if (-not $Outcome.IsFailed) { return }
+    if ("$($Outcome.FailureReason)" -like 'the service says nothing of it*') {
         $record = New-DefenderErrorRecord -Name 'INDICATOR_UNKNOWN' -Code 0 -Message "indicator ${value}: the service's answer does not say what became of it" -Hint "Look for it with Get-DefenderIndicator '$value', and send it again if it is not there: the same again does no harm."
-        Write-DefenderRecordError $session $record "indicator $value" $value -Always
     }
+    else { $record = New-DefenderErrorRecord -Name 'INDICATOR_REFUSED' -Code 0 -Message "indicator $value was not taken: $($Outcome.FailureReason)" -Hint 'Mend the indicator and send it again; each that is not taken is told like this.' }
+    Write-DefenderRecordError $Import.Session $record "indicator $value" $value -Always
 }
 
 function script:New-DefenderOutcome {
