@@ -108,6 +108,15 @@ Describe 'Invoke-DefenderRequest' {
         $null = Invoke-DefenderRequest Graph security/incidents/811188 -Method PATCH -Body @{ status = 'active' } -Headers @{ 'If-Match' = '"1"' }
         Assert-Equal @(Get-EmulatorRequest 'security/incidents/811188')[0].headers.'if-match' '"1"'
     }
+    It 'tells of records without their id, in the module''s words' {
+        Connect-Test
+        $page = { param($names) @{ match = @{ path_contains = '/api/machines' }; times = 1; do = @{ status = 200; json = @{ value = @(foreach ($name in $names) { @{ computerDnsName = $name } }) } } } }
+        Set-EmulatorFault (& $page 'a', 'b'), (& $page @())
+        $out = @(Invoke-DefenderRequest Endpoint machines -Query @{ '$top' = 2 } 3>&1)
+        $null = Invoke-Emulator DELETE faults
+        Assert-Equal @($out | Where-Object { $_ -isnot [Management.Automation.WarningRecord] }).computerDnsName 'a', 'b'
+        Assert-Match "$($out | Where-Object { $_ -is [Management.Automation.WarningRecord] })" 'have no "id".*name another member by -IdName'
+    }
     It 'checks the token first, or leaves that to the service' {
         Reset-Emulator
         $token = (Get-ADALToken @AppArguments).AccessToken

@@ -80,6 +80,7 @@ $script:HintWords = [ordered]@{
     'the host comes from service, cloud and base_url'               = 'the host comes from -Service, the connection''s cloud and -BaseUrl'
     'the service cannot filter by severity: filter what comes back' = 'the service cannot filter by severity: give -Severity, or filter what comes back'
     'use query, or another method'                                  = 'give -Query, or another -Method'
+    'name another member by id_name'                                = 'name another member by -IdName'
     'Look at machine_actions.list before trying again'              = 'Look at Get-DefenderMachineAction before trying again'
     'get the incident (incidents.get)'                              = 'get the incident (Get-DefenderIncident)'
     'get the alert (alerts.get)'                                    = 'get the alert (Get-DefenderAlert)'
@@ -89,7 +90,7 @@ $script:HintWords = [ordered]@{
 }
 
 function script:ConvertTo-DefenderHint {
-    # A hint in the words of the module.
+    # A hint, or a warning with advice, in the words of the module.
     param([string] $Hint)
     foreach ($words in $script:HintWords.Keys) { $Hint = $Hint.Replace($words, $script:HintWords[$words]) }
     $Hint

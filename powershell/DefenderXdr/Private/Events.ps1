@@ -64,7 +64,7 @@ function script:Show-DefenderWarning {
     # A warning, with the name that the guide explains it under.
     param([object] $Notice)
     $name = if ($Notice['name']) { " (DefenderXdr.$(Format-DefenderText $Notice['name']))" }
-    Write-Warning "$(Format-DefenderText $Notice['message'])$name"
+    Write-Warning "$(ConvertTo-DefenderHint (Format-DefenderText $Notice['message']))$name"
 }
 
 function script:Show-DefenderProgress {
