@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-use defender_xdr::client::Client;
+use defender_xdr::client::{Client, PreparedRequest};
 use defender_xdr::error::Code;
+use defender_xdr::secret::Secret;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::content;
 use crate::disk::{Ask, Gate, Started, issuing, library};
-use crate::scripted::Step;
+use crate::scripted::{SECRET, Step};
 
 /// What tells a copy of this test which file to lock.
 const LOCKED: &str = "DXDR_TEST_LOCKED";
@@ -143,4 +144,28 @@ fn who_is_stopped_while_it_writes_costs_one_wait_and_what_waits_is_written_later
     assert_eq!(content(folder.path())["access_tokens"].as_array().unwrap().len(), 9);
     client.clear_cache().unwrap();
     assert_eq!(content(folder.path())["access_tokens"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn who_waits_to_write_keeps_nobody_from_looking() {
+    let (gate, folder) = (Gate::start(), tempfile::tempdir().unwrap());
+    let ask = Ask::app(&gate.server, folder.path());
+    let client = Client::new(ask.config.to_string().as_bytes()).unwrap();
+    client.clear_cache().unwrap();
+    let holder = Holder::of(&folder.path().join("test.lock"));
+    let request = PreparedRequest::new(&client, ask.document.to_string().as_bytes()).unwrap();
+    request.set_secret("client_secret", &Secret::new(SECRET.to_owned())).unwrap();
+    let waiting = std::thread::spawn(move || request.acquire_now(Some(Duration::from_secs(60)), None).map(|(token, _)| token));
+    gate.next().1.send(token("waits")).unwrap();
+    let mut longest = Duration::ZERO;
+    while !waiting.is_finished() {
+        let began = Instant::now();
+        client.accounts().unwrap();
+        longest = longest.max(began.elapsed());
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    assert_eq!(waiting.join().unwrap().unwrap().value(), "waits");
+    // It waited for ten seconds.
+    assert!(longest < Duration::from_secs(7), "{longest:?}");
+    drop(holder);
 }

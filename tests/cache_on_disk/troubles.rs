@@ -62,6 +62,10 @@ fn a_plain_file_stays_plain_for_who_asks_for_an_encrypted_one() {
     assert!(warning["message"].as_str().unwrap().contains("is in plain text"), "{listed}");
     assert_eq!(text(folder.path(), "test.cache"), before);
     assert_eq!(Actor::new(&plain).listed().0, ["ana@contoso.com"]);
+    // Who clears it means it, however it is kept.
+    assert_eq!(other.clear(), "OK");
+    assert!(owner.listed().0.is_empty());
+    assert!(!text(folder.path(), "test.cache").contains("refresh-"));
 }
 
 #[test]

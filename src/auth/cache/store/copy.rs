@@ -26,6 +26,16 @@ pub struct Seen {
     sign_outs: u64,
 }
 
+/// What came of writing.
+pub enum Saved {
+    /// It is on disk, or was told.
+    Done,
+    /// A key that is not at hand stands in the way.
+    NeedsKey,
+    /// Another process writes.
+    Locked,
+}
+
 /// What stands in the way of reading a file.
 pub enum Needs {
     /// Nothing: its content is here.
@@ -52,6 +62,24 @@ impl Store {
             Err(_) => {}
         }
         held
+    }
+
+    /// The short lock if it can be had in a moment; `None` if not, and this was not the last try: who waits comes again, and keeps nobody from the file.
+    fn lock_soon(&self, inner: &mut Inner, folder: &Arc<Folder>, is_last: bool) -> Result<Option<Held>> {
+        if inner.no_wait_until.is_some_and(|until| until > Instant::now()) {
+            return self.lock_to_write(inner, folder).map(Some);
+        }
+        match locks::soon(folder, &self.names().lock) {
+            Ok(held) => {
+                inner.no_wait_until = None;
+                Ok(Some(held))
+            }
+            Err(error) if error.code() == Code::CacheLocked && !is_last => Ok(None),
+            Err(error) => {
+                inner.no_wait_until = Some(Instant::now() + AGAIN);
+                Err(error)
+            }
+        }
     }
 
     /// Reads the file if it is another than the one seen, and takes in what is new.
@@ -176,7 +204,7 @@ impl Store {
                     ),
                 )
                 .with_hint(
-                    "ask for plain text here too (\"plain_text\": true), use a cache of another name, or remove the file and sign in again",
+                    "ask for plain text here too (\"plain_text\": true), use a cache of another name, or clear the cache and sign in again",
                 ));
             }
             if let Some(at) = &header.key {
@@ -391,23 +419,24 @@ impl Store {
         Ok(())
     }
 
-    /// False if a key that is not at hand stands in the way.
-    pub(super) fn save_or_warn(&self, inner: &mut Inner, now: i64) -> bool {
-        match self.save_within(inner, now) {
-            Ok(true) => lock(&self.said).retain(|code| *code != Code::CacheIo),
-            Ok(false) => return false,
+    /// Writes what waits, or says why not.
+    pub(super) fn save_or_warn(&self, inner: &mut Inner, now: i64, is_last: bool) -> Saved {
+        match self.save_within(inner, now, is_last) {
+            Ok(Saved::Done) => lock(&self.said).retain(|code| *code != Code::CacheIo),
+            Ok(other) => return other,
             Err(error) => self.warn(error),
         }
-        true
+        Saved::Done
     }
 
-    /// Writes what waits. False if a key that is not at hand stands in the way.
-    pub(super) fn save_within(&self, inner: &mut Inner, now: i64) -> Result<bool> {
+    fn save_within(&self, inner: &mut Inner, now: i64, is_last: bool) -> Result<Saved> {
         if lock(&self.waiting).is_empty() {
-            return Ok(true);
+            return Ok(Saved::Done);
         }
         let folder = self.folder(inner)?;
-        let _lock = self.lock_to_write(inner, &folder)?;
+        let Some(_lock) = self.lock_soon(inner, &folder, is_last)? else {
+            return Ok(Saved::Locked);
+        };
         let mut document = match self.read(inner, now, true)? {
             Needs::Nothing(Some(found)) => {
                 let (document, line) = *found;
@@ -421,11 +450,11 @@ impl Store {
                 Document::new(inner.after_damage, self.random.as_ref())?
             }
             // Another process began anew with a key of its own.
-            Needs::Key(_) | Needs::NewKey => return Ok(false),
+            Needs::Key(_) | Needs::NewKey => return Ok(Saved::NeedsKey),
         };
         let work = std::mem::take(&mut *lock(&self.waiting));
         if work.is_empty() {
-            return Ok(true);
+            return Ok(Saved::Done);
         }
         for work in &work {
             match work {
@@ -438,7 +467,7 @@ impl Store {
             Ok(line) => {
                 inner.after_damage = false;
                 self.saw(inner, &document, line);
-                Ok(true)
+                Ok(Saved::Done)
             }
             Err(error) => {
                 // Before what came meanwhile.

@@ -12,7 +12,9 @@ use super::folder::Folder;
 use crate::error::{Code, Error, Result};
 
 /// How long the short lock is waited for: who holds it reads and writes one file.
-const SHORT: Duration = Duration::from_secs(10);
+pub const SHORT: Duration = Duration::from_secs(10);
+/// How long one try for the short lock takes, where the wait for it is made of tries.
+const BRIEF: Duration = Duration::from_millis(50);
 /// The longest pause between two tries, in milliseconds.
 const PAUSE: u64 = 20;
 
@@ -104,6 +106,11 @@ pub fn pause(tries: u32) -> Duration {
 /// The short lock. Blocks the thread, some seconds at most.
 pub fn short(folder: &Arc<Folder>, name: &str) -> Result<Held> {
     waited_for(folder, name, SHORT)
+}
+
+/// The short lock if it can be had in a moment.
+pub fn soon(folder: &Arc<Folder>, name: &str) -> Result<Held> {
+    waited_for(folder, name, BRIEF)
 }
 
 /// The short lock if nobody has it now.

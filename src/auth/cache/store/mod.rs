@@ -24,7 +24,7 @@ use once_cell::sync::Lazy;
 use serde_json::json;
 use tokio::time::Instant;
 
-use self::copy::{Needs, Seen};
+use self::copy::{Needs, Saved, Seen};
 use self::folder::Folder;
 use self::format::Failure;
 use self::keys::{DataKey, KeyRef};
@@ -427,14 +427,21 @@ impl Store {
     /// Writes what waits. When this returns, it is on disk or the person will be told why not.
     pub async fn save(self: &Arc<Self>, call: &Call, clock: &Arc<dyn Clock>) {
         // Another process may have begun anew with a key of its own: that is asked for, and written with.
-        for _ in 0..3 {
+        let (mut keys, mut tries) = (0, 0);
+        let until = Instant::now() + locks::SHORT;
+        while keys < 3 {
             if !self.ready(call, clock).await {
                 return;
             }
-            let now = clock.unix();
-            match self.on_disk(call, move |store, inner| Ok(store.save_or_warn(inner, now))).await {
-                Ok(true) => return,
-                Ok(false) => {}
+            let (now, is_last) = (clock.unix(), Instant::now() >= until);
+            let saved = self.on_disk(call, move |store, inner| Ok(store.save_or_warn(inner, now, is_last)));
+            match saved.await {
+                Ok(Saved::Done) => return,
+                Ok(Saved::NeedsKey) => keys += 1,
+                Ok(Saved::Locked) => {
+                    tokio::time::sleep(locks::pause(tries)).await;
+                    tries += 1;
+                }
                 Err(error) => return self.too_slow(error),
             }
         }
@@ -473,7 +480,8 @@ impl Store {
                 };
             }
             match folder.head(&names.file) {
-                Ok(head) if head.as_deref().is_none_or(|head| store.is_ours(head)) => {}
+                // One of the other kind, plain or encrypted, may go: who clears a cache names it, not how it is kept.
+                Ok(head) if head.as_deref().is_none_or(|head| !matches!(seal::kind(head), seal::Kind::Newer(_))) => {}
                 _ => {
                     return Err(Error::new(
                         Code::CacheIo,
@@ -500,15 +508,6 @@ impl Store {
             Ok(())
         })
         .await
-    }
-
-    /// True for a file that a client of these settings may remove: not a newer version's, nor one of the other kind.
-    fn is_ours(&self, head: &[u8]) -> bool {
-        match seal::kind(head) {
-            seal::Kind::Readable(header) => header.key.is_none() == self.wanted.plain_text,
-            seal::Kind::Newer(_) => false,
-            seal::Kind::Damaged => true,
-        }
     }
 
     /// What a sign-out comes to where the folder cannot be used: nothing, unless a file is there.

@@ -255,7 +255,7 @@ impl Store {
         waits_for: Option<String>,
     ) {
         let (turn, what) = (naming.turn.to_owned(), naming.call.to_owned());
-        let (error, now) = (error.clone(), clock.unix());
+        let error = error.clone();
         // Not when the disk comes to it: what the service asked for counts from now.
         let at_ms = machine_ms();
         let noted = self.on_disk(call, move |store, inner| {
@@ -268,10 +268,11 @@ impl Store {
             failure.network = network.map(|network| store.call_name(inner, &network));
             failure.waits_for = waits_for;
             lock(&store.waiting).push(Work::Failure(Box::new(failure)));
-            store.save_or_warn(inner, now);
             Ok(())
         });
-        let _ = noted.await;
+        if noted.await.is_ok() {
+            self.save(call, clock).await;
+        }
     }
 
     /// The name of the file of a call's lock.
