@@ -634,6 +634,115 @@ fn a_watch_has_no_end_of_its_own_and_an_error_leaves_its_place() {
 }
 
 #[test]
+fn a_header_without_a_text_is_refused() {
+    let request = request(&scripted::virtual_client(&VirtualClock::new()));
+    for value in [json!(""), json!("  "), Value::Null, json!(5), json!(["x"])] {
+        let call = json!({"service": "graph", "method": "PATCH", "path": "/v1.0/x", "headers": {"If-Match": value}, "body": {}});
+        let error = request.call(call.to_string().as_bytes(), None).err().unwrap();
+        assert_eq!(error.code(), Code::BadArgument, "{value}");
+        assert!(error.message().contains("If-Match") && error.hint().is_some(), "{error}");
+    }
+}
+
+#[test]
+fn an_error_in_a_200_is_one_whatever_was_asked() {
+    let error = || {
+        Step::json(
+            200,
+            r#"{"@odata.context":"x","error":{"code":"InternalServerError","message":"in vain"}}"#,
+        )
+    };
+    let path = |more: Value| {
+        let mut call = json!({"service": "endpoint", "path": "/api/recommendations"});
+        call.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        call
+    };
+    for call in [
+        path(json!({})),
+        path(json!({"paging": false})),
+        path(json!({"items": "pages"})),
+        path(json!({"method": "POST", "body": {}})),
+        json!({"operation": "alerts.batch_update", "ids": ["a"], "status": "New"}),
+        json!({"operation": "indicators.delete", "id": "1"}),
+        json!({"operation": "hunting.run", "query": "x"}),
+        json!({"operation": "hunting.run", "query": "x", "items": "pages"}),
+        json!({"operation": "incidents.update", "backend": "graph", "follow": false, "id": 1, "status": "Active"}),
+        json!({"operation": "incidents.update", "backend": "graph", "follow": false, "id": 1, "comment": "c"}),
+        json!({"operation": "incidents.list", "backend": "xdr", "items": "pages"}),
+    ] {
+        let (items, _, error, seen) = one([error()], call.clone());
+        let error = error.unwrap_or_else(|| panic!("{call} took it for an answer: {items:?}"));
+        assert_eq!((error.code(), items.len(), seen.len()), (Code::BadPayload, 0, 1), "{call}: {error}");
+        assert!(
+            error.message().contains("InternalServerError: in vain") && error.hint().is_some(),
+            "{error}"
+        );
+    }
+    // A record may tell of an error of its own, and a list begin with one.
+    let record = r#"{"id":"1","status":"failed","error":{"code":"x","message":"y"}}"#;
+    let (items, _, error, _) = one([Step::json(200, record)], path(json!({})));
+    assert!(error.is_none() && items == [record], "{error:?} {items:?}");
+    let listed = format!(r#"{{"error":{{"code":"x","message":"y"}},"value":[{record}]}}"#);
+    let (items, _, error, _) = one([Step::json(200, &listed)], path(json!({})));
+    assert!(error.is_none() && items == [record], "{error:?} {items:?}");
+}
+
+#[test]
+fn pages_as_they_came_cannot_be_chosen_by_severity() {
+    let mut call = list();
+    (call["severity"], call["items"]) = (json!("High"), json!("pages"));
+    let (items, _, error, seen) = one([], call.clone());
+    assert_eq!((error.unwrap().code(), items.len(), seen.len()), (Code::BadArgument, 0, 0));
+    // Graph can.
+    call["backend"] = json!("graph");
+    let (items, _, error, seen) = one([Step::json(200, r#"{"value":[]}"#)], call);
+    assert!(error.is_none() && items.len() == 1, "{error:?}");
+    assert!(unescaped(&seen[0]).contains("severity eq 'high'"), "{}", seen[0]);
+}
+
+#[test]
+fn graphs_words_are_xdrs_and_what_is_no_list_is_told() {
+    let graph = |evidence: &str| {
+        let alert = format!(
+            r#"{{"id":"a","severity":"unknown","determination":"notEnoughDataToValidate","status":"unknown","evidence":{evidence}}}"#
+        );
+        let record =
+            format!(r#"{{"id":"1","severity":"unknown","determination":"unknown","classification":"unknown","alerts":[{alert}]}}"#);
+        Step::json(200, &format!(r#"{{"value":[{record}]}}"#))
+    };
+    let call = json!({"operation": "incidents.list", "backend": "graph"});
+    let device = r##"{"@odata.type":"#microsoft.graph.security.deviceEvidence","healthStatus":"inactive","riskScore":"none"}"##;
+    let (items, _, error, _) = one([graph(&format!("[{device}]"))], call.clone());
+    assert!(error.is_none(), "{error:?}");
+    let incident: Value = serde_json::from_str(&items[0]).unwrap();
+    let alert = &incident["alerts"][0];
+    for (have, want) in [
+        (&incident["severity"], "UnSpecified"),
+        (&incident["determination"], "NotAvailable"),
+        (&incident["classification"], "Unknown"),
+        (&alert["severity"], "UnSpecified"),
+        (&alert["determination"], "NoEnoughDataToValidate"),
+        (&alert["status"], "Unknown"),
+        (&alert["devices"][0]["healthStatus"], "Inactive"),
+        (&alert["devices"][0]["riskScore"], "None"),
+    ] {
+        assert_eq!(have, want, "{incident}");
+    }
+    let (items, _, error, _) = one([graph("null")], call.clone());
+    assert!(error.is_none() && items[0].contains(r#""devices":[],"entities":[]"#), "{items:?}");
+    for odd in [r#"{"a":1}"#, "\"x\"", "5"] {
+        let (items, _, error, _) = one([graph(odd)], call.clone());
+        let error = error.unwrap();
+        assert_eq!((error.code(), items.len()), (Code::BadPayload, 0), "{odd}");
+        assert!(error.message().contains("evidence"), "{error}");
+    }
+    let mut raw = call;
+    raw["raw"] = json!(true);
+    let (items, _, error, _) = one([graph("5")], raw);
+    assert!(error.is_none() && items.len() == 1);
+}
+
+#[test]
 fn what_is_looked_up_may_stand_on_any_page() {
     let machine = |id: u32, name: &str| json!({"id": format!("{id:040x}"), "computerDnsName": name, "lastSeen": "2026-09-14T00:00:00Z"});
     let page = |records: Vec<Value>, link: Option<&str>| {

@@ -47,6 +47,7 @@ fn wishes_are_filtered_here_or_there_with_the_same_result() {
     for wish in [
         json!({"severity": "High", "first": 5}),
         json!({"severity": ["high", "Low"], "status": "active"}),
+        json!({"severity": "UnSpecified"}),
         json!({"updated_since": "2026-09-10T00:00:00Z"}),
         json!({"since": 1_757_000_000, "status": ["Active", "InProgress"], "assigned_to": ""}),
         json!({"filter": "status eq 'Resolved' and lastUpdateTime ge 2026-01-01T00:00:00Z"}),

@@ -203,6 +203,29 @@ fn every_alert_of_an_incident_is_found_by_its_id() {
 }
 
 #[test]
+fn graph_has_words_of_its_own_that_xdr_does_not_take() {
+    let emulator = start();
+    let services = Services::of(&emulator);
+    let count = |host: &str, path: &str| services.get(host, path)["value"].as_array().unwrap().len();
+    assert_eq!(count(GRAPH, "/v1.0/security/incidents?$filter=severity%20eq%20'unknown'"), 1);
+    assert_eq!(count(GRAPH, "/v1.0/security/incidents?$filter=severity%20eq%20'unSpecified'"), 0);
+    for (graph, xdr) in [
+        ("unknown", "NotAvailable"),
+        ("notEnoughDataToValidate", "NoEnoughDataToValidate"),
+        ("compromisedUser", "CompromisedUser"),
+    ] {
+        let path = format!("/v1.0/security/incidents/{MULTI_STAGED}");
+        let changed = services.ask("PATCH", GRAPH, &path, &json!({"determination": graph})).json();
+        assert_eq!(changed["determination"], graph);
+        let path = format!("/api/incidents/{MULTI_STAGED}");
+        assert_eq!(services.get(API, &path)["determination"], xdr);
+        // The word of one is none of the other's.
+        let refused = services.ask("PATCH", API, &path, &json!({"determination": graph}));
+        assert_eq!(refused.status, 400, "{graph}");
+    }
+}
+
+#[test]
 fn an_alert_of_an_incident_is_changed_by_either_service_and_stays_so() {
     let emulator = start();
     let services = Services::of(&emulator);

@@ -532,7 +532,12 @@ impl Any {
                         format!("a call may set {}", HEADERS.join(", ")),
                     )
                 })?;
-                let value = members.text(name).unwrap_or_default();
+                let value = members.text(name).filter(|value| !value.trim().is_empty()).ok_or_else(|| {
+                    Error::argument(
+                        format!("the header {name} has no text for a value"),
+                        "give it one, or leave the header out: an empty If-Match, say, would not hold anything back",
+                    )
+                })?;
                 if value.chars().any(char::is_control) {
                     return Err(Error::argument(
                         format!("the header {name} holds control characters"),

@@ -6,7 +6,7 @@
 //! | `redirectIncidentId` (text) | the same, a number |
 //! | `displayName` | `incidentName` |
 //! | `createdDateTime`, `lastUpdateDateTime` | `createdTime`, `lastUpdateTime` |
-//! | `status`, `severity`, `classification`, `determination` (camelCase) | the same, first letter in upper case |
+//! | `status`, `severity`, `classification`, `determination` (camelCase) | the same, first letter in upper case; `unknown` of a severity is `UnSpecified`, of a determination `NotAvailable`; `notEnoughDataToValidate` is `NoEnoughDataToValidate` |
 //! | `customTags` | `tags` |
 //! | `incidentWebUrl` | `incidentUri` |
 //! | `comments[].createdByDisplayName`, `createdDateTime` | `createdBy`, `createdTime` |
@@ -49,19 +49,25 @@ pub const DETERMINATIONS: &[&str] = &[
 
 /// A value of XDR's enumerations as Graph writes it.
 pub fn to_graph(value: &str) -> String {
-    match value {
-        "CompromisedAccount" => "compromisedUser".to_owned(),
-        "ConfirmedActivity" => "confirmedUserActivity".to_owned(),
-        "Clean" => "notMalicious".to_owned(),
-        "NoEnoughDataToValidate" | "InsufficientData" => "notEnoughDataToValidate".to_owned(),
-        "UnSpecified" | "NotAvailable" => "unknown".to_owned(),
-        other => first(other, char::to_lowercase),
+    match value.to_ascii_lowercase().as_str() {
+        "compromisedaccount" => "compromisedUser".to_owned(),
+        "confirmedactivity" => "confirmedUserActivity".to_owned(),
+        "clean" => "notMalicious".to_owned(),
+        "noenoughdatatovalidate" | "insufficientdata" => "notEnoughDataToValidate".to_owned(),
+        "unspecified" | "notavailable" => "unknown".to_owned(),
+        _ => first(value, char::to_lowercase),
     }
 }
 
-/// A value of Graph's enumerations as XDR writes it.
-fn from_graph(value: &str) -> String {
-    first(value, char::to_uppercase)
+/// A value of Graph's enumerations as XDR writes it. Where XDR's pages print two spellings, of which one is Graph's, it is that one.
+fn from_graph(name: &str, value: &str) -> String {
+    let known = |graph: &str| value.eq_ignore_ascii_case(graph);
+    match name {
+        "severity" if known("unknown") => "UnSpecified".to_owned(),
+        "determination" if known("unknown") => "NotAvailable".to_owned(),
+        "determination" if known("notEnoughDataToValidate") => "NoEnoughDataToValidate".to_owned(),
+        _ => first(value, char::to_uppercase),
+    }
 }
 
 fn first<I: Iterator<Item = char>>(text: &str, change: impl Fn(char) -> I) -> String {
@@ -103,9 +109,9 @@ pub fn incident(record: &Bytes) -> Result<Bytes> {
             "lastUpdateDateTime" => out.put("lastUpdateTime", raw.to_owned()),
             "customTags" => out.put("tags", raw.to_owned()),
             "incidentWebUrl" => out.put("incidentUri", raw.to_owned()),
-            "status" | "severity" | "classification" | "determination" => out.put(name, enumeration(raw)),
-            "comments" => out.put(name, list(raw, comment)?),
-            "alerts" => out.put(name, list(raw, alert)?),
+            "status" | "severity" | "classification" | "determination" => out.put(name, enumeration(name, raw)),
+            "comments" => out.put(name, list(name, raw, comment)?),
+            "alerts" => out.put(name, list(name, raw, alert)?),
             _ => out.put(name, raw.to_owned()),
         }
     }
@@ -135,12 +141,12 @@ fn alert(text: &str) -> Result<String> {
             "lastActivityDateTime" => out.put("lastActivity", raw.to_owned()),
             "actorDisplayName" => out.put("actorName", raw.to_owned()),
             "status" | "severity" | "classification" | "determination" | "serviceSource" | "detectionSource" => {
-                out.put(name, enumeration(raw))
+                out.put(name, enumeration(name, raw))
             }
-            "comments" => out.put(name, list(raw, comment)?),
+            "comments" => out.put(name, list(name, raw, comment)?),
             "evidence" => {
                 let (mut devices, mut entities) = (Vec::new(), Vec::new());
-                for piece in pieces(raw).unwrap_or_default() {
+                for piece in list_of(raw, "evidence")? {
                     match kind_of(piece).as_str() {
                         "device" => devices.push(device(piece)?),
                         kind => entities.push(entity(piece, kind)?),
@@ -165,12 +171,19 @@ fn kind_of(text: &str) -> String {
 }
 
 fn device(text: &str) -> Result<String> {
-    renamed(text, "a device", |name| match name {
-        "mdeDeviceId" => Some("mdatpDeviceId"),
-        "azureAdDeviceId" => Some("aadDeviceId"),
-        "firstSeenDateTime" => Some("firstSeen"),
-        _ => None,
-    })
+    let members = Members::read(text).ok_or_else(|| odd("a device"))?;
+    let mut out = Object::default();
+    for (name, raw) in &members.0 {
+        let raw = raw.get();
+        match name.as_ref() {
+            "mdeDeviceId" => out.put("mdatpDeviceId", raw.to_owned()),
+            "azureAdDeviceId" => out.put("aadDeviceId", raw.to_owned()),
+            "firstSeenDateTime" => out.put("firstSeen", raw.to_owned()),
+            "healthStatus" | "riskScore" => out.put(name, enumeration(name, raw)),
+            _ => out.put(name, raw.to_owned()),
+        }
+    }
+    Ok(out.finish())
 }
 
 fn entity(text: &str, kind: &str) -> Result<String> {
@@ -179,7 +192,7 @@ fn entity(text: &str, kind: &str) -> Result<String> {
         "mailbox" => "MailBox".to_owned(),
         "analyzedMessage" => "MailMessage".to_owned(),
         "registryKey" | "registryValue" => "Registry".to_owned(),
-        other => from_graph(other),
+        other => from_graph("", other),
     };
     let mut out = Object::default();
     out.put("entityType", quoted(&entity_type));
@@ -226,12 +239,23 @@ fn pieces(raw: &str) -> Option<Vec<&str>> {
     Some(pieces.into_iter().map(serde_json::value::RawValue::get).collect())
 }
 
+/// The pieces of a list; `null` has none.
+fn list_of<'a>(raw: &'a str, name: &str) -> Result<Vec<&'a str>> {
+    if raw == "null" {
+        return Ok(Vec::new());
+    }
+    pieces(raw).ok_or_else(|| {
+        Error::new(Code::BadPayload, format!("\"{name}\" of Graph's answer is no list"))
+            .with_hint("have the record as it is (raw); if the API's page says that this is right, report it")
+    })
+}
+
 /// A list with each of its objects changed; `null` stays.
-fn list(raw: &str, change: impl Fn(&str) -> Result<String>) -> Result<String> {
+fn list(name: &str, raw: &str, change: impl Fn(&str) -> Result<String>) -> Result<String> {
     if raw == "null" {
         return Ok(raw.to_owned());
     }
-    let pieces = pieces(raw).ok_or_else(|| Error::new(Code::BadPayload, "a list of Graph's answer is none"))?;
+    let pieces = list_of(raw, name)?;
     let changed: Vec<String> = pieces.into_iter().map(change).collect::<Result<_>>()?;
     Ok(format!("[{}]", changed.join(",")))
 }
@@ -243,8 +267,8 @@ fn number(raw: &str) -> String {
     if plain { digits.to_owned() } else { raw.to_owned() }
 }
 
-fn enumeration(raw: &str) -> String {
-    serde_json::from_str::<String>(raw).map_or_else(|_| raw.to_owned(), |value| quoted(&from_graph(&value)))
+fn enumeration(name: &str, raw: &str) -> String {
+    serde_json::from_str::<String>(raw).map_or_else(|_| raw.to_owned(), |value| quoted(&from_graph(name, &value)))
 }
 
 /// JSON members in the order they are put; the first of a name stays.
@@ -304,5 +328,24 @@ mod tests {
         ] {
             assert_eq!(to_graph(xdr), graph);
         }
+        // What Graph sends is a value of XDR's, and leads back to the same one.
+        for (name, graph, xdr) in [
+            ("severity", "unknown", "UnSpecified"),
+            ("severity", "Unknown", "UnSpecified"),
+            ("severity", "informational", "Informational"),
+            ("status", "unknown", "Unknown"),
+            ("classification", "unknown", "Unknown"),
+            ("determination", "unknown", "NotAvailable"),
+            ("determination", "notEnoughDataToValidate", "NoEnoughDataToValidate"),
+            ("determination", "compromisedUser", "CompromisedUser"),
+            ("determination", "new2027", "New2027"),
+        ] {
+            assert_eq!(from_graph(name, graph), xdr, "{name} {graph}");
+            assert!(to_graph(xdr).eq_ignore_ascii_case(graph), "{name} {graph}");
+            if name == "determination" && !xdr.starts_with("New") {
+                assert!(DETERMINATIONS.contains(&xdr), "{xdr}");
+            }
+        }
+        assert_eq!(filter("severity eq 'unspecified'"), "severity eq 'unknown'");
     }
 }

@@ -226,6 +226,12 @@ impl List {
         } else {
             &rows::INCIDENTS_LIST
         };
+        if self.items == Items::Pages && !in_graph && !self.severity.is_empty() {
+            return Err(Error::argument(
+                "the XDR API cannot choose by severity, and whole pages come as it sends them",
+                "leave out severity or items, or set backend to graph",
+            ));
+        }
         let mut bare = channel.url(row, None);
         bare.set_query(if in_graph && self.alerts { Some("$expand=alerts") } else { None });
         let own = self.filter_for(in_graph);

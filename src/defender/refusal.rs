@@ -2,6 +2,7 @@
 
 use super::preflight::{audience_hint, permission_hint};
 use super::services::operations::Operation;
+use crate::claims::Members;
 use crate::error::{Code, Error};
 use crate::transport::{Response, asked_wait};
 
@@ -24,6 +25,20 @@ pub fn is_documented_404(body: &[u8]) -> bool {
             .iter()
             .any(|known| known.eq_ignore_ascii_case(&code))
     })
+}
+
+/// Code and message of a document that is an error and nothing else: a record may have a member of that name among its others.
+pub fn error_alone(body: &[u8]) -> Option<(String, String)> {
+    // An error is short, and names itself soon: other answers are not read for this.
+    let head = body.get(..body.len().min(1024))?;
+    if body.len() > 65_536 || !head.windows(7).any(|window| window == b"\"error\"") {
+        return None;
+    }
+    let text = std::str::from_utf8(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)).ok()?;
+    let members = Members::read(text)?;
+    let alone = members.0.iter().all(|(name, _)| name == "error" || name.starts_with('@'));
+    let is_error = members.get("error").is_some_and(|error| error.get().starts_with('{'));
+    if alone && is_error { api_error(body) } else { None }
 }
 
 fn read(body: &[u8]) -> Option<ApiError> {

@@ -10,7 +10,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::preflight::{self, Preflight};
-use super::refusal::{is_documented_404, refusal};
+use super::refusal::{self, is_documented_404, refusal};
 use super::services::operations::Operation;
 use super::services::{Cloud, Service};
 use super::unsettled::Failed;
@@ -459,6 +459,23 @@ impl Channel<'_> {
                     return Err(Failed::sent(error.with_status(response.status).with_hint(
                         "this network wants a sign-in of its own first: open a browser and complete it",
                     )));
+                }
+                if response.broken.is_none()
+                    && let Some((code, message)) = refusal::error_alone(&response.body)
+                {
+                    let said = format!(
+                        "{} answered HTTP {} with an error in the place of the answer: {code}: {message}",
+                        response.host, response.status
+                    );
+                    let error = Error::new(Code::BadPayload, said)
+                        .with_status(response.status)
+                        .with_hint("try again; if it stays so, report it to the service's support with the trace id")
+                        .with_ids(
+                            Some(response.header("client-request-id").unwrap_or(&call.correlation_id)),
+                            response.header("x-ms-request-id").or_else(|| response.header("request-id")),
+                        )
+                        .scrub(&[&token]);
+                    return Err(Failed::sent(error));
                 }
                 return Ok(response);
             }

@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use super::words;
 use crate::data::Incident;
 use crate::keys;
 use crate::state::State;
@@ -146,10 +147,10 @@ pub fn graph(alert: &Value) -> Value {
         "id": alert["id"],
         "providerAlertId": alert["id"],
         "incidentId": alert["incidentId"].to_string(),
-        "status": small(&alert["status"]),
-        "severity": small(&alert["severity"]),
-        "classification": small(&alert["classification"]),
-        "determination": small(&alert["determination"]),
+        "status": words::to_graph(&alert["status"]),
+        "severity": words::to_graph(&alert["severity"]),
+        "classification": words::to_graph(&alert["classification"]),
+        "determination": words::to_graph(&alert["determination"]),
         "serviceSource": source,
         "detectionSource": small(&alert["detectionSource"]),
         "detectorId": alert["detectorId"],

@@ -437,7 +437,7 @@ pub fn change(app: &App, caller: &Caller, id: &str, body: &Map<String, Value>) -
         match name.as_str() {
             "status" => words::check(name, value, &[words::ALERT_STATUS])?,
             "classification" => words::check(name, value, &[words::CLASSIFICATION])?,
-            "determination" => words::check(name, value, &[words::DETERMINATION, words::GRAPH_DETERMINATION])?,
+            "determination" => words::check(name, value, &[words::DETERMINATION])?,
             "comment" if value.is_string() => {}
             "assignedTo" if value.is_string() || value.is_null() => {}
             "comment" | "assignedTo" => {

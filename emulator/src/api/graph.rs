@@ -7,7 +7,7 @@ use axum::extract::State as Shared;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use crate::api::{self, Refusal, incidents};
+use crate::api::{self, Refusal, incidents, words};
 use crate::http::{self, Asked};
 use crate::odata::{self, Type};
 use crate::state::App;
@@ -67,7 +67,7 @@ pub async fn answer(Shared(app): Shared<App>, Extension(asked): Extension<Asked>
                     let (name, value) = match name.as_str() {
                         "customTags" => ("tags", value),
                         "assignedTo" => ("assignedTo", value),
-                        "status" | "classification" | "determination" => (name.as_str(), capital(&value)),
+                        "status" | "classification" | "determination" => (name.as_str(), words::from_graph(&name, &value)),
                         other => {
                             return Err(Refusal::new(
                                 400,
@@ -97,7 +97,10 @@ pub async fn answer(Shared(app): Shared<App>, Extension(asked): Extension<Asked>
                 .into_iter()
                 .map(|(name, value)| match name.as_str() {
                     "assignedTo" => (name, value),
-                    _ => (name, capital(&value)),
+                    other => {
+                        let value = words::from_graph(other, &value);
+                        (name, value)
+                    }
                 })
                 .filter(|(name, _)| name != "comment")
                 .collect();
@@ -216,7 +219,7 @@ pub fn small(value: &Value) -> Value {
     first(value, char::to_ascii_lowercase)
 }
 
-fn capital(value: &Value) -> Value {
+pub fn capital(value: &Value) -> Value {
     first(value, char::to_ascii_uppercase)
 }
 
@@ -245,10 +248,10 @@ fn shaped(raw: &str, with_alerts: bool) -> Option<Value> {
         "createdDateTime": xdr["createdTime"],
         "lastUpdateDateTime": xdr["lastUpdateTime"],
         "assignedTo": xdr["assignedTo"],
-        "classification": small(&xdr["classification"]),
-        "determination": small(&xdr["determination"]),
-        "status": small(&xdr["status"]),
-        "severity": small(&xdr["severity"]),
+        "classification": words::to_graph(&xdr["classification"]),
+        "determination": words::to_graph(&xdr["determination"]),
+        "status": words::to_graph(&xdr["status"]),
+        "severity": words::to_graph(&xdr["severity"]),
         "customTags": xdr["tags"],
         "systemTags": [],
         "description": null,
@@ -284,10 +287,10 @@ fn alert(xdr: &Value) -> Value {
     json!({
         "id": xdr["alertId"],
         "incidentId": xdr["incidentId"].to_string(),
-        "status": small(&xdr["status"]),
-        "severity": small(&xdr["severity"]),
-        "classification": small(&xdr["classification"]),
-        "determination": small(&xdr["determination"]),
+        "status": words::to_graph(&xdr["status"]),
+        "severity": words::to_graph(&xdr["severity"]),
+        "classification": words::to_graph(&xdr["classification"]),
+        "determination": words::to_graph(&xdr["determination"]),
         "serviceSource": small(&xdr["serviceSource"]),
         "detectionSource": small(&xdr["detectionSource"]),
         "title": xdr["title"],

@@ -81,7 +81,7 @@ pub fn change(app: &App, caller: &Caller, id: &str, body: &Map<String, Value>) -
         let fits = match name.as_str() {
             "status" => words::check(name, value, &[words::INCIDENT_STATUS]).map(|()| true)?,
             "classification" => words::check(name, value, &[words::CLASSIFICATION]).map(|()| true)?,
-            "determination" => words::check(name, value, &[words::DETERMINATION, words::GRAPH_DETERMINATION]).map(|()| true)?,
+            "determination" => words::check(name, value, &[words::DETERMINATION]).map(|()| true)?,
             "comment" => value.is_string(),
             "assignedTo" => value.is_string() || value.is_null(),
             "tags" => value.as_array().is_some_and(|tags| tags.iter().all(Value::is_string)),

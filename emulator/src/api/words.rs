@@ -29,13 +29,36 @@ pub const DETERMINATION: &[&str] = &[
     "InsufficientData",
     "Other",
 ];
-/// What Graph has beyond those, with the first letter in upper case.
-pub const GRAPH_DETERMINATION: &[&str] = &["Unknown", "NotEnoughDataToValidate"];
+/// What Graph spells otherwise than with a small first letter.
+const GRAPH: &[(&str, &str)] = &[
+    ("UnSpecified", "unknown"),
+    ("NotAvailable", "unknown"),
+    ("CompromisedAccount", "compromisedUser"),
+    ("ConfirmedActivity", "confirmedUserActivity"),
+    ("Clean", "notMalicious"),
+    ("NoEnoughDataToValidate", "notEnoughDataToValidate"),
+    ("InsufficientData", "notEnoughDataToValidate"),
+];
 pub const ISOLATION: &[&str] = &["Full", "Selective", "UnManagedDevice"];
 pub const SCAN: &[&str] = &["Quick", "Full"];
 /// The last two ended in January 2022, and every sample of Microsoft's still has them.
 pub const INDICATOR_ACTION: &[&str] = &["Allowed", "Audit", "Block", "BlockAndRemediate", "Warn", "Alert", "AlertAndBlock"];
 pub const INDICATOR_SEVERITY: &[&str] = &["Informational", "Low", "Medium", "High"];
+
+/// A word of XDR's as Graph spells it.
+pub fn to_graph(value: &Value) -> Value {
+    let other = GRAPH.iter().find(|(xdr, _)| Some(*xdr) == value.as_str());
+    other.map_or_else(|| super::graph::small(value), |(_, graph)| Value::from(*graph))
+}
+
+/// A word of Graph's as XDR spells it, where it is the value of that member.
+pub fn from_graph(name: &str, value: &Value) -> Value {
+    match (name, value.as_str()) {
+        ("determination", Some("unknown")) => Value::from("NotAvailable"),
+        ("determination", Some("notEnoughDataToValidate")) => Value::from("NoEnoughDataToValidate"),
+        _ => super::graph::capital(value),
+    }
+}
 
 /// One of the words, in the service's case.
 pub fn one_of(name: &str, value: &Value, words: &[&[&str]]) -> Result<(), String> {
