@@ -79,7 +79,6 @@ fn paced(count: usize, changes: bool) -> (f64, usize) {
     if let Some(before) = flat {
         // What is remembered of 100,000 numbers is 2 MB; the emulator's own log is in here too.
         let after = rss();
-        println!("{before} KiB grew to {after} KiB");
         assert!(after < before + 12 * 1024, "{before} KiB grew to {after} KiB");
     }
     let calls = bench.asked("/api/incidents");
