@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use aws_lc_rs::{hmac, pbkdf2};
 use once_cell::sync::Lazy;
+use zeroize::Zeroizing;
 
 use self::change::{Change, Step, Watcher};
 use self::codes::Codes;
@@ -48,6 +49,9 @@ const ROUNDS: NonZeroU32 = match NonZeroU32::new(600_000) {
 };
 /// How many passwords' ids are remembered.
 const MOST_PASSWORDS: usize = 64;
+
+/// The block of SHA-256, in bytes.
+const BLOCK: usize = 64;
 
 /// What is held by whoever's turn it is.
 pub type Turn = Arc<tokio::sync::Mutex<()>>;
@@ -187,7 +191,14 @@ impl Cache {
     /// The id of a credential: an HMAC under a key of this cache. Who has that key, too, can try secrets against it: see [`Cache::password_id`].
     pub fn credential_id(&self, secret: &Secret) -> String {
         use base64::Engine;
-        base64::engine::general_purpose::STANDARD_NO_PAD.encode(hmac::sign(&self.credential_key, secret.expose().as_bytes()))
+        // Whole blocks only: what does not fill one is copied into the hash's state, which stays behind on the stack.
+        let secret = secret.expose().as_bytes();
+        let mut blocks = Zeroizing::new(Vec::with_capacity(secret.len() + 2 * BLOCK));
+        blocks.extend_from_slice(secret);
+        blocks.extend_from_slice(&(secret.len() as u64).to_be_bytes());
+        let whole = blocks.len().next_multiple_of(BLOCK);
+        blocks.resize(whole, 0);
+        base64::engine::general_purpose::STANDARD_NO_PAD.encode(hmac::sign(&self.credential_key, &blocks))
     }
 
     /// The turn of that name.
