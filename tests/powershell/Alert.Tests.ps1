@@ -29,6 +29,15 @@ Describe 'Get-DefenderAlert' {
         Assert-Equal @(Get-DefenderAlert).Count 5
         Assert-Equal @(Get-DefenderAlert -Severity High -Status New).id $A1, $A3
         Assert-Equal @(Get-DefenderAlert -IncidentId 811099, 811098).id $A1, $A2
+        # An incident's number in the place of an alert's id, and incidents of a table.
+        foreach ($try in { Get-DefenderAlert 811099 }, { Get-DefenderAlert 811099 -Evidence }) {
+            $got = Get-Recorded $try
+            Assert-Match $got.Errors[0].FullyQualifiedErrorId '^DefenderXdr\.NOT_FOUND,Get-DefenderAlert' "$try"
+            Assert-Match $got.Errors[0].ErrorDetails.RecommendedAction 'listed by -IncidentId 811099' "$try"
+        }
+        Assert-NotMatch (Get-Recorded { Get-DefenderAlert nobody_1 }).Errors[0].ErrorDetails.RecommendedAction 'IncidentId'
+        $got = Get-Recorded { [pscustomobject]@{ incidentId = '811099'; incidentName = 'n' } | Get-DefenderAlert }
+        Assert-Match $got.Errors[0].ErrorDetails.RecommendedAction 'Get-DefenderAlert -IncidentId \$_\.incidentId'
         Assert-Equal @(Get-DefenderAlert -Since ([DateTime]::new(2026, 9, 14, 0, 0, 0, [DateTimeKind]::Utc))).Count 2
         Assert-Equal @(Get-DefenderAlert -UpdatedSince ([DateTime]::new(2026, 9, 14, 6, 0, 0, [DateTimeKind]::Utc)) -Category Execution).id $A1
         Assert-Equal @(Get-DefenderAlert -Filter "status eq 'Resolved'" -PageSize 1).Count 1

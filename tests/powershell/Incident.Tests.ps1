@@ -334,7 +334,7 @@ Describe 'Set-DefenderIncident' {
             Assert-Equal $after.comments[-1].comment "it's`n`"done`""
             Assert-Equal $after.incidentName $before.incidentName
             Assert-True ($after.lastUpdateTime -gt $before.lastUpdateTime)
-            $cleared = Set-DefenderIncident 811188 -Backend $backend -AssignedTo $null -Tag @() -PassThru
+            $cleared = Set-DefenderIncident 811188 -Backend $backend -AssignedTo '' -Tag @() -PassThru
             Assert-True ($null -eq $cleared.assignedTo) 'the owner is still there'
             Assert-Equal $cleared.tags.Count 0
             Assert-Equal $cleared.status 'Resolved'
@@ -379,6 +379,13 @@ Describe 'Set-DefenderIncident' {
     It 'ends at once where nothing is to change, or the sign-in may not' {
         Connect-Test
         $record = Assert-Fails { 811188, 811150 | Set-DefenderIncident } BAD_ARGUMENT InvalidArgument
+        # A variable that was never set takes no owner away.
+        $none = $null
+        foreach ($try in { Set-DefenderIncident 811188 -AssignedTo $none }, { Set-DefenderIncident 811188 -AssignedTo @('a@b.example', 'c@b.example') }, { Set-DefenderAlert da638000000000000001_1001 -Status New -AssignedTo $none }) {
+            $owner = Assert-Fails $try BAD_ARGUMENT InvalidArgument
+            Assert-Match "$owner" '^-AssignedTo is (\$null|a list), which names no owner' "$try"
+            Assert-Match $owner.ErrorDetails.RecommendedAction "-AssignedTo '' takes the owner away" "$try"
+        }
         Assert-Match $record.ErrorDetails.RecommendedAction '-Status, -AssignedTo, -Classification, -Determination, -Tag, -Comment'
         $token = Get-DefenderToken -TenantId $Emulator.tenant_id -ClientId $Emulator.confidential_client_id -ClientSecret (New-Secret $RunbookSecretText) -Service Endpoint
         $null = Invoke-Emulator DELETE requests
@@ -476,6 +483,23 @@ Describe 'Watch-DefenderIncident' {
             Assert-Equal @(Watch-DefenderIncident @job -Rounds 1).incidentId 811188
         }
         finally { Remove-State $file }
+    }
+    It 'names a file whose place is damaged, and what to do' {
+        Connect-Test
+        foreach ($text in 'no place', "damaged`n{}", "one`ntwo", "eyJhIjoxfQ`n{}") {
+            $file = New-StatePath
+            try {
+                [IO.File]::WriteAllText($file, $text)
+                $record = Assert-Fails { Watch-DefenderIncident -StatePath $file -Rounds 1 } BAD_ARGUMENT InvalidArgument
+                Assert-Match "$record" ('the file of -StatePath holds no place .*' + [regex]::Escape($file)) $text
+                Assert-Match $record.ErrorDetails.RecommendedAction '^Remove the file, or give another one to -StatePath; -UpdatedSince' $text
+                Assert-True ([IO.File]::ReadAllText($file).StartsWith($text)) 'what is in the file was lost'
+            }
+            finally { Remove-State $file }
+        }
+        # A place that is given is the caller's own.
+        $record = Assert-Fails { Watch-DefenderIncident -Resume 'no place' -Rounds 1 } BAD_ARGUMENT
+        Assert-NotMatch "$record" 'StatePath'
     }
     It 'does not go on from the place of another filter' {
         Connect-Test

@@ -85,16 +85,18 @@ function script:Select-DefenderId {
     foreach ($id in $Ids) {
         if ($id -match $shape.Pattern) { $id; continue }
         $fault = $null
+        $more = $shape['More']
         if ($Piped -is [System.Management.Automation.PSCustomObject]) {
             # PowerShell makes a text of an object whose id is no text itself.
             $named = $null
             foreach ($member in @($script:PipedKinds[$Kind].Members) + 'id') { if ($null -eq $named) { $named = Get-DefenderValue $Piped $member } }
             if ("$named" -match $shape.Pattern) { "$named"; continue }
             $members = @(foreach ($property in $Piped.PSObject.Properties) { $property.Name })
+            if ($Kind -eq 'alert' -and $null -ne (Get-DefenderValue $Piped 'incidentId')) { $more = '; the alerts of incidents in a table: ForEach-Object { Get-DefenderAlert -IncidentId $_.incidentId }' }
             $fault = "an object came down the pipeline that names no $Kind; its members are: $(Get-DefenderShortText ($members -join ', '))"
         }
         if (-not $fault) { $fault = "'$(Get-DefenderShortText $id)' is not $($shape.Words)" }
-        $record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message (Format-DefenderText $fault) -Hint "Give $($shape.Words), as $($shape.Lister) shows it, or the objects of $($shape.Lister) down the pipeline$($shape['More'])."
+        $record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message (Format-DefenderText $fault) -Hint "Give $($shape.Words), as $($shape.Lister) shows it, or the objects of $($shape.Lister) down the pipeline$more."
         if ($null -eq $Piped) { $Caller.ThrowTerminatingError($record) }
         Write-DefenderRecordError @{ Caller = $Caller } $record '' $Piped -Always
     }

@@ -118,11 +118,20 @@ function script:Get-DefenderAlertRecord {
             $call = [ordered]@{ operation = 'alerts.list'; filter = "id eq '$($id.Replace("'", "''"))'"; evidence = $true }
             $found = @(Invoke-DefenderCall $Session $call -ItemConverter (Get-DefenderEndpointConverter 'alerts' $Given) -PerRecord)
             if ($found.Count -gt 0 -or $Session.Failed) { $found; continue }
-            $Session.Caller.WriteError((New-DefenderErrorRecord -Name 'NOT_FOUND' -Code 9002 -Message (Format-DefenderText "there is no alert $id") -Hint 'Check the id; the alert may also be outside what this account may see.'))
+            $Session.Caller.WriteError((New-DefenderErrorRecord -Name 'NOT_FOUND' -Code 9002 -Message (Format-DefenderText "there is no alert $id") -Hint "Check the id; the alert may also be outside what this account may see$(if ($id -match '^[0-9]+$') { "; the alerts of an incident are listed by -IncidentId $id" })."))
         }
         return
     }
-    Get-DefenderEndpointRecord $Session 'alerts' 'id' $AlertId $Given
+    if ($null -eq $AlertId) { Get-DefenderEndpointRecord $Session 'alerts' 'id' $AlertId $Given; return }
+    $converter = Get-DefenderEndpointConverter 'alerts' $Given
+    foreach ($id in $AlertId) {
+        $failed = @{ Record = $null }
+        Invoke-DefenderCall $Session ([ordered]@{ operation = 'alerts.get'; id = $id }) -ItemConverter $converter -Failed $failed
+        if ($null -eq $failed.Record) { continue }
+        # An incident's id is a number, and an alert's is not.
+        if ($failed.Record.Exception.Name -ceq 'NOT_FOUND' -and $id -match '^[0-9]+$') { Add-DefenderHint $failed.Record "the alerts of an incident are listed by -IncidentId $id" }
+        Write-DefenderRecordError $Session $failed.Record '' $id
+    }
 }
 
 function script:Set-DefenderAlertBatch {

@@ -92,6 +92,10 @@ function script:Invoke-DefenderWatch {
             $late = $fault.Name -ceq 'TIMEOUT' -and $one.Elapsed.TotalSeconds -ge $Session.Timeout
             $over = $limit -gt 0 -and ($late -or $whole.Elapsed.TotalSeconds -ge $limit)
             $outage = $fault.Retryable -or $fault.Name -ceq 'TIMEOUT'
+            if ($fault.Name -ceq 'BAD_ARGUMENT' -and $null -ne $lock -and -not $Given.ContainsKey('Resume') -and $fault.Message -cmatch '^resume is (not )?a place in ') {
+                # The place came from the file: -Resume, which the library's advice is about, was not given.
+                $record = New-DefenderStateError (Get-DefenderStateFault $Session.Track.Path)
+            }
             if ($over -or -not $outage -or $Given.ContainsKey('Rounds')) { $Session.Caller.ThrowTerminatingError($record) }
             $place = $Session.Result.Resume
             if ($place) {
@@ -133,6 +137,7 @@ function script:Open-DefenderState {
                 $fault = "the file of -StatePath is empty: the place is lost ($full)"
                 $hint = 'Remove the file, and give -UpdatedSince with the time of the last run that was whole, to go on from there.'
             }
+            elseif ($kept.Count -gt 1 -and -not $kept[1].StartsWith('{')) { $fault, $hint = (Get-DefenderStateFault $full), $script:StateHint }
             elseif ($kept.Count -gt 1 -and $kept[1].Trim() -cne $filter) {
                 $fault = "the place in the file of -StatePath is that of another filter: $(Get-DefenderShortText $kept[1]), and not $(Get-DefenderShortText $filter)"
                 $hint = 'Give each filter a -StatePath of its own. To begin anew with this filter, remove the file and give -UpdatedSince.'
@@ -167,6 +172,18 @@ function script:Open-DefenderState {
     $lock
 }
 
+$script:StateHint = 'Remove the file, or give another one to -StatePath; -UpdatedSince with the time of the last run that was whole goes on from there.'
+
+function script:Get-DefenderStateFault {
+    param([string] $Path)
+    "the file of -StatePath holds no place of this command: it was damaged or is another's ($Path)"
+}
+
+function script:New-DefenderStateError {
+    param([string] $Fault)
+    New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message (Format-DefenderText $Fault) -Hint $script:StateHint
+}
+
 function script:Get-DefenderFilterText {
     # What a watch looks for, as one line that is the same for the same wish.
     param([System.Collections.IDictionary] $Call)
@@ -188,6 +205,15 @@ function script:Get-DefenderIncidentById {
 function script:New-DefenderChange {
     # What an update is to change: @{ Call; Words }. The words are for -WhatIf and -Confirm. Nothing to change ends the command.
     param([string] $Operation, [System.Collections.IDictionary] $Given, [System.Management.Automation.PSCmdlet] $Caller)
+    if ($Given.ContainsKey('AssignedTo')) {
+        # A parameter of the type string would be '' for $null, and take the owner away.
+        $owner = $Given['AssignedTo']
+        if ($null -eq $owner -or ($owner -isnot [string] -and $owner -is [System.Collections.IEnumerable])) {
+            $what = if ($null -eq $owner) { 'is $null' } else { 'is a list' }
+            $Caller.ThrowTerminatingError((New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "-AssignedTo $what, which names no owner" -Hint "Give -AssignedTo one sign-in name; -AssignedTo '' takes the owner away."))
+        }
+        $Given['AssignedTo'] = [string] $owner
+    }
     $call = New-DefenderCall $Operation $Given
     $words = foreach ($pair in @('Status', 'status'), @('AssignedTo', 'owner'), @('Classification', 'classification'), @('Determination', 'determination'), @('Tag', 'tags')) {
         if (-not $Given.ContainsKey($pair[0])) { continue }

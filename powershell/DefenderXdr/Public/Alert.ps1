@@ -193,7 +193,7 @@ function Set-DefenderAlert {
     New, InProgress or Resolved.
 
     .PARAMETER AssignedTo
-    The new owner's sign-in name. '' or $null takes the owner away.
+    The new owner's sign-in name. '' takes the owner away; $null, as of a variable that was never set, is refused.
 
     .PARAMETER Classification
     TruePositive, InformationalExpectedActivity, FalsePositive or Unknown.
@@ -248,7 +248,7 @@ function Set-DefenderAlert {
         [Parameter()]
         [AllowNull()]
         [AllowEmptyString()]
-        [string] $AssignedTo,
+        [object] $AssignedTo,
 
         [Parameter()]
         [ArgumentCompleter({ @('TruePositive', 'InformationalExpectedActivity', 'FalsePositive', 'Unknown') -like "$($args[2])*" })]

@@ -85,6 +85,17 @@ function Get-DefenderIncident {
     Keeps the service's own JSON, an incident a line where the service sends it so.
 
     .EXAMPLE
+    Get-DefenderIncident -UpdatedSince (Get-Date).AddDays(-7) |
+        Select-Object incidentId, incidentName, severity, status, assignedTo,
+            @{ Name = 'createdTime'; Expression = { if ($_.createdTime) { $_.createdTime.ToString('o') } } },
+            @{ Name = 'lastUpdateTime'; Expression = { if ($_.lastUpdateTime) { $_.lastUpdateTime.ToString('o') } } },
+            @{ Name = 'tags'; Expression = { $_.tags -join ';' } },
+            @{ Name = 'devices'; Expression = { @($_.alerts.devices.deviceDnsName | Sort-Object -Unique) -join ';' } } |
+        Export-Csv incidents.csv -NoTypeInformation -Encoding UTF8
+
+    A table for a spreadsheet. A cell holds one text: lists are joined, and times are written so that every reader takes them for the same.
+
+    .EXAMPLE
     $response = Get-ADALToken -Resource 'https://api.security.microsoft.com' -ClientId $clientId -RedirectUri 'http://localhost' -TenantId $tenantId
     Get-DefenderIncident -AccessToken $response -First 5
 
@@ -205,7 +216,7 @@ function Set-DefenderIncident {
     Active, InProgress or Resolved.
 
     .PARAMETER AssignedTo
-    The new owner's sign-in name. '' or $null takes the owner away.
+    The new owner's sign-in name. '' takes the owner away; $null, as of a variable that was never set, is refused.
 
     .PARAMETER Classification
     TruePositive, InformationalExpectedActivity, FalsePositive or Unknown.
@@ -269,7 +280,7 @@ function Set-DefenderIncident {
         [Parameter()]
         [AllowNull()]
         [AllowEmptyString()]
-        [string] $AssignedTo,
+        [object] $AssignedTo,
 
         [Parameter()]
         [ArgumentCompleter({ @('TruePositive', 'InformationalExpectedActivity', 'FalsePositive', 'Unknown') -like "$($args[2])*" })]
