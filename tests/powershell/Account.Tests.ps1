@@ -1,5 +1,38 @@
 # Get-DefenderAccount, Remove-DefenderAccount, Clear-DefenderTokenCache and Export-DefenderRefreshToken.
 
+Describe 'a cache on disk that is not there' {
+    It 'is told as such' {
+        # The emulator's tokens are never on disk.
+        $folder = [IO.Path]::Combine([IO.Path]::GetTempPath(), "dxdr-$([guid]::NewGuid().ToString('n'))")
+        $null = [IO.Directory]::CreateDirectory($folder)
+        $result = @{ Out = '' }
+        $name = 'sca-' + [guid]::NewGuid().ToString('n').Substring(0, 12)
+        try {
+            $result = Invoke-PowerShell @"
+`$WarningPreference = 'SilentlyContinue'
+`$null = Get-DefenderAccount -TokenCache $name-a -PlainTextTokenCache -WarningVariable said; "A: `$said"
+try { Remove-DefenderAccount nobody@fabrikam.example -TokenCache $name-b -PlainTextTokenCache -ErrorAction Stop } catch { "B: `$(`$_.FullyQualifiedErrorId) `$(`$_.ErrorDetails.RecommendedAction)" }
+Clear-DefenderTokenCache -TokenCache $name-c -PlainTextTokenCache -Confirm:`$false -WarningVariable said; "C: `$said"
+Get-DefenderAccount -WarningVariable said; "D:`$said"
+Clear-DefenderTokenCache -Confirm:`$false -WarningVariable said; "E:`$said"
+"@ -Environment @{ DEFENDER_XDR_EMULATOR = ''; XDG_STATE_HOME = $folder }
+            # A cache each: looking into one may make its file.
+            $missing = "no token cache $name-[abc] was found on disk \(.*${name}.*\): check the name given to -TokenCache"
+            Assert-Match $result.Out "(?m)^A: .*$missing"
+            Assert-Match $result.Out "(?m)^B: DefenderXdr\.ACCOUNT_NOT_FOUND.*$missing"
+            Assert-Match $result.Out "(?m)^C: .*$missing"
+            # The one in memory is always there.
+            Assert-Match $result.Out '(?m)^D:\r?$'
+            Assert-Match $result.Out '(?m)^E:\r?$'
+        }
+        finally {
+            # On Windows the folder is the user's own.
+            if ($result.Out -match "\((?<file>[^()]*$name-a[^()]*)\)") { Get-ChildItem -LiteralPath (Split-Path -Parent $Matches['file']) -Filter "$name-*" -ErrorAction SilentlyContinue | Remove-Item }
+            [IO.Directory]::Delete($folder, $true)
+        }
+    }
+}
+
 if ($null -eq $Emulator) { return }
 
 $adele = 'adele@fabrikam.example'
@@ -40,6 +73,10 @@ Describe 'accounts' {
         Get-DefenderAccount | Remove-DefenderAccount
         Assert-Equal @(Get-DefenderAccount).Count 0
         $null = Assert-Fails { Remove-DefenderAccount $adele -ErrorAction Stop } ACCOUNT_NOT_FOUND ObjectNotFound
+    }
+    It 'say in their help what becomes of the connection' {
+        foreach ($name in 'Remove-DefenderAccount', 'Clear-DefenderTokenCache') { Assert-Match (Get-Help $name | Out-String -Width 300) 'A connection stays.*Disconnect-Defender ends it' }
+        Assert-Match (Get-Help Disconnect-Defender | Out-String -Width 300) 'Clear-DefenderTokenCache forgets'
     }
     It 'forgets everything when told to' {
         $null = Get-DefenderToken @asAdele

@@ -239,10 +239,18 @@ Describe 'words of the services' {
     It 'that nobody knows are told where they filter a list, and go out as they are' {
         Connect-TestDefender
         $said = @(Get-DefenderIncident -Status Actve, Active -First 1 3>&1)
-        Assert-Match "$($said[0])" '^-Status Actve: .*Active, InProgress, Resolved, Redirected'
+        Assert-Match "$($said[0])" '^-Status Actve: .*Active, InProgress, Resolved, Redirected\. Nothing will match unless the service knows it\.$'
         Assert-Equal $said.Count 2
         Assert-Match (@(Get-EmulatorRequest 'api/incidents')[-1].query.'$filter') "status eq 'Actve'"
-        Assert-Match "$(Watch-DefenderIncident -Severity Hihg -Rounds 1 3>&1)" '^-Severity Hihg: '
+    }
+    It 'that nobody knows are an error where they are compared on this side' {
+        Connect-TestDefender
+        foreach ($try in { Get-DefenderIncident -Severity High, Hgh }, { Watch-DefenderIncident -Severity Hgh -Rounds 1 }) {
+            $record = Assert-Fails $try BAD_ARGUMENT InvalidArgument
+            Assert-Equal "$record" '-Severity Hgh is none of Informational, Low, Medium, High, UnSpecified'
+            Assert-Match $record.ErrorDetails.RecommendedAction '-Severity'
+        }
+        Assert-Equal @(Get-EmulatorRequest '/api/incidents').Count 0
     }
     It 'that nobody knows are told before a change, and named where the service refuses it' {
         Connect-TestDefender

@@ -27,6 +27,16 @@ Describe 'Connect-Defender arguments' {
             Assert-Equal (& $inModule { $script:TokenCache }) ''
         }
     }
+    It 'says of an empty -TokenCache that it is empty, and recommends none that fails' {
+        $nope = $null
+        foreach ($try in { Connect-Defender -ClientId '22869222-3c51-4d11-ad15-99b70e71c548' -TokenCache $nope }, { Get-DefenderToken -TokenCache '' }, { Get-DefenderAccount -TokenCache ' ' },
+            { Clear-DefenderTokenCache -TokenCache $nope -Confirm:$false }) {
+            $record = Assert-Fails $try BAD_ARGUMENT InvalidArgument
+            Assert-Equal "$record" '-TokenCache is empty'
+            Assert-Match $record.ErrorDetails.RecommendedAction '-TokenCache.*unset variable is empty'
+            Assert-NotMatch $record.ErrorDetails.RecommendedAction 'private'
+        }
+    }
     It 'refuses an empty token, and what is none' {
         foreach ($value in '', ' ', 5, [securestring]::new()) { $null = Assert-Fails { Connect-Defender -AccessToken $value } BAD_ARGUMENT InvalidArgument }
     }
@@ -114,13 +124,29 @@ Describe 'Connect-Defender' {
         Assert-Equal @(Get-DefenderIncident -First 1).Count 1
         $null = Assert-Fails { Get-DefenderToken -Force } BAD_ARGUMENT InvalidArgument
     }
-    It 'keeps the connection there was when the new one fails' {
-        Connect-Defender @app
+    It 'drops the connection there was when the new one fails, and says which' {
         $wrong = $app.Clone()
         $wrong.ClientSecret = New-Secret 'canary-wrong-secret-0123456789'
-        $null = Assert-Fails { Connect-Defender @wrong } BAD_SECRET AuthenticationError
+        $misspelt = $app.Clone()
+        $misspelt.TenantId = 'a b'
+        foreach ($try in @($wrong, 'BAD_SECRET'), @($misspelt, 'BAD_ARGUMENT')) {
+            Connect-Defender @app
+            $said = [Collections.ArrayList]::new()
+            $other = $try[0]
+            $null = Assert-Fails { Connect-Defender @other -WarningVariable +said -WarningAction SilentlyContinue } $try[1]
+            Assert-Match "$said" "connection of before was dropped: app $($Emulator.confidential_client_id) in tenant $($Emulator.tenant_id)\."
+            Assert-Equal @(Get-DefenderContext).Count 0
+            $null = Assert-Fails { Get-DefenderIncident -First 1 } NOT_CONNECTED
+        }
+        # Without one of before there is nothing to say.
+        $said = [Collections.ArrayList]::new()
+        $null = Assert-Fails { Connect-Defender @wrong -WarningVariable +said 3>$null } BAD_SECRET
+        Assert-Equal $said.Count 0
+    }
+    It 'leaves the connection where PowerShell refuses a parameter' {
+        Connect-Defender @app
+        Assert-Match (Assert-Fails { Connect-Defender @app -Cloud Mars }).FullyQualifiedErrorId '^ParameterArgumentValidationError'
         Assert-Equal (Get-DefenderContext).ClientId $Emulator.confidential_client_id
-        Assert-True (Get-DefenderToken).AccessToken
     }
     It '-Force gets a new token' {
         Reset-Emulator

@@ -123,6 +123,7 @@ Describe 'Invoke-DefenderHunting' {
             Assert-Equal @(Get-EmulatorRequest 'runHuntingQuery')[-1].json.Timespan 'P7D'
         }
         finally { [IO.Directory]::Delete($folder, $true) }
+        Assert-Match (Assert-Fails { Invoke-DefenderHunting 'DeviceInfo' -Timespan 7.00:00:00 } BAD_ARGUMENT).ErrorDetails.RecommendedAction '-Timespan \(New-TimeSpan -Days 7\)'
         foreach ($span in 'a week', 7d) { Assert-Match (Assert-Fails { Invoke-DefenderHunting 'DeviceInfo' -Timespan $span } BAD_ARGUMENT).ErrorDetails.RecommendedAction 'P30D' }
         $null = Assert-Fails { Invoke-DefenderHunting 'DeviceInfo' -Timespan P1D -Backend Xdr } BAD_ARGUMENT
     }

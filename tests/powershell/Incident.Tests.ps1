@@ -553,6 +553,41 @@ Describe 'Watch-DefenderIncident' {
         Assert-Match (Assert-Fails { Watch-DefenderIncident -Interval 1 -Timeout 2 -Backend Xdr 3>$null }).FullyQualifiedErrorId '^DefenderXdr\.(SERVER_UNAVAILABLE|TIMEOUT),'
         $null = Invoke-Emulator DELETE faults
     }
+    It 'goes on where no connection can be made, and ends at once where the emulator is gone' {
+        Connect-Test
+        & $inModule {
+            $script:TestLooks = 0
+            $script:TestKept = ${function:script:Invoke-DefenderCall}
+            function script:Invoke-DefenderCall {
+                param([hashtable] $Session, [System.Collections.IDictionary] $Call, [string] $ItemConverter, [switch] $PerRecord, [string] $Body, [hashtable] $Failed)
+                $null = $Call, $ItemConverter, $PerRecord, $Body
+                $script:TestLooks++
+                $Session.Result = @{ Resume = $null }
+                if ($script:TestLooks -lt 3) { $Failed.Record = ConvertTo-DefenderErrorRecord -Detail @{ code = 3003; name = 'CONNECT'; message = 'the connection was refused: x.example'; hint = 'check'; retryable = $true } }
+            }
+        }
+        try {
+            $said = @(Watch-DefenderIncident -Interval 1 3>&1)
+            Assert-Equal $said.Count 2
+            Assert-Match "$($said[0])" 'refused: x\.example \(DefenderXdr\.CONNECT\)\. The watch goes on in 1 s'
+        }
+        finally { & $inModule { Set-Item -LiteralPath function:script:Invoke-DefenderCall -Value $script:TestKept } }
+        $listener = [Net.Sockets.TcpListener]::new([Net.IPAddress]::Loopback, 0)
+        $listener.Start()
+        $port = $listener.LocalEndpoint.Port
+        $listener.Stop()
+        $kept = $env:DEFENDER_XDR_EMULATOR
+        $token = (Get-DefenderToken).AccessToken
+        try {
+            $env:DEFENDER_XDR_EMULATOR = $kept -replace ':\d+/', ":$port/"
+            $said = [Collections.ArrayList]::new()
+            $record = Assert-Fails { Watch-DefenderIncident -AccessToken $token -Interval 1 -Timeout 20 -WarningVariable +said 3>$null } CONNECT
+            Assert-Match "$record" 'nothing answers at .*DEFENDER_XDR_EMULATOR'
+            Assert-NotMatch "$said" 'goes on'
+        }
+        finally { $env:DEFENDER_XDR_EMULATOR = $kept }
+        Assert-Match (Get-Help Watch-DefenderIncident | Out-String -Width 300) 'emulator that is[\s\S]*gone[\s\S]*CONNECT'
+    }
     It 'has no limit of its own: what one call may take is not the end of the watch' {
         Connect-Test
         $began = [DateTime]::UtcNow.AddMinutes(-1)

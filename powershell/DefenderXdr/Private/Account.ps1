@@ -33,6 +33,17 @@ function script:Get-DefenderAccountObject {
     }
 }
 
+function script:Get-DefenderMissingCache {
+    # Says that there is no file of a cache on disk which the caller named, or nothing. It is asked before the library may make files.
+    param([string] $Cache, [hashtable] $Failure)
+    if (-not $Cache) { return }
+    Initialize-DefenderClient $Failure $null $Cache
+    if ($null -ne $Failure.Record) { return }
+    $file = (Get-DefenderClientDescription)['cache_file']
+    if (-not $file -or [System.IO.File]::Exists($file)) { return }
+    Format-DefenderText "no token cache $((ConvertFrom-DefenderDocument $Cache)['name']) was found on disk ($file): check the name given to -TokenCache"
+}
+
 function script:Format-DefenderAccount {
     # An account for questions and warnings: an object that came down the pipeline is named by its IDs, which tell a person little.
     param([string] $Account, [object] $Piped)

@@ -13,6 +13,13 @@ function script:Get-DefenderConnection {
     $script:Connection
 }
 
+function script:Format-DefenderConnection {
+    # The connection by its account or app, and its tenant, for warnings.
+    $context = Get-DefenderContextObject
+    $name = if ($context.User) { $context.User } elseif ($context.ClientId) { "app $($context.ClientId)" } else { $context.Grant }
+    Format-DefenderText "$name$(if ($context.TenantId) { " in tenant $($context.TenantId)" })"
+}
+
 function script:Get-DefenderConnectionToken {
     # The connection's token: the cached one while it is fresh, else a new one.
     param([switch] $Force, [int] $Timeout, [hashtable] $Failure)
@@ -75,6 +82,11 @@ function script:Get-DefenderCacheChoice {
     # The cache that a command names, as the JSON of a client's configuration; else the default. The library checks the name.
     param([System.Collections.IDictionary] $Given, [string] $Default, [hashtable] $Failure)
     if ($Given.Keys -contains 'TokenCache') {
+        if ([string]::IsNullOrWhiteSpace($Given['TokenCache'])) {
+            $Failure.Record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message '-TokenCache is empty' `
+                -Hint 'Give -TokenCache the name of a cache, such as soc, or leave it out. Check that the variable is spelt as it was set: an unset variable is empty.'
+            return
+        }
         $cache = [ordered]@{ name = [string] $Given['TokenCache']; persist = $true; plain_text = [bool] $Given['PlainTextTokenCache'] }
         # Who has said of the session's cache that it is plain text need not say so again.
         if ($Given.Keys -notcontains 'PlainTextTokenCache' -and $Default -and (ConvertFrom-DefenderDocument $Default)['name'] -eq $cache.name) { return $Default }

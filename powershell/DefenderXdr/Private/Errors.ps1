@@ -76,6 +76,7 @@ $script:HintWords = [ordered]@{
     'to get more records leave it out and set first'                = 'to get more records leave it out and give -First'
     'ask for smaller pages (top)'                                   = 'ask for smaller pages (-PageSize)'
     'set query to an object such as {"$filter": "status eq ''New''"}' = 'give -Query a hashtable such as @{ ''$filter'' = "status eq ''New''" }'
+    'write it as P30D, or as 2026-11-01T00:00:00Z/2026-11-21T00:00:00Z' = 'write it as P30D, or as 2026-11-01T00:00:00Z/2026-11-21T00:00:00Z; a TimeSpan is given as -Timespan (New-TimeSpan -Days 7)'
     'leave it out; an empty list takes all tags away'               = 'leave it out; -Tag @() takes all tags away'
     'the host comes from service, cloud and base_url'               = 'the host comes from -Service, the connection''s cloud and -BaseUrl'
     'the service cannot filter by severity: filter what comes back' = 'the service cannot filter by severity: give -Severity, or filter what comes back'

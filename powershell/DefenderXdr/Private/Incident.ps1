@@ -57,6 +57,13 @@ function script:ConvertTo-DefenderShapedObject {
 function script:Invoke-DefenderIncidentList {
     # Get-DefenderIncident's list and Watch-DefenderIncident.
     param([hashtable] $Session, [string] $Operation, [System.Collections.IDictionary] $Given)
+    # The severity is compared on this side, so no service is asked whether it knows the word.
+    $known = Get-DefenderKnownWord $Operation 'Severity'
+    foreach ($severity in $Given['Severity']) {
+        if ($severity -in $known) { continue }
+        $Session.Caller.ThrowTerminatingError((New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "-Severity $severity is none of $($known -join ', ')" `
+                    -Hint 'Give -Severity one or more of those. For one that the service sends and this list lacks, leave -Severity out and filter what comes back with Where-Object severity.'))
+    }
     $call = New-DefenderCall $Operation $Given -Keys @{ Interval = 'interval_s'; Rounds = 'rounds'; Overlap = 'overlap_s' }
     $converter = 'ConvertTo-DefenderIncident'
     if ($Given.ContainsKey('Raw') -and $Given['Raw']) { $call.raw = $true; $converter = '' }

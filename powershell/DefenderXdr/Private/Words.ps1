@@ -59,11 +59,14 @@ function script:ConvertTo-DefenderWord {
     $known = Get-DefenderKnownWord $Operation $Parameter
     if ($null -eq $known -or $null -eq $Value) { return , $Value }
     # Each row of an import is told by its outcome.
-    $fate = switch ($verb) { { $_ -in 'list', 'watch' } { 'match nothing' } { $_ -in 'update', 'submit' } { 'be refused' } }
+    $fate = switch ($verb) {
+        { $_ -in 'list', 'watch' } { 'Nothing will match unless the service knows it.' }
+        { $_ -in 'update', 'submit' } { 'What they do not know may be refused.' }
+    }
     $words = foreach ($word in @($Value)) {
         $same = @($known -eq $word)
         if ($same.Count -gt 0) { $same[0]; continue }
-        if ($fate) { Write-Warning (Format-DefenderText "-$Parameter ${word}: Microsoft's pages know only $($known -join ', '). What they do not know may $fate.") }
+        if ($fate) { Write-Warning (Format-DefenderText "-$Parameter ${word}: Microsoft's pages know only $($known -join ', '). $fate") }
         $word
     }
     if ($Value -is [array]) { , [string[]]@($words) } else { $words }

@@ -8,8 +8,10 @@ function Clear-DefenderTokenCache {
     processes that use it. Calls under way end, but what they bring is not kept. The session at the sign-in page, which lives in the browser, is not
     touched. Remove-DefenderAccount forgets one account only.
 
+    A connection stays, and the next command signs in again for it where it can; Disconnect-Defender ends it.
+
     .PARAMETER TokenCache
-    The name of a cache on disk, in place of the one that this session uses.
+    The name of a cache on disk, in place of the one that this session uses. Where none of that name is found, a warning says so.
 
     .PARAMETER PlainTextTokenCache
     The file of -TokenCache is not encrypted, as -PlainTextTokenCache of Connect-Defender made it.
@@ -26,6 +28,9 @@ function Clear-DefenderTokenCache {
 
     .LINK
     Remove-DefenderAccount
+
+    .LINK
+    Disconnect-Defender
     #>
     [CmdletBinding(SupportsShouldProcess, ConfirmImpact = 'High')]
     [OutputType([void])]
@@ -44,9 +49,11 @@ function Clear-DefenderTokenCache {
     $cache = Get-DefenderCacheChoice $PSBoundParameters $script:TokenCache $failure
     if ($null -eq $failure.Record) {
         if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } (Format-DefenderCache $cache) 'Forget every token of every account')) { return }
-        Clear-DefenderCache $failure $cache
+        $missing = if ($PSBoundParameters.ContainsKey('TokenCache')) { Get-DefenderMissingCache $cache $failure }
+        if ($null -eq $failure.Record) { Clear-DefenderCache $failure $cache }
     }
     if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
+    if ($missing) { Write-Warning $missing }
 }
 
 function Export-DefenderRefreshToken {
@@ -144,7 +151,7 @@ function Get-DefenderAccount {
     Shows only accounts whose user name is like this; wildcards are allowed.
 
     .PARAMETER TokenCache
-    The name of a cache on disk, in place of the one that this session uses.
+    The name of a cache on disk, in place of the one that this session uses. Where none of that name is found, a warning says so.
 
     .PARAMETER PlainTextTokenCache
     The file of -TokenCache is not encrypted, as -PlainTextTokenCache of Connect-Defender made it.
@@ -182,8 +189,11 @@ function Get-DefenderAccount {
     $failure = @{ Record = $null }
     $found = @()
     $cache = Get-DefenderCacheChoice $PSBoundParameters $script:TokenCache $failure
+    $missing = if ($null -eq $failure.Record -and $PSBoundParameters.ContainsKey('TokenCache')) { Get-DefenderMissingCache $cache $failure }
     if ($null -eq $failure.Record) { $found = @(Get-DefenderAccountObject $cache $failure) }
     if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
+    # What a disk did not take is in memory all the same.
+    if ($missing -and $found.Count -eq 0) { Write-Warning $missing }
     foreach ($account in $found) { if ("$($account.Username)" -like $Username) { $account } }
 }
 
@@ -195,6 +205,8 @@ function Remove-DefenderAccount {
     .DESCRIPTION
     Forgets the access and refresh tokens of one account, of every app, for all runspaces of the process, and on disk where the cache is there. Calls
     under way end, but what they bring is not kept. The session at the sign-in page, which lives in the browser, is not touched.
+
+    A connection stays, and the next command signs in again for it where it can; Disconnect-Defender ends it.
 
     .PARAMETER Account
     The user name or home account ID of the account, as Get-DefenderAccount shows them.
@@ -217,6 +229,9 @@ function Remove-DefenderAccount {
 
     .LINK
     Get-DefenderAccount
+
+    .LINK
+    Disconnect-Defender
     #>
     [CmdletBinding(SupportsShouldProcess)]
     [OutputType([void])]
@@ -242,7 +257,9 @@ function Remove-DefenderAccount {
         $cache = Get-DefenderPipedCache $PSBoundParameters $named $failure
         if ($null -eq $failure.Record) {
             if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } (Format-DefenderAccount $Account $_) "Forget the tokens in $(Format-DefenderCache $cache)")) { return }
-            Remove-DefenderCachedAccount $Account $failure $cache
+            $missing = if ($PSBoundParameters.ContainsKey('TokenCache')) { Get-DefenderMissingCache $cache $failure }
+            if ($null -eq $failure.Record) { Remove-DefenderCachedAccount $Account $failure $cache }
+            if ($missing -and $null -ne $failure.Record) { Add-DefenderHint $failure.Record $missing }
         }
         if ($null -ne $failure.Record) { $PSCmdlet.WriteError($failure.Record) }
     }

@@ -10,7 +10,9 @@ function Connect-Defender {
     One parameter names the way to sign in. With -ClientId alone a person signs in, with a browser; where nobody can, the command fails at once.
     With no way and no -ClientId the way that fits the place is chosen, and -Verbose says what was tried and why.
 
-    The connection belongs to this session and this import of the module. Disconnect-Defender forgets it.
+    The connection belongs to this session and this import of the module. Disconnect-Defender forgets it. Where the command fails, a connection that
+    was there is dropped too, with a warning, so that nothing that follows runs against the tenant of before. Only a parameter that PowerShell itself
+    refuses, such as an unknown -Cloud, leaves the connection: the command has not begun.
 
     .PARAMETER ClientId
     The application (client) ID of the registered app. Without one, and without a way to sign in, the way that fits the place is chosen.
@@ -330,6 +332,12 @@ function Connect-Defender {
     if ($null -eq $failure.Record) { Open-DefenderConnection -Plan $plan -Renew:$plan.Anew -Timeout $Timeout -Failure $failure }
     if ($null -eq $failure.Record) { $script:TokenCache = $plan.Cache }
     else {
+        if ($null -ne $script:Connection) {
+            # What follows was meant for the new connection and must not run in the tenant of before.
+            $before = Format-DefenderConnection
+            Close-DefenderConnection
+            Write-Warning "Connect-Defender failed, and the connection of before was dropped: $before. There is no connection until Connect-Defender succeeds."
+        }
         if ($ManagedIdentity -and $ClientId -and $failure.Record.FullyQualifiedErrorId -cne 'DefenderXdr.BAD_ARGUMENT') {
             Add-DefenderHint $failure.Record 'with -ManagedIdentity, -ClientId names an app that trusts the identity by a federated credential: a user-assigned identity is -IdentityClientId'
         }
@@ -344,8 +352,8 @@ function Disconnect-Defender {
     Forgets the connection of Connect-Defender.
 
     .DESCRIPTION
-    Frees the connection and the secret it held. Tokens stay in the cache of this process, so connecting again needs no new sign-in;
-    Clear-AdalTokenCache forgets those too. Without a connection it does nothing.
+    Frees the connection and the secret it held. Tokens stay in the token cache, so connecting again needs no new sign-in;
+    Clear-DefenderTokenCache forgets those too. Without a connection it does nothing.
 
     .EXAMPLE
     Disconnect-Defender
@@ -354,6 +362,9 @@ function Disconnect-Defender {
 
     .LINK
     Connect-Defender
+
+    .LINK
+    Clear-DefenderTokenCache
     #>
     [CmdletBinding(SupportsShouldProcess)]
     [OutputType([void])]

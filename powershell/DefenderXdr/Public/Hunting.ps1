@@ -25,7 +25,7 @@ function Invoke-DefenderHunting {
     A file that holds the query, in UTF-8.
 
     .PARAMETER Timespan
-    How far back to look (Graph only): a TimeSpan, or text in ISO 8601 such as P7D or 2026-11-01T00:00:00Z/2026-11-21T00:00:00Z. Without it the query's own
+    How far back to look (Graph only): a TimeSpan, such as (New-TimeSpan -Days 7), or text in ISO 8601 such as P7D or 2026-11-01T00:00:00Z/2026-11-21T00:00:00Z. Without it the query's own
     words and the service's 30 days hold.
 
     .PARAMETER Backend

@@ -352,7 +352,8 @@ function Watch-DefenderIncident {
     Looks again and again and returns each incident that is new or has changed, each state once and none left out: every look goes back a little
     behind the newest change seen, for what the service shows late, and what was handed over before is known by its id and time. It goes on until
     it is stopped, or for -Rounds looks. Through an outage (no network, a service that is down or refuses for a while) it goes on too: a warning tells
-    of each look that failed, and the pause after it grows, to five minutes. With -Rounds a look that cannot be taken is an error.
+    of each look that failed, and the pause after it grows, to five minutes. With -Rounds a look that cannot be taken is an error. An emulator that is
+    gone (DEFENDER_XDR_EMULATOR) is no outage and ends the watch at once with CONNECT: a new one has another address and key.
 
     The place it has reached can be kept, in a file (-StatePath) or a variable (-ResumeVariable), so that the next run goes on there, in another
     process as well: a scheduled job needs no more than -StatePath and -Rounds 1. The file is replaced as a whole, so that none is half written.
