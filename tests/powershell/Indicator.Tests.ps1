@@ -59,11 +59,13 @@ Describe 'Import-DefenderIndicator' {
         $many[3].indicatorType = ''
         $got = Get-Recorded { $many | Import-DefenderIndicator -Action Block -Title T -Description D -PassThru }
         Assert-Equal @(Get-Sent) 'POST /api/indicators/import', 'POST /api/indicators/import', 'POST /api/indicators/import'
-        Assert-Equal $got.Out.Count 1100
-        Assert-Equal @($got.Out | Where-Object IsFailed).Indicator 'short'
+        Assert-Equal $got.Out.Count 1101
+        Assert-Equal @($got.Out | Where-Object IsFailed).Indicator $many[3].indicatorValue, 'short'
+        Assert-Equal $got.Out.Indicator $many.indicatorValue 'the order is another'
+        Assert-Equal $got.Out[3].FailureReason 'number 4: it has no indicatorType'
         Assert-Equal $got.Out[0].PSTypeNames[0] 'DefenderXdr.IndicatorOutcome'
         Assert-Equal $got.Errors.FullyQualifiedErrorId 'DefenderXdr.BAD_ARGUMENT,Import-DefenderIndicator', 'DefenderXdr.INDICATOR_REFUSED,Import-DefenderIndicator'
-        Assert-Match "$($got.Errors[0])" '0000000004: it has no indicatorType'
+        Assert-Match "$($got.Errors[0])" '0000000004 \(number 4\): it has no indicatorType'
         Assert-Match "$($got.Errors[1])" 'indicator short was not taken: .*FutureType.* is not an indicator type'
         Assert-Equal $got.Errors[1].TargetObject 'short'
         Assert-Equal @(Get-DefenderIndicator).Count 1102
@@ -136,7 +138,7 @@ Describe 'Import-DefenderIndicator' {
         $rows = @(foreach ($set in $bad, $good) { foreach ($value in $set.Keys) { [pscustomobject]@{ indicatorValue = $value; indicatorType = $set[$value] } } })
         $got = Get-Recorded { $rows | Import-DefenderIndicator @given -WhatIf }
         Assert-Equal $got.Errors.Count $bad.Count
-        foreach ($number in 0..($bad.Count - 1)) { Assert-Match "$($got.Errors[$number])" ('^indicator ' + [regex]::Escape(@($bad.Keys)[$number]) + ': ') }
+        foreach ($number in 0..($bad.Count - 1)) { Assert-Match "$($got.Errors[$number])" ('^indicator ' + [regex]::Escape(@($bad.Keys)[$number]) + " \(number $($number + 1)\): ") }
         Assert-Match "$($got.Errors[0])" 'it is no IP address'
         Assert-Match "$($got.Errors[1])" 'no networks'
         Assert-Match "$($got.Errors[5])" 'FileSha1 takes 40 hexadecimal digits; this value would be FileSha256'
@@ -213,6 +215,47 @@ Get-DefenderIndicator | Import-DefenderIndicator -WhatIf
         & $answer 'a.example', 'b.example'
         Assert-Equal (Get-Recorded { $three | Import-DefenderIndicator 3>&1 }).Errors.TargetObject '2001:db8:0::1'
     }
+    It 'names members that are not understood, and takes none for another' {
+        Connect-TestDefender
+        $null = Invoke-Emulator DELETE requests
+        $base = @{ indicatorType = 'DomainName'; action = 'Block'; title = 'T'; description = 'D' }
+        $slips = [ordered]@{ expirationTme = 'expirationTime'; rbacGroupNams = 'rbacGroupNames'; expiration_time = 'expirationTime'; 'Rbac Group Names' = 'rbacGroupNames'; educateUlr = 'educateUrl'; actions = 'action'; severty = 'severity' }
+        $rows = foreach ($name in $slips.Keys) { [pscustomobject](@{ indicatorValue = 'slip.example'; $name = 'x' } + $base) }
+        $got = Get-Recorded { $rows | Import-DefenderIndicator -PassThru }
+        Assert-Equal @($got.Errors | ForEach-Object { "$_" }) @($number = 0; foreach ($name in $slips.Keys) { $number++; "indicator slip.example (number $number): it has a member '$name', which is none of an indicator; $($slips[$name]) may be meant" })
+        Assert-Match $got.Errors[0].ErrorDetails.RecommendedAction 'Name the member as Get-Help Import-DefenderIndicator does, or remove it'
+        Assert-Equal @($got.Out | Where-Object IsFailed).Count $slips.Count
+        Assert-Equal @(Get-Sent).Count 0
+        # Others are told once for all rows, and what the service gave not at all.
+        $rows = foreach ($number in 1..3) { [pscustomobject](@{ indicatorValue = "w$number.example"; note = 'x'; ticket = $number; option = 1; ID = 7; createdBy = 'x'; lastUpdateTime = 'x'; '@odata.type' = 'x' } + $base) }
+        $told = @($rows | Import-DefenderIndicator 3>&1)
+        Assert-Equal $told.Count 1 "$told"
+        Assert-Match "$told" 'members that an indicator does not have are left out: '
+        foreach ($name in 'note', 'ticket', 'option') { Assert-Match "$told" ": [^.]*\b$name\b" }
+        Assert-NotMatch "$told" 'createdBy|lastUpdateTime|odata|\bID\b'
+        Assert-Equal @(Get-DefenderIndicator w1.example, w3.example).Count 2
+        Assert-Equal @(Get-DefenderIndicator | Import-DefenderIndicator 3>&1 | Where-Object { "$_" -match 'left out' }).Count 0
+    }
+    It 'refuses a second action for one value, warns of an end that is past, and says what to do' {
+        Connect-TestDefender
+        $rows = foreach ($cells in 'a.example,DomainName,Block,', 'A.example,DomainName,Allowed,', 'a.example,DomainName,block,', 'a.example,Url,Warn,', 'old.example,DomainName,Block,2020-01-01', 'b.example,DomainName,Audit,', 'b c,DomainName,Block,', 'd.example,DomainName,,') {
+            $value, $type, $action, $end = $cells.Split(',')
+            [pscustomobject]@{ indicatorValue = $value; indicatorType = $type; action = $action; title = 'T'; description = 'D'; expirationTime = $end }
+        }
+        $warnings = $null
+        $got = Get-Recorded { $rows | Import-DefenderIndicator -PassThru -WarningVariable script:Warned 3>$null }
+        $warnings = @($script:Warned)
+        Assert-Equal $got.Out.Indicator $rows.indicatorValue 'the order is another'
+        Assert-Equal @($got.Out | ForEach-Object IsFailed) $false, $true, $false, $false, $false, $true, $true, $true
+        Assert-Equal "$($got.Errors[0])" 'indicator A.example (number 2): its action is Allowed, and number 1 has the action Block for the same value'
+        Assert-Equal @($got.Errors | ForEach-Object { $_.ErrorDetails.RecommendedAction }) 'Decide which is meant, and import the value once.', 'Set generateAlert to true, or choose another action.',
+            'Mend indicatorValue or indicatorType, and import the indicator again.', 'Give it a value for action, or give -Action for all that have none.'
+        Assert-Equal $warnings.Count 1 "$warnings"
+        Assert-Equal "$($warnings[0])" 'the expirationTime is past: indicator old.example (number 5)'
+        Assert-Equal (Get-DefenderIndicator a.example -Type DomainName).action 'Block'
+        $told = @(Add-DefenderIndicator old2.example -Type DomainName -Action Block -Title T -Description D -ExpirationTime ([DateTime]::new(2020, 1, 1)) 3>&1)
+        Assert-Match "$told" '^the expirationTime is past: indicator old2\.example$'
+    }
     It 'takes a word or a time of a table for what it says, or not at all' {
         Connect-TestDefender
         $rows = foreach ($cells in 'h1,Y,', 'h2,n,2026-12-24T18:00:00Z', 'h3,1,2026-12-24T18:00:00+02:00', 'h4,Maybe,', 'h5,true,12/24/2026', 'h6,,24.12.2026 18:00', 'h7,FALSE,2026-12-24', 'h8,wahr,') {
@@ -220,8 +263,8 @@ Get-DefenderIndicator | Import-DefenderIndicator -WhatIf
             [pscustomobject]@{ indicatorValue = "$name.example"; indicatorType = 'DomainName'; action = 'Block'; title = 'T'; description = 'D'; generateAlert = $alert; expirationTime = $end }
         }
         $got = Get-Recorded { $rows | Import-DefenderIndicator }
-        Assert-Equal @($got.Errors | ForEach-Object { "$_" }) "indicator h4.example: generateAlert is 'Maybe', which is neither true nor false", "indicator h5.example: expirationTime is '12/24/2026', which is no time such as 2026-12-24T18:00:00Z or 2026-12-24",
-            "indicator h6.example: expirationTime is '24.12.2026 18:00', which is no time such as 2026-12-24T18:00:00Z or 2026-12-24", "indicator h8.example: generateAlert is 'wahr', which is neither true nor false"
+        Assert-Equal @($got.Errors | ForEach-Object { "$_" }) "indicator h4.example (number 4): generateAlert is 'Maybe', which is neither true nor false", "indicator h5.example (number 5): expirationTime is '12/24/2026', which is no time such as 2026-12-24T18:00:00Z or 2026-12-24",
+            "indicator h6.example (number 6): expirationTime is '24.12.2026 18:00', which is no time such as 2026-12-24T18:00:00Z or 2026-12-24", "indicator h8.example (number 8): generateAlert is 'wahr', which is neither true nor false"
         Assert-Equal @(foreach ($name in 'h1', 'h2', 'h3', 'h7') { $one = Get-DefenderIndicator "$name.example"; "$($one.generateAlert) $(if ($one.expirationTime) { $one.expirationTime.ToUniversalTime().ToString('s') })" }) 'True ', 'False 2026-12-24T18:00:00',
             'True 2026-12-24T16:00:00', "False $([DateTime]::new(2026, 12, 24, 0, 0, 0, [DateTimeKind]::Local).ToUniversalTime().ToString('s'))"
     }

@@ -4,6 +4,10 @@
 $script:IndicatorMembers = @('indicatorValue', 'indicatorType', 'action', 'title', 'description', 'severity', 'application', 'expirationTime', 'recommendedActions',
     'generateAlert', 'rbacGroupNames', 'rbacGroupIds', 'educateUrl', 'externalId', 'lookBackPeriodInDays')
 
+# What the service gives an indicator, and PowerShell an object from elsewhere: left out without a word.
+$script:IndicatorOwn = @('id', 'source', 'sourceType', 'createdBy', 'createdByDisplayName', 'createdBySource', 'lastUpdatedBy', 'creationTimeDateTimeUtc', 'lastUpdateTime',
+    'PSComputerName', 'PSShowComputerName', 'RunspaceId')
+
 # Members whose values have a spelling, and the parameters that take them.
 $script:IndicatorWords = @{ indicatorType = 'Type'; action = 'Action'; severity = 'Severity' }
 
@@ -20,7 +24,7 @@ function script:ConvertTo-DefenderIndicatorBody {
         if ($null -eq $value) { continue }
         if ($name -eq 'generateAlert') { $value = ConvertTo-DefenderYesNo $value }
         elseif ($name -eq 'expirationTime') { $value = ConvertTo-DefenderExpiry $value }
-        elseif ($name -eq 'lookBackPeriodInDays') { $value = [int] $value }
+        elseif ($name -eq 'lookBackPeriodInDays') { $value = ConvertTo-DefenderDays $value }
         elseif ($name -in 'rbacGroupNames', 'rbacGroupIds') {
             if ($value -is [string]) { $value = @($value -split ';' | ForEach-Object { $_.Trim() } | Where-Object { $_ }) }
             $value = @($value)
@@ -50,6 +54,97 @@ function script:ConvertTo-DefenderExpiry {
     $formats = [string[]]@('yyyy-MM-dd', 'yyyy-MM-dd HH:mm', 'yyyy-MM-dd HH:mm:ss', "yyyy-MM-dd'T'HH:mmK", "yyyy-MM-dd'T'HH:mm:ss.FFFFFFFK", 'yyyy-MM-dd HH:mm:ssK')
     if ([DateTime]::TryParseExact($text, $formats, [System.Globalization.CultureInfo]::InvariantCulture, $styles, [ref] $time)) { return $time }
     throw [System.FormatException]::new("expirationTime is '$(Get-DefenderShortText $text)', which is no time such as 2026-12-24T18:00:00Z or 2026-12-24")
+}
+
+function script:ConvertTo-DefenderDays {
+    param([object] $Value)
+    $days = 0
+    if ([int]::TryParse([string] $Value, [ref] $days)) { return $days }
+    throw [System.FormatException]::new("lookBackPeriodInDays is '$(Get-DefenderShortText $Value)', which is no whole number")
+}
+
+function script:Test-DefenderPast {
+    # A time without a zone is local.
+    param([object] $Time)
+    if ($Time -is [System.DateTimeOffset]) { $Time = $Time.UtcDateTime }
+    $Time -is [DateTime] -and $Time.ToUniversalTime() -lt [DateTime]::UtcNow
+}
+
+function script:Get-DefenderEditDistance {
+    # How many letters have to be changed, left out, put in or swapped with the next to make one word of another.
+    param([string] $One, [string] $Other)
+    $before = $null
+    $last = [int[]](0..$Other.Length)
+    for ($i = 1; $i -le $One.Length; $i++) {
+        $row = [int[]]::new($Other.Length + 1)
+        $row[0] = $i
+        for ($j = 1; $j -le $Other.Length; $j++) {
+            $cost = if ($One[$i - 1] -ceq $Other[$j - 1]) { 0 } else { 1 }
+            $row[$j] = [math]::Min([math]::Min($row[$j - 1] + 1, $last[$j] + 1), $last[$j - 1] + $cost)
+            if ($i -gt 1 -and $j -gt 1 -and $One[$i - 1] -ceq $Other[$j - 2] -and $One[$i - 2] -ceq $Other[$j - 1]) { $row[$j] = [math]::Min($row[$j], $before[$j - 2] + 1) }
+        }
+        $before = $last
+        $last = $row
+    }
+    $last[$Other.Length]
+}
+
+function script:Get-DefenderMemberMeant {
+    # The member of an indicator that a name is a slip for, or nothing. Short words are near to many others: they may be off by one letter only.
+    param([string] $Name)
+    $plain = ($Name -replace '[^0-9A-Za-z]', '').ToLowerInvariant()
+    foreach ($member in $script:IndicatorMembers) {
+        $limit = if ($member.Length -le 6) { 1 } else { 2 }
+        if ([math]::Abs($plain.Length - $member.Length) -gt $limit) { continue }
+        if ((Get-DefenderEditDistance $plain $member.ToLowerInvariant()) -le $limit) { return $member }
+    }
+}
+
+function script:Get-DefenderColumnFault {
+    # A member that is a slip for one of an indicator's is a fault, since what it says would be left out: an end, or the groups it is for. Others that mean
+    # nothing here are kept for a warning.
+    param([hashtable] $Import, [object] $From)
+    # What the service gave is the service's own, its newer members too.
+    if ((Get-DefenderKind $From) -eq 'Indicator') { return }
+    $names = if ($From -is [System.Collections.IDictionary]) { @($From.get_Keys()) } else { @(foreach ($property in $From.PSObject.Properties) { $property.Name }) }
+    foreach ($name in $names) {
+        $name = [string] $name
+        if ($name -in $script:IndicatorMembers -or $name -in $script:IndicatorOwn -or $name -like '@odata.*') { continue }
+        if (-not $Import.Columns.ContainsKey($name)) {
+            $Import.Columns[$name] = Get-DefenderMemberMeant $name
+            if (-not $Import.Columns[$name]) { $null = $Import.Unknown.Add($name) }
+        }
+        if ($Import.Columns[$name]) { return "it has a member '$(Get-DefenderShortText $name)', which is none of an indicator; $($Import.Columns[$name]) may be meant" }
+    }
+}
+
+function script:Show-DefenderImportWarning {
+    # What was noticed since the last time, before it is sent.
+    param([hashtable] $Import)
+    if ($Import.Unknown.Count -gt 0) {
+        $names = @($Import.Unknown | Select-Object -First 20) -join ', '
+        if ($Import.Unknown.Count -gt 20) { $names = "$names and $($Import.Unknown.Count - 20) more" }
+        Write-Warning (Format-DefenderText "members that an indicator does not have are left out: $names. Those it may have: $($script:IndicatorMembers -join ', ').")
+        $Import.Unknown.Clear()
+    }
+    if ($Import.Past.Count -gt 0) {
+        $names = @($Import.Past | Select-Object -First 5) -join ', '
+        if ($Import.Past.Count -gt 5) { $names = "$names and $($Import.Past.Count - 5) more" }
+        Write-Warning (Format-DefenderText "the expirationTime is past: indicator $names")
+        $Import.Past.Clear()
+    }
+}
+
+function script:Get-DefenderTwiceFault {
+    # Two actions for one value: the service keeps one of them, and no page says which.
+    param([hashtable] $Import, [System.Collections.IDictionary] $Body)
+    $value = [string] $Body['indicatorValue']
+    # The path of a URL may tell capitals from small letters.
+    if ($Body['indicatorType'] -ne 'Url') { $value = $value.ToLowerInvariant() }
+    $key = "$($Body['indicatorType'])|$value"
+    if (-not $Import.Seen.ContainsKey($key)) { $Import.Seen[$key] = @{ Number = $Import.Count; Action = $Body['action'] }; return }
+    $seen = $Import.Seen[$key]
+    if ($seen.Action -ne $Body['action']) { "its action is $($Body['action']), and number $($seen.Number) has the action $($seen.Action) for the same value" }
 }
 
 function script:Get-DefenderCell {
@@ -114,6 +209,7 @@ function script:Add-DefenderIndicatorValue {
         Write-DefenderRecordError $Session $record '' $Value -Always
         return
     }
+    if (Test-DefenderPast $body['expirationTime']) { Write-Warning (Format-DefenderText "the expirationTime is past: indicator $Value") }
     if (-not (Confirm-DefenderChange $Session.Caller $Ask "$($Given['Type']) $Value" "add an indicator ($($Given['Action']))")) { return }
     $failed = @{ Record = $null }
     $indicator = Invoke-DefenderCall $Session ([ordered]@{ operation = 'indicators.submit'; indicator = $body }) -ItemConverter 'ConvertTo-DefenderIndicator' -Failed $failed
@@ -144,6 +240,11 @@ function script:New-DefenderImport {
         PassThru = $Given.ContainsKey('PassThru') -and [bool] $Given['PassThru']
         Batch    = [System.Collections.ArrayList]::new()
         Count    = 0
+        Columns  = @{}                                      # members that are none of an indicator's, each with the one that is meant
+        Unknown  = [System.Collections.ArrayList]::new()    # those of them that were not told yet
+        Past     = [System.Collections.ArrayList]::new()    # what has ended before it is sent, the same
+        Seen     = [System.Collections.Generic.Dictionary[string, object]]::new([System.StringComparer]::Ordinal)
+        Refused  = [System.Collections.Queue]::new()        # outcomes of this side, each with how many of the batch come before it
     }
 }
 
@@ -197,11 +298,27 @@ function script:Add-DefenderImport {
     $Import.Count++
     $body = $null
     $fault = 'it is no object with members'
+    $hint = 'Give objects or hashtables with the members indicatorValue, indicatorType, action, title and description, or a file to -Path.'
     if ($null -ne $From -and $From -isnot [string] -and $From -isnot [ValueType]) {
         try {
-            $body = ConvertTo-DefenderIndicatorBody $From $Import.Defaults
+            $hint = 'Give Import-Csv the -Delimiter of the table, or give the file to -Path.'
             $fault = if ($From -isnot [System.Collections.IDictionary]) { Get-DefenderTableFault $From }
-            if (-not $fault) { $fault = Get-DefenderIndicatorFault $body }
+            if (-not $fault) {
+                $hint = 'Name the member as Get-Help Import-DefenderIndicator does, or remove it.'
+                $fault = Get-DefenderColumnFault $Import $From
+            }
+            if (-not $fault) {
+                $hint = 'Mend this value, and import the indicator again; Get-Help Import-DefenderIndicator says how each is written.'
+                $body = ConvertTo-DefenderIndicatorBody $From $Import.Defaults
+                $fault = Get-DefenderIndicatorFault $body
+                if ($fault -cmatch '^it has no (\w+)$') { $hint = "Give it a value for $($Matches[1])$(if ($Import.Defaults.ContainsKey($Matches[1])) { ", or give -$($Matches[1].Substring(0, 1).ToUpperInvariant())$($Matches[1].Substring(1)) for all that have none" })." }
+                elseif ($fault -clike 'the action Audit *') { $hint = 'Set generateAlert to true, or choose another action.' }
+                elseif ($fault) { $hint = 'Mend indicatorValue or indicatorType, and import the indicator again.' }
+            }
+            if (-not $fault) {
+                $hint = 'Decide which is meant, and import the value once.'
+                $fault = Get-DefenderTwiceFault $Import $body
+            }
         }
         catch {
             $global:Error.RemoveAt(0)
@@ -209,12 +326,14 @@ function script:Add-DefenderImport {
         }
     }
     if ($fault) {
-        $name = Get-DefenderShortText $(if ($From -is [System.Collections.IDictionary]) { $From['indicatorValue'] } else { Get-DefenderValue $From 'indicatorValue' })
-        if (-not $name) { $name = "number $($Import.Count)" }
-        $record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "indicator ${name}: $fault" -Hint 'An indicator needs indicatorValue, indicatorType, action, title and description; see Get-Help Import-DefenderIndicator.'
+        $value = [string] $(if ($From -is [System.Collections.IDictionary]) { $From['indicatorValue'] } else { Get-DefenderValue $From 'indicatorValue' })
+        $name = if ($value) { "$(Get-DefenderShortText $value) (number $($Import.Count))" } else { "number $($Import.Count)" }
+        if ($Import.PassThru) { $Import.Refused.Enqueue(@{ After = $Import.Batch.Count; Outcome = New-DefenderOutcome $null $value $true "number $($Import.Count): $fault" }) }
+        $record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "indicator ${name}: $fault" -Hint $hint
         Write-DefenderRecordError $Import.Session $record "indicator $name" $From
         return
     }
+    if (Test-DefenderPast $body['expirationTime']) { $null = $Import.Past.Add("$($body['indicatorValue']) (number $($Import.Count))") }
     $null = $Import.Batch.Add($body)
     if ($Import.Batch.Count -ge 500) { Send-DefenderImport $Import }
 }
@@ -224,7 +343,19 @@ function script:Send-DefenderImport {
     param([hashtable] $Import)
     $batch = @($Import.Batch)
     $Import.Batch.Clear()
-    if ($batch.Count -eq 0) { return }
+    Show-DefenderImportWarning $Import
+    if ($batch.Count -gt 0) { Send-DefenderBatch $Import $batch }
+    Show-DefenderRefused $Import $batch.Count
+}
+
+function script:Show-DefenderRefused {
+    # What this side refused, where it stood among those that were sent.
+    param([hashtable] $Import, [int] $Place)
+    while ($Import.Refused.Count -gt 0 -and $Import.Refused.Peek().After -le $Place) { $Import.Refused.Dequeue().Outcome }
+}
+
+function script:Send-DefenderBatch {
+    param([hashtable] $Import, [object[]] $Batch)
     $session = $Import.Session
     $first = [string] $batch[0]['indicatorValue']
     $last = [string] $batch[$batch.Count - 1]['indicatorValue']
@@ -240,6 +371,7 @@ function script:Send-DefenderImport {
     $waiting = [System.Collections.Stack]::new()
     $waiting.Push($batch)
     $refusals = 0
+    $place = 0
     while ($waiting.Count -gt 0) {
         $part = @($waiting.Pop())
         $failed = @{ Record = $null }
@@ -250,7 +382,11 @@ function script:Send-DefenderImport {
                 elseif ($one.Message -notlike '*were not taken: see isFailed*' -and $one.Message -notlike 'the service says nothing of *') { Write-Warning $one.Message }
             })
         if ($outcomes.Count -gt 0) { $refusals = 0 }
-        foreach ($outcome in $outcomes) { Show-DefenderOutcome $Import $outcome }
+        foreach ($outcome in $outcomes) {
+            Show-DefenderRefused $Import $place
+            $place++
+            Show-DefenderOutcome $Import $outcome
+        }
         $record = $failed.Record
         if ($null -eq $record) { continue }
         $fault = $record.Exception
@@ -267,7 +403,13 @@ function script:Send-DefenderImport {
         if ($rest.Count -eq 0) { $rest = $part }
         $first = [string] $rest[0]['indicatorValue']
         $label = Format-DefenderText $(if ($rest.Count -eq 1) { "indicator $first" } else { "$($rest.Count) indicators, from $first to $([string] $rest[$rest.Count - 1]['indicatorValue'])" })
-        if ($rest.Count -eq 1 -and $Import.PassThru) { New-DefenderOutcome $null $first $true $fault.Message }
+        if ($Import.PassThru -and $outcomes.Count -lt $part.Count) {
+            foreach ($one in $rest) {
+                Show-DefenderRefused $Import $place
+                $place++
+                New-DefenderOutcome $null ([string] $one['indicatorValue']) $true $fault.Message
+            }
+        }
         Write-DefenderRecordError $session $record $label $(if ($rest.Count -eq 1) { $first } else { $rest }) -Always:($fault.StatusCode -eq 413)
     }
 }

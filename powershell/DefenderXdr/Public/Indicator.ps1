@@ -324,14 +324,16 @@ function Import-DefenderIndicator {
 
     .DESCRIPTION
     Takes indicators as objects (rows of Import-Csv, objects of Get-DefenderIndicator, hashtables) or from a file, and sends them in batches. Each one
-    that is not taken, by the checks on this side or by the service, is an error that names it; the others are sent. Where the service refuses a call
+    that is not taken, by the checks on this side or by the service, is an error that names it; the others are sent. Errors of this side have its number,
+    counted from 1 without the head of a table. An expirationTime that is past brings a warning. Where the service refuses a call
     as a whole, its halves are sent, and theirs, until the one that is meant is found; where nothing is taken after 50 refusals, what is left is told
     together. What the service's answer does not name is an error too (INDICATOR_UNKNOWN). An indicator of the same type and value is changed. -WhatIf
     makes the checks of this side too, and sends nothing.
 
     Members are those of the service, in any case: indicatorValue, indicatorType, action, title and description are needed; severity, application,
-    expirationTime, recommendedActions, generateAlert, rbacGroupNames, rbacGroupIds, educateUrl, externalId and lookBackPeriodInDays may be there. Others, such
-    as the id and the times of an indicator that was exported, are left out. Empty cells of a table count as absent, and lists in a cell are
+    expirationTime, recommendedActions, generateAlert, rbacGroupNames, rbacGroupIds, educateUrl, externalId and lookBackPeriodInDays may be there. What the
+    service gives an indicator, such as its id and times, is left out; so is any other member, with one warning that names them all. One that is nearly
+    a member's name, such as expirationTme, is an error. So is a second action for the same value and type. Empty cells of a table count as absent, and lists in a cell are
     separated by semicolons. generateAlert is true, yes, y or 1, or false, no, n or 0; expirationTime is a time such as 2026-12-24T18:00:00Z or 2026-12-24,
     local where it names no zone.
 
@@ -354,7 +356,7 @@ function Import-DefenderIndicator {
     The description of those that have none.
 
     .PARAMETER PassThru
-    Returns what became of each: Id, Indicator, IsFailed, FailureReason.
+    Returns what became of each, those that were not sent too: Id, Indicator, IsFailed, FailureReason.
 
     .PARAMETER AccessToken
     A token to use in place of the connection: text, a SecureString, or the object of Get-ADALToken. It cannot be renewed.
