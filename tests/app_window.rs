@@ -102,6 +102,10 @@ impl Desk {
             !text.contains("code_challenge") && !text.contains("state="),
             "the address is not on the command line"
         );
+        assert!(
+            text.contains("--remote-debugging-pipe") && !text.contains("--remote-debugging-port"),
+            "no port is opened that others could reach: {text}"
+        );
         (pid, profile.into())
     }
 

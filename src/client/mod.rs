@@ -69,7 +69,7 @@ impl Client {
     pub fn at(config: &[u8], clock: Arc<dyn Clock>, random: Arc<dyn Random>, place: Option<Environment>) -> Result<Arc<Client>> {
         let config = config::Config::parse(config)?;
         let place = place.unwrap_or(config.place);
-        trace::send_to(&place.get("DEFENDER_XDR_LOG").unwrap_or_default());
+        trace::send_to(place.get("DEFENDER_XDR_LOG"));
         // What an emulator gives out is kept by nobody.
         let persistent = config.persistent.as_ref().filter(|_| config.emulator.is_none());
         let (cache, store, metadata) = match (config.cache.as_str(), persistent) {

@@ -56,7 +56,7 @@ pub fn get(client: *const dxdr_client) -> Result<Arc<Client>> {
 ///                         with a policy that runs no script and loads nothing: styles in the page and data: images alone
 ///
 /// The environment variable DEFENDER_XDR_LOG, "stderr" or an absolute path, asks for a trace of the process; it holds no secrets. It is read when a client
-/// is made, and the latest client's counts.
+/// is made, from its "environment" where it stands there, else from the process's own; the latest client's counts.
 ///
 /// @param config  the configuration; copied
 /// @param len     its length in bytes

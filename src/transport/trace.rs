@@ -19,15 +19,16 @@ enum Sink {
     File(Mutex<File>),
 }
 
-/// Sends the trace of the process where a value of `DEFENDER_XDR_LOG` says: the latest counts.
-pub fn send_to(wanted: &str) {
+/// Sends the trace of the process where a host's value of `DEFENDER_XDR_LOG` says, else the process's own: the latest counts.
+pub fn send_to(wanted: Option<String>) {
+    let wanted = wanted.or_else(|| std::env::var("DEFENDER_XDR_LOG").ok()).unwrap_or_default();
     let is_set = |sink: &(String, Sink)| sink.0 == wanted;
     if is_set(&SINK.read().unwrap_or_else(PoisonError::into_inner)) {
         return;
     }
     let mut sink = SINK.write().unwrap_or_else(PoisonError::into_inner);
     if !is_set(&sink) {
-        *sink = (wanted.to_owned(), opened(wanted));
+        *sink = (wanted.clone(), opened(&wanted));
     }
 }
 
