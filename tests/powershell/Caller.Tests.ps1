@@ -140,6 +140,40 @@ Describe 'what is no id' {
         }
         Assert-Equal @(Get-EmulatorRequest '/api/').Count 0 'something was asked'
     }
+    It 'tells of an alert about no machine, an incident, and nothing at all' {
+        Connect-TestDefender
+        $null = Invoke-Emulator DELETE requests
+        $alerts = foreach ($number in 1..2) { [pscustomobject]@{ PSTypeName = 'DefenderXdr.EndpointAlert'; id = "da$number"; incidentId = 7; machineId = $null; computerDnsName = $null; title = 'mail' } }
+        $list = (Get-Command -Module DefenderXdr -CommandType Function | Where-Object { $_.Parameters.ContainsKey('Machine') -and $_.Name -ne 'Get-DefenderMachineAction' }).Name
+        Assert-Equal @($list).Count 9
+        foreach ($machineCommand in $list) {
+            $machineMore = @{}
+            if ($machineCommand -ne 'Get-DefenderMachine') { $machineMore = @{ WhatIf = $true } }
+            if ((Get-Command $machineCommand).Parameters.ContainsKey('Comment')) { $machineMore['Comment'] = 'c' }
+            if ((Get-Command $machineCommand).Parameters.ContainsKey('Sha1')) { $machineMore['Sha1'] = 'a' * 40 }
+            if ((Get-Command $machineCommand).Parameters.ContainsKey('Tag') -and $machineCommand -ne 'Get-DefenderMachine') { $machineMore['Tag'] = 't' }
+            $got = Get-Recorded { $alerts | & $machineCommand @machineMore }
+            Assert-Equal @($got.Errors | ForEach-Object { "$_" }) 'alert da1 is about no machine', 'alert da2 is about no machine' $machineCommand
+            Assert-Equal $got.Errors[0].FullyQualifiedErrorId "DefenderXdr.BAD_ARGUMENT,$machineCommand"
+            Assert-Match $got.Errors[0].ErrorDetails.RecommendedAction 'Where-Object machineId' $machineCommand
+            foreach ($try in { & $machineCommand -Machine $null @machineMore }, { & $machineCommand -Machine @() @machineMore }, { & $machineCommand -Machine '' @machineMore }) {
+                $record = Assert-Fails $try BAD_ARGUMENT InvalidArgument
+                Assert-Match "$record" 'no machine is named' "$machineCommand $try"
+            }
+            $null = Assert-Fails { & $machineCommand -Machine ws-0001, '' @machineMore } BAD_ARGUMENT
+            $got = Get-Recorded { [pscustomobject]@{ mdatpDeviceId = $null; deviceDnsName = 'x' } | & $machineCommand @machineMore }
+            Assert-Match "$($got.Errors[0])" 'names no machine; its members are: mdatpDeviceId' $machineCommand
+            Assert-Equal $got.Errors.Count 1 $machineCommand
+        }
+        Assert-Equal @(Get-EmulatorRequest '/api/').Count 0 'something was asked'
+        $got = Get-Recorded { Get-DefenderIncident 3000000417 | Enable-DefenderMachineIsolation -Comment c -WhatIf }
+        Assert-Equal $got.Errors.Count 1
+        Assert-Match $got.Errors[0].ErrorDetails.RecommendedAction '\(Get-DefenderIncident 3000000417\)\.alerts\.devices \| Enable-DefenderMachineIsolation$'
+        # An alert that has a name and no id is about a machine.
+        $alerts[1].computerDnsName = 'ws-0001'
+        $got = Get-Recorded { $alerts | Get-DefenderMachine }
+        Assert-Equal "$($got.Errors.Count) $($got.Out.id)" "1 $One"
+    }
     It 'is an error of its own down the pipeline, and what the object names is used' {
         Connect-TestDefender
         $got = Get-Recorded { [pscustomobject]@{ x = 1; y = 2 }, 'a b', 'ws-0001' | Get-DefenderMachine }

@@ -64,7 +64,15 @@ function script:Test-DefenderPiped {
     else { $known = $Piped -is [System.Management.Automation.PSCustomObject] }
     if ($known) { return $true }
     $name = $Caller.MyInvocation.MyCommand.Name
-    $record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message "an object of the type $type came down the pipeline, which names no $Kind" -Hint "Give $name the ids, or objects with a member for the $Kind, as Get-Help $name says."
+    $what = "an object of the type $type came down the pipeline, which names no $Kind"
+    $hint = "Give $name the ids, or objects with a member for the $Kind, as Get-Help $name says."
+    if ($Kind -eq 'machine' -and $own -eq 'EndpointAlert') {
+        $what = "alert $(Get-DefenderValue $Piped 'id') is about no machine"
+        $hint = "Leave such alerts out: Where-Object machineId. The others are taken by $name."
+    }
+    # What an incident is about is in its alerts.
+    elseif ($Kind -eq 'machine' -and $own -in 'Incident', 'Alert') { $hint = "Give the devices of its alerts: (Get-DefenderIncident $(Get-DefenderValue $Piped 'incidentId')).alerts.devices | $name" }
+    $record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message (Format-DefenderText $what) -Hint (Format-DefenderText $hint)
     Write-DefenderRecordError @{ Caller = $Caller } $record '' $Piped -Always
     $false
 }

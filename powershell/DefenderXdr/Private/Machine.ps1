@@ -45,11 +45,31 @@ function script:New-DefenderBulk {
     }
 }
 
+function script:Select-DefenderMachineName {
+    # The machines that a command was given. It takes $null and '', because what comes down the pipeline may be about no machine, and PowerShell's own
+    # error would not say which of the objects that is.
+    param([System.Management.Automation.PSCmdlet] $Caller, [string[]] $Names, [object] $Piped)
+    if (-not (Test-DefenderPiped $Caller machine $Piped)) { return }
+    if (@($Names | Where-Object { $_ }).Count -eq 0) {
+        $Names = $null
+        $object = $null -ne $Piped -and $Piped -isnot [string] -and $Piped -isnot [ValueType]
+        if ($object) { foreach ($member in $script:PipedKinds['machine'].Members) { if (-not $Names) { $Names = [string[]]@(@([string] (Get-DefenderValue $Piped $member)) | Where-Object { $_ }) } } }
+        if (-not $Names) {
+            $what = 'no machine is named: -Machine is empty'
+            if ($object) { $what = "an object came down the pipeline that names no machine; its members are: $(Get-DefenderShortText (@(foreach ($property in $Piped.PSObject.Properties) { $property.Name }) -join ', '))" }
+            $record = New-DefenderErrorRecord -Name 'BAD_ARGUMENT' -Code 1004 -Message (Format-DefenderText $what) -Hint "Give -Machine a machine's id (40 hexadecimal digits) or its name, as Get-DefenderMachine shows it."
+            if (-not $Caller.MyInvocation.ExpectingInput) { $Caller.ThrowTerminatingError($record) }
+            Write-DefenderRecordError @{ Caller = $Caller } $record '' $Piped -Always
+            return
+        }
+    }
+    Select-DefenderId $Caller machine $Names $Piped
+}
+
 function script:Add-DefenderBulkMachine {
     # An object that came down the pipeline with a machine's id may know its name.
     param([hashtable] $Bulk, [string[]] $Names, [object] $Piped)
-    if (-not (Test-DefenderPiped $Bulk.Session.Caller machine $Piped)) { return }
-    $names = [string[]]@(Select-DefenderId $Bulk.Session.Caller machine $Names $Piped)
+    $names = [string[]]@(Select-DefenderMachineName $Bulk.Session.Caller $Names $Piped)
     $known = if ($names.Length -eq 1) { [string] (Get-DefenderValue $Piped 'computerDnsName') }
     foreach ($name in $names) { if (-not $Bulk.Machines.Contains($name)) { $Bulk.Machines[$name] = $known } }
 }

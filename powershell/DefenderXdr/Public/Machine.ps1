@@ -87,7 +87,9 @@ function Get-DefenderMachine {
     param(
         [Parameter(Mandatory, ParameterSetName = 'Machine', Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'Id', 'ComputerDnsName', 'DeviceName', 'Name')]
-        [ValidateNotNullOrEmpty()]
+        [AllowNull()]
+        [AllowEmptyCollection()]
+        [AllowEmptyString()]
         [string[]] $Machine,
 
         [Parameter(ParameterSetName = 'List')]
@@ -167,8 +169,8 @@ function Get-DefenderMachine {
     process {
         $piped = if ($PSCmdlet.MyInvocation.ExpectingInput) { $_ }
         if ($PSCmdlet.ParameterSetName -eq 'List') { Get-DefenderEndpointRecord $session 'machines' 'machine' @() $PSBoundParameters }
-        elseif (Test-DefenderPiped $PSCmdlet machine $piped) {
-            $names = [string[]]@(Select-DefenderId $PSCmdlet machine $Machine $piped)
+        else {
+            $names = [string[]]@(Select-DefenderMachineName $PSCmdlet $Machine $piped)
             if ($names.Length -gt 0) { Get-DefenderEndpointRecord $session 'machines' 'machine' $names $PSBoundParameters }
         }
     }
@@ -218,7 +220,12 @@ function Enable-DefenderMachineIsolation {
     .EXAMPLE
     Get-DefenderAlert -Severity High -Status New | Enable-DefenderMachineIsolation -Comment 'INC-4711' -WhatIf
 
-    Shows which machines would be isolated; each once, however many alerts it has.
+    Shows which machines would be isolated; each once, however many alerts it has. An alert that is about no machine is an error, and the next one is tried.
+
+    .EXAMPLE
+    (Get-DefenderIncident 3000000417).alerts.devices | Enable-DefenderMachineIsolation -Comment 'INC-4711' -WhatIf
+
+    The machines of an incident. The incident itself names none.
 
     .EXAMPLE
     Import-Csv machines.csv | Enable-DefenderMachineIsolation -Comment 'INC-4711' -Confirm:$false
@@ -236,7 +243,9 @@ function Enable-DefenderMachineIsolation {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'Id', 'ComputerDnsName', 'DeviceName')]
-        [ValidateNotNullOrEmpty()]
+        [AllowNull()]
+        [AllowEmptyCollection()]
+        [AllowEmptyString()]
         [string[]] $Machine,
 
         [Parameter(Mandatory, Position = 1)]
@@ -310,7 +319,9 @@ function Disable-DefenderMachineIsolation {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'Id', 'ComputerDnsName', 'DeviceName')]
-        [ValidateNotNullOrEmpty()]
+        [AllowNull()]
+        [AllowEmptyCollection()]
+        [AllowEmptyString()]
         [string[]] $Machine,
 
         [Parameter(Mandatory, Position = 1)]
@@ -380,7 +391,9 @@ function Enable-DefenderMachineRestriction {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'Id', 'ComputerDnsName', 'DeviceName')]
-        [ValidateNotNullOrEmpty()]
+        [AllowNull()]
+        [AllowEmptyCollection()]
+        [AllowEmptyString()]
         [string[]] $Machine,
 
         [Parameter(Mandatory, Position = 1)]
@@ -450,7 +463,9 @@ function Disable-DefenderMachineRestriction {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'Id', 'ComputerDnsName', 'DeviceName')]
-        [ValidateNotNullOrEmpty()]
+        [AllowNull()]
+        [AllowEmptyCollection()]
+        [AllowEmptyString()]
         [string[]] $Machine,
 
         [Parameter(Mandatory, Position = 1)]
@@ -523,7 +538,9 @@ function Start-DefenderMachineScan {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'Id', 'ComputerDnsName', 'DeviceName')]
-        [ValidateNotNullOrEmpty()]
+        [AllowNull()]
+        [AllowEmptyCollection()]
+        [AllowEmptyString()]
         [string[]] $Machine,
 
         [Parameter(Mandatory, Position = 1)]
@@ -601,7 +618,9 @@ function Start-DefenderFileQuarantine {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'Id', 'ComputerDnsName', 'DeviceName')]
-        [ValidateNotNullOrEmpty()]
+        [AllowNull()]
+        [AllowEmptyCollection()]
+        [AllowEmptyString()]
         [string[]] $Machine,
 
         [Parameter(Mandatory, Position = 1)]
@@ -673,7 +692,9 @@ function Add-DefenderMachineTag {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'Id', 'ComputerDnsName', 'DeviceName')]
-        [ValidateNotNullOrEmpty()]
+        [AllowNull()]
+        [AllowEmptyCollection()]
+        [AllowEmptyString()]
         [string[]] $Machine,
 
         [Parameter(Mandatory, Position = 1)]
@@ -741,7 +762,9 @@ function Remove-DefenderMachineTag {
     param(
         [Parameter(Mandatory, Position = 0, ValueFromPipeline, ValueFromPipelineByPropertyName)]
         [Alias('MachineId', 'mdatpDeviceId', 'DeviceId', 'Id', 'ComputerDnsName', 'DeviceName')]
-        [ValidateNotNullOrEmpty()]
+        [AllowNull()]
+        [AllowEmptyCollection()]
+        [AllowEmptyString()]
         [string[]] $Machine,
 
         [Parameter(Mandatory, Position = 1)]
