@@ -16,6 +16,8 @@ function It {
     param([string] $TestTitle, [scriptblock] $TestBody)
     $TestTitle = "$script:Group > $TestTitle"
     if ($script:Only -and $TestTitle -notlike "*$script:Only*") { return }
+    # It holds 256 errors at most; a full one cannot be counted in.
+    $global:Error.Clear()
     try {
         $null = & $TestBody
         $script:Passed++
