@@ -248,11 +248,7 @@ fn in_a_process_an_app_window_is_started() {
     let operation = desk.request(person("https://portal.azure.com")).acquire(true, Some(LONG)).unwrap();
     let _held = by_the_built_in_way(&operation, &disk);
     desk.others_go_on();
-    operation.cancel();
-    while operation.wait(LONG) == State::Event {
-        let _ = operation.take_event();
-    }
-    assert_eq!(operation.wait(LONG), State::Cancelled);
+    ends_by_a_cancel(&operation);
 }
 
 #[test]
@@ -263,6 +259,10 @@ fn in_a_process_a_named_browser_is_started() {
     let operation = desk.request(person("http://localhost")).acquire(true, Some(LONG)).unwrap();
     let _held = by_the_built_in_way(&operation, &disk);
     desk.others_go_on();
+    ends_by_a_cancel(&operation);
+}
+
+fn ends_by_a_cancel(operation: &Running) {
     operation.cancel();
     while operation.wait(LONG) == State::Event {
         let _ = operation.take_event();

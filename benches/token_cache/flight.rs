@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::disk::{Place, SECRET};
 use crate::emulator::Process;
+use crate::hot;
 use crate::library::{Failure, Library};
 use crate::report::{Figure, Goal, Report};
 
@@ -33,18 +34,7 @@ fn now_ms() -> f64 {
 type Done = Vec<(f64, String)>;
 
 fn threads(library: &Library, emulator: &Process, count: usize) -> Result<Done, String> {
-    let client = library
-        .client(&json!({"emulator": emulator.text("emulator"), "proxy": "none", "cache": "private"}))
-        .map_err(say)?;
-    let request = client
-        .request(&json!({
-            "grant": "client_credentials", "authority": format!("https://login.windows.net/{}", emulator.text("tenant_id")),
-            "client_id": emulator.text("confidential_client_id"), "resource": "https://api.security.microsoft.com",
-        }))
-        .map_err(say)?;
-    request
-        .set_secret("client_secret", &library.secret(SECRET).map_err(say)?)
-        .map_err(say)?;
+    let (_client, request) = hot::prepared(library, emulator)?;
     let barrier = Barrier::new(count);
     let begun = Instant::now();
     let one = || {

@@ -25,7 +25,8 @@ pub fn before() -> Option<PathBuf> {
     std::env::var_os(BEFORE).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-fn prepared<'a>(library: &'a Library, emulator: &Process) -> Result<(Client<'a>, Request<'a>), String> {
+/// A client with a cache of its own, and an app's request.
+pub fn prepared<'a>(library: &'a Library, emulator: &Process) -> Result<(Client<'a>, Request<'a>), String> {
     let client = library
         .client(&json!({"emulator": emulator.text("emulator"), "proxy": "none", "cache": "private"}))
         .map_err(say)?;

@@ -172,7 +172,7 @@ fn nothing_readable_is_on_disk_at_any_moment() {
 fn without_any_keyring_there_is_memory_and_plain_text_by_choice_alone() {
     // CA-20, as in a container: no D-Bus, and the kernel refuses its keyrings.
     let (server, folder) = (issuing(), Place::new());
-    let Some(words) = super::without_system_calls("keyctl") else {
+    let Some(words) = crate::disk::without_system_calls("keyctl") else {
         return;
     };
     let ask = encrypted(&server, folder.path());
@@ -285,7 +285,7 @@ fn a_container_without_home_bus_keyring_and_writable_root_signs_in_and_says_what
     let Some(mut words) = super::in_own_mounts("mount -o remount,bind,ro /") else {
         return support::skip("a place like a container", "no mounts can be made here");
     };
-    let Some(filter) = super::without_system_calls("keyctl") else {
+    let Some(filter) = crate::disk::without_system_calls("keyctl") else {
         return;
     };
     words.extend(filter);

@@ -306,7 +306,7 @@ fn who_is_signed_out_during_a_refresh_stays_signed_out() {
 fn where_locks_do_not_work_calls_go_on_without() {
     // CA-22: the kernel refuses flock(2), as some network file systems do.
     let (server, folder) = (issuing(), tempfile::tempdir().unwrap());
-    let Some(words) = super::without_system_calls("flock") else {
+    let Some(words) = crate::disk::without_system_calls("flock") else {
         return;
     };
     let ask = Ask::app(&server, folder.path());

@@ -35,7 +35,7 @@ fn what_was_signed_out_is_not_kept_for_a_disk_that_takes_nothing() {
 #[test]
 fn an_account_is_removed_where_no_file_was_ever_made() {
     let (server, folder) = (issuing_codes(), tempfile::tempdir().unwrap());
-    let Some(words) = super::without_system_calls("keyctl") else {
+    let Some(words) = crate::disk::without_system_calls("keyctl") else {
         return;
     };
     let ask = Ask::app(&server, folder.path()).cache(json!({"plain_text": null}));

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use defender_xdr::client::Client;
 use serde_json::{Value, json};
 
-use crate::disk::{self, Ask, Outcome, issuing, token_calls};
-use crate::places::{in_own_mounts, is_root, kernel_keyring, without_system_calls};
+use crate::disk::{self, Ask, Outcome, issuing, token_calls, without_system_calls};
+use crate::places::{in_own_mounts, is_root, kernel_keyring};
 use crate::scripted::Scripted;
 use crate::session::{Session, forget_keys, pwsh};
 use crate::support;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::disk::{files, issuing, token_calls};
+use crate::disk::{files, issuing, token_calls, without_system_calls};
 use crate::msal::signing_in;
 use crate::session::{Heard, Session, pwsh};
 use crate::support;
@@ -26,33 +26,6 @@ pub fn in_own_mounts(script: &str) -> Option<Vec<String>> {
         .output()
         .is_ok_and(|output| output.status.success());
     works.then(|| words(script))
-}
-
-/// The words that start a program to which the kernel refuses its locks (`flock`) or its keyrings (`keyctl`).
-pub fn without_system_calls(which: &str) -> Option<Vec<String>> {
-    // A filter of the kernel's own kind (seccomp(2)): the number of the call is compared, and the call answered with ENOLCK or EPERM.
-    const FILTER: &str = r#"
-import ctypes, os, platform, struct, sys
-calls = {"x86_64": {"flock": [73], "keyctl": [248, 249, 250]}, "aarch64": {"flock": [32], "keyctl": [217, 218, 219]}}[platform.machine()][sys.argv[1]]
-error = 37 if sys.argv[1] == "flock" else 1
-code = [struct.pack("HBBI", 0x20, 0, 0, 0)]
-code += [struct.pack("HBBI", 0x15, len(calls) - at, 0, number) for at, number in enumerate(calls)]
-code += [struct.pack("HBBI", 0x06, 0, 0, 0x7fff0000), struct.pack("HBBI", 0x06, 0, 0, 0x00050000 | error)]
-buffer = ctypes.create_string_buffer(b"".join(code))
-class Program(ctypes.Structure):
-    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
-program = Program(len(code), ctypes.cast(buffer, ctypes.c_void_p))
-libc = ctypes.CDLL(None, use_errno=True)
-assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(program), 0, 0) == 0, ctypes.get_errno()
-os.execvp(sys.argv[2], sys.argv[2:])
-"#;
-    let words = ["python3", "-c", FILTER, which].map(str::to_owned).to_vec();
-    let works = Command::new(&words[0])
-        .args(&words[1..])
-        .arg("true")
-        .output()
-        .is_ok_and(|output| output.status.success());
-    works.then_some(words)
 }
 
 /// False, said aloud, where this user cannot become another.
