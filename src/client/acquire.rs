@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::operation::{Operation, Running};
 use super::request::{Bound, PreparedRequest};
 use crate::auth::cache::store::{Heard, Naming, Store, network, patience};
-use crate::auth::cache::{Found, Turn, check_user, may_be_same};
+use crate::auth::cache::{AccountTurn, Found, check_user, may_be_same};
 use crate::auth::credential::{self, Credential, Proof};
 use crate::auth::interaction::Host;
 use crate::auth::token::{Source, Token};
@@ -782,7 +782,7 @@ enum Silent {
 }
 
 /// Waits until nobody else spends the same account's refresh token.
-async fn renewal_turn(call: &Call, turn: Turn) -> Result<tokio::sync::OwnedMutexGuard<()>> {
+async fn renewal_turn(call: &Call, turn: AccountTurn) -> Result<tokio::sync::OwnedMutexGuard<()>> {
     tokio::time::timeout_at(call.deadline, turn.lock_owned()).await.map_err(|_| {
         Error::new(Code::Timeout, "another renewal of the same account did not end in time")
             .with_retry(None)

@@ -140,18 +140,80 @@ fn of_too_many_refresh_tokens_those_that_serve_nobody_go_first_and_then_the_olde
     assert_eq!((kept.len(), differs), (MOST, None), "{outcome:?}");
     let renewed = patiently(&silent(&app, "https://graph.microsoft.com"));
     assert_eq!((renewed.name.as_str(), renewed.source.as_str()), ("OK", "network"), "{renewed:?}");
-    // Having been used they are the newest: of one too many that all live, another goes.
+    // Having been used they are the newest: of one too many that all live, another goes. First what is there for those alone who bring the same code,
+    // which costs nobody a sign-in; then the oldest, and it is said whose that is.
     let mut document = content(folder.path());
     let used = entries(&document, "refresh_tokens");
     let is_last = |entry: &Value| used[used.len() - hers.len()..].iter().any(|last| last["place"] == entry["place"]);
     assert!(hers.iter().all(is_last));
-    document["refresh_tokens"] = json!(([used.clone(), others(like, "place", "newer", 1)].concat()));
+    let is_own = |entry: &Value| entry["own"] == json!(true);
+    let own = used.iter().filter(|entry| is_own(entry)).count();
+    assert_eq!(own, 1, "a sign-in with a code has one of each kind");
+    let mut all = used.clone();
+    for (number, entry) in all.iter_mut().enumerate() {
+        if !hers.iter().any(|mine| mine["place"] == entry["place"]) {
+            entry["user"]["home_account_id"] = Value::Null;
+            entry["user"]["unique_id"] = json!(format!("oid-{number}"));
+            entry["user"]["displayable_id"] = json!(format!("person{number}@contoso.com"));
+        }
+    }
+    all.extend(others(like, "place", "newer", own + 1));
+    document["refresh_tokens"] = json!(all);
     write(folder.path(), &document);
-    assert_eq!(patiently(&app.clone().resource("https://another.example")).name, "OK");
-    let after = texts(&content(folder.path()), "refresh_tokens");
+    let outcome = patiently(&app.clone().resource("https://another.example"));
+    assert_eq!(outcome.name, "OK");
+    let kept = content(folder.path());
+    let after = texts(&kept, "refresh_tokens");
     assert_eq!(
         (after.len(), after[0].as_str(), after[MOST - 1].as_str()),
-        (MOST, "live-1", "newer-0")
+        (MOST, "live-1", "newer-1"),
+        "live-0 is gone"
     );
-    assert!(after.contains(&texts(&document, "refresh_tokens")[MOST - 1]));
+    assert!(!entries(&kept, "refresh_tokens").iter().any(is_own));
+    let is_hers = |entry: &&Value| hers.iter().any(|mine| mine["place"] == entry["place"] && !is_own(entry));
+    assert_eq!(entries(&kept, "refresh_tokens").iter().filter(is_hers).count(), 1);
+    // `patiently` takes CACHE_IO for a disk that was slow and asks again, and by then nothing is left to say.
+    document["access_tokens"] = json!([]);
+    write(folder.path(), &document);
+    let outcome = app.clone().resource("https://another.example").elsewhere();
+    let said: Vec<&str> = outcome.warnings.iter().filter_map(|warning| warning["message"].as_str()).collect();
+    let full: Vec<&&str> = said.iter().filter(|said| said.contains("is full")).collect();
+    assert_eq!(full.len(), 1, "{said:?}");
+    assert!(full[0].contains("the sign-in of person0@contoso.com was dropped"), "{said:?}");
+}
+
+#[test]
+fn copies_that_a_person_made_of_a_damaged_file_stay() {
+    let (server, folder) = (issuing(), tempfile::tempdir().unwrap());
+    let ask = Ask::app(&server, folder.path());
+    let theirs = [
+        "test.corrupt-mine",
+        "test.corrupt-1700000000.bak",
+        "test.corrupt-01",
+        "test.corrupt-5-1",
+    ];
+    for name in theirs {
+        std::fs::write(folder.path().join(name), "kept by hand").unwrap();
+    }
+    // The library's own, of long ago: the oldest of these go.
+    let ours = [
+        "test.corrupt-999",
+        "test.corrupt-1000",
+        "test.corrupt-1000-2",
+        "test.corrupt-1000-10",
+    ];
+    for name in ours {
+        std::fs::write(folder.path().join(name), "damaged").unwrap();
+    }
+    std::fs::write(folder.path().join("test.cache"), "damaged").unwrap();
+    assert_eq!(ask.elsewhere().name, "OK");
+    let left = disk::files(folder.path());
+    for name in theirs {
+        assert!(left.contains(&name.to_owned()), "{name} is gone: {left:?}");
+    }
+    let set_aside = left.iter().filter(|name| name.starts_with("test.corrupt-")).count();
+    assert_eq!(set_aside, theirs.len() + 3, "{left:?}");
+    for (name, stays) in ours.iter().zip([false, false, true, true]) {
+        assert_eq!(left.contains(&(*name).to_owned()), stays, "{name}: {left:?}");
+    }
 }

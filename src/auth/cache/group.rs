@@ -18,7 +18,7 @@ const FEW: usize = 8;
 const SWEPT: usize = 4;
 
 /// What a group asks of its entries.
-pub trait Held {
+pub trait Grouped {
     /// Whom it is for.
     fn user(&self) -> Option<&User>;
     /// What stands for a person where `user` does not say who it is.
@@ -44,7 +44,7 @@ enum Few<T> {
     Several(Vec<T>),
 }
 
-impl<T: Held> Few<T> {
+impl<T: Grouped> Few<T> {
     fn all(&self) -> &[T] {
         match self {
             Few::One(one) => std::slice::from_ref(one),
@@ -131,7 +131,7 @@ fn name_hash(name: &str) -> u64 {
     HASHER.hash_one(name.to_lowercase())
 }
 
-fn names_of<T: Held>(entry: &T) -> Vec<u64> {
+fn names_of<T: Grouped>(entry: &T) -> Vec<u64> {
     let mut names: Vec<u64> = entry
         .user()
         .map(|user| [&user.unique_id, &user.displayable_id, &user.username])
@@ -169,7 +169,7 @@ struct Many<T> {
     cursor: usize,
 }
 
-impl<T: Held> Many<T> {
+impl<T: Grouped> Many<T> {
     fn of(entries: Vec<T>) -> Many<T> {
         let mut many = Many {
             accounts: IndexMap::default(),
@@ -258,7 +258,7 @@ impl<T: Held> Many<T> {
     }
 }
 
-impl<T: Held> Group<T> {
+impl<T: Grouped> Group<T> {
     /// A group of one.
     pub fn one(entry: T) -> Group<T> {
         Group(Size::Few(Few::One(entry)))

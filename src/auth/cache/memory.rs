@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use super::accounts::{Account, fits, several};
 use super::change::{Change, Step};
 use super::entry::{AccessEntry, RefreshEntry, account_of, is_same};
-use super::group::{ByHash, Held, Who, account_hash, text_hash};
+use super::group::{ByHash, Grouped, Who, account_hash, text_hash};
 use super::key::{Id, Key, Owner};
 use super::table::Table;
 use crate::auth::token::{Token, User};
@@ -46,13 +46,13 @@ pub struct Found {
 }
 
 /// An access token as a table holds it: under its id.
-struct Kept {
+struct StoredAccess {
     owner: Arc<Owner>,
     login: Option<Arc<str>>,
     token: Arc<Token>,
 }
 
-impl Kept {
+impl StoredAccess {
     fn entry(&self, id: &Id) -> AccessEntry {
         AccessEntry {
             id: *id,
@@ -63,7 +63,7 @@ impl Kept {
     }
 }
 
-impl Held for Kept {
+impl Grouped for StoredAccess {
     fn user(&self) -> Option<&User> {
         self.token.user()
     }
@@ -72,7 +72,7 @@ impl Held for Kept {
         self.login.as_deref()
     }
 
-    fn is_same(&self, other: &Kept) -> bool {
+    fn is_same(&self, other: &StoredAccess) -> bool {
         is_same(&self.token, self.login(), &other.token, other.login())
     }
 
@@ -81,7 +81,7 @@ impl Held for Kept {
     }
 }
 
-impl Held for RefreshEntry {
+impl Grouped for RefreshEntry {
     fn user(&self) -> Option<&User> {
         Some(&self.user)
     }
@@ -101,7 +101,7 @@ impl Held for RefreshEntry {
 
 /// Access tokens of some keys.
 struct Shard {
-    table: RwLock<Table<Kept>>,
+    table: RwLock<Table<StoredAccess>>,
     /// Moves with every change of it.
     generation: AtomicU64,
 }
@@ -117,7 +117,7 @@ impl Default for Shard {
 
 impl Shard {
     /// Changes it, unless that is forbidden once it is its turn; what went is dropped after the others' wait has ended.
-    fn change(&self, allowed: impl FnOnce() -> bool, change: impl FnOnce(&mut Table<Kept>, &mut Vec<Kept>)) {
+    fn change(&self, allowed: impl FnOnce() -> bool, change: impl FnOnce(&mut Table<StoredAccess>, &mut Vec<StoredAccess>)) {
         let mut gone = Vec::new();
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         if allowed() {
@@ -250,7 +250,7 @@ impl Memory {
         let Some(group) = table.get(&key.access) else {
             return Ok(None);
         };
-        let mut found: Option<&Kept> = None;
+        let mut found: Option<&StoredAccess> = None;
         let mut others = false;
         group.visit(&who(key, sign_in), &mut |kept| {
             let may_be_meant = kept.token.user().is_some() || key.login.is_none() || key.login == kept.login;
@@ -361,13 +361,13 @@ impl Memory {
             Step::PutAccess(entry) => {
                 let Some(shard) = self.shard(&entry.id) else { return };
                 shard.change(allowed, |table, gone| {
-                    let new = Kept {
+                    let new = StoredAccess {
                         owner: Arc::clone(&entry.owner),
                         login: entry.login.clone(),
                         token: Arc::clone(&entry.token),
                     };
-                    let is_newer = |old: &Kept| old.is_same(&new) && old.token.acquired_on() > new.token.acquired_on();
-                    let newer = |table: &Table<Kept>| {
+                    let is_newer = |old: &StoredAccess| old.is_same(&new) && old.token.acquired_on() > new.token.acquired_on();
+                    let newer = |table: &Table<StoredAccess>| {
                         let group = table.get(&entry.id);
                         group.is_some_and(|group| group.of_same_account(&new).iter().any(is_newer))
                     };
@@ -382,7 +382,7 @@ impl Memory {
                     hint: hint.as_deref(),
                     login: hint.as_deref(),
                 };
-                let mut keep = |kept: &Kept| kept.token.value() != token.expose();
+                let mut keep = |kept: &StoredAccess| kept.token.value() != token.expose();
                 shard.change(allowed, |table, gone| table.retain(id, &who, &mut keep, gone));
             }
             Step::PutRefresh(entry) => self.change_renewals(allowed, |renewals| renewals.put(entry, origin, now)),

@@ -54,7 +54,7 @@ const MOST_PASSWORDS: usize = 64;
 const BLOCK: usize = 64;
 
 /// What is held by whoever's turn it is.
-pub type Turn = Arc<tokio::sync::Mutex<()>>;
+pub type AccountTurn = Arc<tokio::sync::Mutex<()>>;
 
 /// One cache.
 pub struct Cache {
@@ -71,7 +71,7 @@ pub struct Cache {
     /// Renewals ahead of expiry.
     pub ahead: Arc<ahead::Renewals>,
     /// One person is asked one thing at a time, and one refresh token sent at a time: per account.
-    turns: Mutex<HashMap<String, Turn>>,
+    turns: Mutex<HashMap<String, AccountTurn>>,
     watcher: OnceLock<Arc<dyn Watcher>>,
     /// Held while a change is made and told, so that they are told in their order.
     order: Mutex<()>,
@@ -202,7 +202,7 @@ impl Cache {
     }
 
     /// The turn of that name.
-    pub fn turn(&self, name: String) -> Turn {
+    pub fn turn(&self, name: String) -> AccountTurn {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         Arc::clone(turns.entry(name).or_default())

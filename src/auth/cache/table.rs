@@ -4,7 +4,7 @@ use std::hash::BuildHasherDefault;
 
 use indexmap::IndexMap;
 
-use super::group::{Group, Held, Plain, Who};
+use super::group::{Group, Grouped, Plain, Who};
 use super::key::Id;
 
 /// How many groups are looked at with each change.
@@ -26,7 +26,7 @@ impl<T> Default for Table<T> {
     }
 }
 
-impl<T: Held> Table<T> {
+impl<T: Grouped> Table<T> {
     /// The group under an id.
     pub fn get(&self, id: &Id) -> Option<&Group<T>> {
         self.groups.get(id)

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::format::{Document, place};
+use super::format::{self, Document, place};
 use super::keys::KeyRef;
-use super::locks::{Held, Tried};
+use super::locks::{FileLock, Tried};
 use super::seal::Kind;
 use super::{AGAIN, Folder, Inner, MOST_SET_ASIDE, Protection, Store, Work, keys, lock, locks, memory_only, seal};
 use crate::auth::cache::change::{Change, Step};
-use crate::auth::cache::group::text_hash;
 use crate::error::{Code, Error, Result};
 
 /// The age at which the file of a lock goes that its holder did not remove.
@@ -24,6 +23,8 @@ pub struct Seen {
     pub(super) line: Vec<u8>,
     history: String,
     sign_outs: u64,
+    /// All of it, so that it need not be read again to be changed; `None` once it is not to stay in memory.
+    pub(super) document: Option<Document>,
 }
 
 /// What came of writing.
@@ -48,7 +49,7 @@ pub enum Needs {
 
 impl Store {
     /// The short lock, for which one call waits and the next ones do not, for a while.
-    pub(super) fn lock_to_write(&self, inner: &mut Inner, folder: &Arc<Folder>) -> Result<Held> {
+    pub(super) fn lock_to_write(&self, inner: &mut Inner, folder: &Arc<Folder>) -> Result<FileLock> {
         let name = self.names().lock;
         let waits = inner.no_wait_until.is_none_or(|until| until <= Instant::now());
         let held = if waits {
@@ -65,7 +66,7 @@ impl Store {
     }
 
     /// The short lock if it can be had in a moment; `None` if not, and this was not the last try: who waits comes again, and keeps nobody from the file.
-    fn lock_soon(&self, inner: &mut Inner, folder: &Arc<Folder>, is_last: bool) -> Result<Option<Held>> {
+    fn lock_soon(&self, inner: &mut Inner, folder: &Arc<Folder>, is_last: bool) -> Result<Option<FileLock>> {
         if inner.no_wait_until.is_some_and(|until| until > Instant::now()) {
             return self.lock_to_write(inner, folder).map(Some);
         }
@@ -154,6 +155,16 @@ impl Store {
     pub(super) fn read(&self, inner: &mut Inner, now: i64, locked: bool) -> Result<Needs> {
         let folder = self.folder(inner)?;
         let names = self.names();
+        if let Some(Seen {
+            line,
+            document: Some(document),
+            ..
+        }) = &inner.seen
+            && let Ok(Some(head)) = folder.head(&names.file)
+            && seal::line(&head) == line
+        {
+            return Ok(Needs::Nothing(Some(Box::new((document.clone(), line.clone())))));
+        }
         for _ in 0..3 {
             let content = match folder.read(&names.file) {
                 Ok(Some(content)) => content,
@@ -225,7 +236,8 @@ impl Store {
                 }
             }
             let key = inner.protection.as_ref().and_then(Protection::key);
-            let document = seal::open(&header, key, &content.bytes).and_then(|text| Document::read(&text, header.minor()));
+            let before = inner.seen.as_ref().and_then(|seen| seen.document.as_ref());
+            let document = seal::open(&header, key, &content.bytes).and_then(|text| Document::read(&text, header.minor(), before));
             match document {
                 Ok(document) => return Ok(Needs::Nothing(Some(Box::new((document, seal::line(&content.bytes).to_vec()))))),
                 Err(error) => self.set_aside_if(inner, locked, error, now, same)?,
@@ -256,17 +268,14 @@ impl Store {
     pub(super) fn set_aside(&self, inner: &mut Inner, why: Error, now: i64) -> Result<()> {
         let folder = self.folder(inner)?;
         let names = self.names();
-        let prefix = names.set_aside();
-        let mut kept: Vec<String> = folder.names().into_iter().filter(|name| name.starts_with(&prefix)).collect();
-        kept.sort();
-        let mut name = format!("{prefix}{now}");
-        let mut number = 1;
-        while kept.contains(&name) {
-            number += 1;
-            name = format!("{prefix}{now}-{number}");
-        }
+        let all = folder.names();
+        let name = (1..).map(|number| names.set_aside(now, number)).find(|name| !all.contains(name));
+        let name = name.unwrap_or_default();
+        // Copies that somebody made under other names are theirs.
+        let mut own: Vec<_> = all.iter().filter_map(|name| Some((names.set_aside_at(name)?, name))).collect();
+        own.sort();
         folder.rename(&names.file, &name)?;
-        for old in kept.iter().take((kept.len() + 1).saturating_sub(MOST_SET_ASIDE)) {
+        for (_, old) in own.iter().take((own.len() + 1).saturating_sub(MOST_SET_ASIDE)) {
             folder.remove(old);
         }
         let what = match why.code() {
@@ -310,11 +319,12 @@ impl Store {
     }
 
     pub(super) fn saw(&self, inner: &mut Inner, document: &Document, line: Vec<u8>) {
-        *lock(&self.held) = document.tokens().map(|token| text_hash(token.expose())).collect();
+        *lock(&self.held) = document.tokens().collect();
         inner.seen = Some(Seen {
             line,
-            history: document.history.clone(),
-            sign_outs: document.sign_outs,
+            history: document.history().to_owned(),
+            sign_outs: document.sign_outs(),
+            document: Some(document.clone()),
         });
     }
 
@@ -322,14 +332,14 @@ impl Store {
     pub(super) fn take_in(&self, inner: &mut Inner, document: &Document, line: Vec<u8>, now: i64) {
         let (mut signed_out, mut began_anew, mut removed) = (false, false, Vec::new());
         if let Some(seen) = &inner.seen {
-            if seen.history == document.history {
+            if seen.history == document.history() {
                 removed = document.removed_since(seen.sign_outs);
                 // Who was signed out is remembered for a day. After that nobody can tell whom memory may keep that the file lacks.
                 let known = u64::try_from(removed.len()).unwrap_or(u64::MAX);
-                let forgotten = document.sign_outs.saturating_sub(seen.sign_outs) > known;
-                signed_out = document.cleared > seen.sign_outs || forgotten;
+                let forgotten = document.sign_outs().saturating_sub(seen.sign_outs) > known;
+                signed_out = document.cleared() > seen.sign_outs || forgotten;
             } else {
-                began_anew = document.after_damage && document.cleared == 0;
+                began_anew = document.is_after_damage() && document.cleared() == 0;
                 signed_out = !began_anew;
                 removed = document.removed_since(0);
             }
@@ -344,6 +354,10 @@ impl Store {
             lock(&self.waiting).clear();
             merge(vec![Step::Clear]);
         }
+        // What memory had from the file before and nobody signed out it has still.
+        let before = (!signed_out && !began_anew && removed.is_empty())
+            .then(|| inner.seen.take())
+            .flatten();
         for account in removed {
             lock(&self.waiting).retain(|work| !work.is_of(&account));
             merge(vec![Step::RemoveAccount(account)]);
@@ -361,7 +375,7 @@ impl Store {
                         document.apply(step, now);
                     }
                 }
-                document.steps()
+                document.steps(before.as_ref().and_then(|before| before.document.as_ref()))
             },
             now,
         );
@@ -390,9 +404,9 @@ impl Store {
             return false;
         };
         let Ok(folder) = self.folder(inner) else { return false };
-        let prefix = self.names().set_aside();
-        let mut kept = folder.names().into_iter().filter(|name| name.starts_with(&prefix));
-        kept.any(|name| matches!(folder.head(&name), Ok(Some(head)) if seal::line(&head) == line))
+        let names = self.names();
+        let mut own = folder.names().into_iter().filter(|name| names.set_aside_at(name).is_some());
+        own.any(|name| matches!(folder.head(&name), Ok(Some(head)) if seal::line(&head) == line))
     }
 
     /// The file is not there any more: somebody removed it, which is a way to sign out, or set it aside, which is none.
@@ -462,11 +476,12 @@ impl Store {
                 Work::Failure(failure) => document.note(failure.as_ref().clone()),
             }
         }
-        document.tidy(now);
+        let lost = document.tidy(now);
         match self.write(inner, &document) {
             Ok(line) => {
                 inner.after_damage = false;
                 self.saw(inner, &document, line);
+                self.tell_of_lost(inner, &lost);
                 Ok(Saved::Done)
             }
             Err(error) => {
@@ -479,6 +494,32 @@ impl Store {
         }
     }
 
+    /// Says once whose sign-in there was no more room for.
+    fn tell_of_lost(&self, inner: &mut Inner, people: &[String]) {
+        let Some(first) = people.first().filter(|_| !inner.told_of_lost) else {
+            return;
+        };
+        inner.told_of_lost = true;
+        let others = match people.len() - 1 {
+            0 => String::new(),
+            others => format!(" and {others} more"),
+        };
+        let path = self.path().unwrap_or_default();
+        self.tell(
+            Error::new(
+                Code::CacheIo,
+                format!(
+                    "{} is full, so the sign-in of {first}{others} was dropped, which was stored before all others, and so will be the next ones, without another word",
+                    path.display()
+                ),
+            )
+            .with_hint(format!(
+                "a file takes {} refresh tokens and 256 MiB: remove accounts that nobody needs, or use several caches by name",
+                format::MOST
+            )),
+        );
+    }
+
     /// Removes what a process left that died while it wrote.
     pub(super) fn sweep(&self, inner: &mut Inner) {
         let Ok(folder) = self.folder(inner) else { return };
@@ -486,8 +527,10 @@ impl Store {
         let all = folder.names();
         // Nobody waits that long for a call: of these nobody has need.
         for name in all.iter().filter(|name| names.is_call(name) && folder.is_older(name, DAY)) {
-            if let Tried::Held(held) = locks::of_call(&folder, name)
+            // Where it is not given back with its file, it goes here.
+            if let Tried::Ours(held) = locks::of_call(&folder, name)
                 && held.is_held()
+                && !cfg!(unix)
             {
                 folder.remove(name);
             }

@@ -1,25 +1,28 @@
-//! The inside of a cache file: its entries as JSON (docs/cache-format.md), and how changes are made to them.
+//! The inside of a cache file as JSON (docs/cache-format.md), and how changes are made to it.
 //!
 //! What a newer minor version wrote and this one does not know is kept where it stands.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use zeroize::Zeroizing;
+
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::super::accounts::Account;
 use super::super::change::Step;
-use super::super::entry::{AccessEntry, RefreshEntry, account_of as account_of_user};
-use super::super::key::{Id, Owner};
+use super::super::entry::account_of;
+use super::super::group::text_hash;
+use super::super::key::Id;
+use super::entries::{AccessBrief, Brief, Line, Lines, RefreshBrief};
+use super::failure::Failure;
 use super::seal;
-use crate::auth::token::{Token, User};
 use crate::clock::{Random, uuid};
 use crate::error::{Code, Error, Result};
-use crate::secret::Secret;
 
 /// The most access tokens, and the most refresh tokens, of one file.
-const MOST: usize = 10_000;
+pub const MOST: usize = 10_000;
 /// The most failures of one file.
 const MOST_FAILURES: usize = 100;
 /// For how many seconds a refresh token is kept that only those find who bring the same secret.
@@ -28,89 +31,56 @@ const OWN: i64 = 86_400;
 const REMOVED: i64 = 86_400;
 /// For how many milliseconds a failure is told to those who waited for the call.
 const FAILURE: i64 = 300_000;
+/// The most bytes of a content: so many that what else a file has finds room below the limit for reading it.
+const MOST_BYTES: usize = (256 << 20) - (1 << 20);
 
-/// See [`place`]: access token or not, id, tenant, account.
+/// Where an entry stands: access token or not, id, tenant, account. Another in the same place replaces it.
 pub type Place = (bool, Id, Option<String>, Option<String>);
 
-type Other = Map<String, Value>;
+/// Members that a newer version wrote.
+pub type Other = Map<String, Value>;
 
 /// What was not understood is kept as it stands.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(untagged)]
-enum Kept<T> {
+enum Element<T> {
     Known(Box<T>),
     Unknown(Value),
 }
 
-/// All of a file.
-#[derive(Clone, Serialize, Deserialize)]
+impl<T> Element<T> {
+    fn known(&self) -> Option<&T> {
+        match self {
+            Element::Known(known) => Some(known),
+            Element::Unknown(_) => None,
+        }
+    }
+}
+
+/// All of a file. A copy shares the entries with what it was copied from.
+#[derive(Clone)]
 pub struct Document {
-    /// Made with the file. Another means that the file was removed meanwhile, or damaged.
-    pub history: String,
-    /// True if it was made since the one before was damaged: nobody signed out.
-    #[serde(default)]
-    pub after_damage: bool,
-    /// How often an account or everything was signed out.
-    #[serde(default)]
-    pub sign_outs: u64,
-    /// The number of the last of these that was everything.
-    #[serde(default)]
-    pub cleared: u64,
-    #[serde(default)]
-    removed: Vec<Kept<Removed>>,
-    #[serde(default)]
-    access_tokens: Vec<Kept<Access>>,
-    #[serde(default)]
-    refresh_tokens: Vec<Kept<Refresh>>,
-    #[serde(default)]
-    failures: Vec<Kept<Failure>>,
-    #[serde(flatten)]
-    other: Other,
+    head: Head,
+    access_tokens: Lines<AccessBrief>,
+    refresh_tokens: Lines<RefreshBrief>,
     /// The minor version that wrote it.
-    #[serde(skip)]
     pub minor: u32,
 }
 
+/// All but the entries.
 #[derive(Clone, Serialize, Deserialize)]
-struct Whose {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    emulator: Option<String>,
-    cloud: String,
-    client_id: String,
-    #[serde(flatten)]
-    other: Other,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Access {
-    #[serde(with = "hexadecimal")]
-    id: Id,
-    owner: Whose,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    login: Option<String>,
-    #[serde(with = "hidden")]
-    token: Secret,
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "hidden_option")]
-    id_token: Option<Secret>,
-    expires_on: i64,
-    about: Value,
-    #[serde(flatten)]
-    other: Other,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Refresh {
-    #[serde(with = "hexadecimal")]
-    place: Id,
-    owner: Whose,
-    user: Value,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tenant_id: Option<String>,
-    #[serde(with = "hidden")]
-    token: Secret,
-    since: i64,
+struct Head {
+    history: String,
     #[serde(default)]
-    own: bool,
+    after_damage: bool,
+    #[serde(default)]
+    sign_outs: u64,
+    #[serde(default)]
+    cleared: u64,
+    #[serde(default)]
+    removed: Vec<Element<Removed>>,
+    #[serde(default)]
+    failures: Vec<Element<Failure>>,
     #[serde(flatten)]
     other: Other,
 }
@@ -130,191 +100,178 @@ struct Removed {
     other: Other,
 }
 
-/// What the service said to a call that others were waiting for.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct Failure {
-    /// The call's name.
-    pub name: String,
-    /// When it failed, in Unix milliseconds.
-    pub at_ms: i64,
-    /// The error's code.
-    code: i32,
-    message: String,
-    #[serde(default)]
-    hint: Option<String>,
-    #[serde(default)]
-    aadsts: Option<u32>,
-    #[serde(default)]
-    oauth_error: Option<String>,
-    #[serde(default)]
-    suberror: Option<String>,
-    #[serde(default)]
-    http_status: Option<u16>,
-    #[serde(default)]
-    claims: Option<String>,
-    #[serde(default)]
-    correlation_id: Option<String>,
-    #[serde(default)]
-    retryable: bool,
-    /// Until when the service asked to wait, in Unix milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_at_ms: Option<i64>,
-    /// The host that asked for a wait, while the call that waits goes on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waits_for: Option<String>,
-    /// The network that failed; who is on another takes no notice.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub network: Option<String>,
-    #[serde(flatten)]
-    other: Other,
+/// A document as it stands in a file, cut into its parts.
+#[derive(Default)]
+struct Parts<'a> {
+    access_tokens: Vec<&'a RawValue>,
+    refresh_tokens: Vec<&'a RawValue>,
+    rest: Map<String, Value>,
 }
 
-impl Failure {
-    /// What is kept of an error.
-    pub fn of(name: &str, error: &Error, at_ms: i64) -> Failure {
-        let asked = error.retry_after_ms().map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
-        Failure {
-            name: name.to_owned(),
-            at_ms,
-            retryable: error.is_retryable(),
-            retry_at_ms: asked.map(|ms| at_ms.saturating_add(ms)),
-            waits_for: None,
-            network: None,
-            code: error.code().value(),
-            message: error.message().to_owned(),
-            hint: error.hint().map(str::to_owned),
-            aadsts: error.aadsts(),
-            oauth_error: error.oauth_error().map(str::to_owned),
-            suberror: error.suberror().map(str::to_owned),
-            http_status: error.http_status(),
-            claims: error.claims().map(str::to_owned),
-            correlation_id: error.correlation_id().map(str::to_owned),
-            other: Other::new(),
-        }
-    }
+impl<'de: 'a, 'a> Deserialize<'de> for Parts<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        struct AsParts;
+        impl<'de> Visitor<'de> for AsParts {
+            type Value = Parts<'de>;
 
-    /// The error again, as it is for who hears it now.
-    pub fn error(&self, now_ms: i64) -> Error {
-        let mut error = Error::new(Code::from_value(self.code).unwrap_or(Code::OauthOther), &self.message)
-            .with_aadsts(self.aadsts)
-            .with_ids(self.correlation_id.as_deref(), None)
-            .with_claims(self.claims.clone());
-        if let Some(hint) = &self.hint {
-            error = error.with_hint(hint);
+            fn expecting(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                to.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> std::result::Result<Parts<'de>, M::Error> {
+                let mut parts = Parts::default();
+                while let Some(name) = map.next_key::<String>()? {
+                    let twice = match name.as_str() {
+                        "access_tokens" => !std::mem::replace(&mut parts.access_tokens, map.next_value()?).is_empty(),
+                        "refresh_tokens" => !std::mem::replace(&mut parts.refresh_tokens, map.next_value()?).is_empty(),
+                        _ => parts.rest.insert(name, map.next_value()?).is_some(),
+                    };
+                    if twice {
+                        return Err(de::Error::custom("a member stands there twice"));
+                    }
+                }
+                Ok(parts)
+            }
         }
-        if let Some(name) = &self.oauth_error {
-            error = error.with_oauth(name, self.suberror.as_deref());
-        }
-        if let Some(status) = self.http_status {
-            error = error.with_status(status);
-        }
-        if self.retryable {
-            let left = self.retry_at_ms.map(|at| u64::try_from(at.saturating_sub(now_ms)).unwrap_or(0));
-            error = error.with_retry(left);
-        }
-        error
+        from.deserialize_map(AsParts)
     }
+}
+
+/// The elements of an array. What stood so in the document before is taken from there.
+fn lines<T: Brief>(texts: &[&RawValue], before: Option<&Lines<T>>) -> Lines<T> {
+    let before: HashMap<u64, &Arc<Line<T>>> = before.into_iter().flatten().map(|line| (line.hash(), line)).collect();
+    let read = |text: &&RawValue| {
+        let new = || Arc::new(Line::read(text.get()));
+        if before.is_empty() {
+            return new();
+        }
+        let same = before.get(&text_hash(text.get())).filter(|line| line.text() == text.get());
+        same.map_or_else(new, |line| Arc::clone(line))
+    };
+    texts.iter().map(read).collect()
+}
+
+/// Takes out what is not to stay.
+fn retain<T: Brief>(lines: &mut Lines<T>, keep: impl Fn(&T) -> bool) {
+    lines.retain(|line| line.known().is_none_or(&keep));
+}
+
+/// The steps of lines that are not among those.
+fn steps_beyond<'a, T: Brief>(lines: &'a Lines<T>, before: Option<&Lines<T>>) -> impl Iterator<Item = Step> + 'a {
+    let before: HashSet<*const Line<T>> = before.into_iter().flatten().map(Arc::as_ptr).collect();
+    let new = lines.iter().filter(move |line| !before.contains(&Arc::as_ptr(line)));
+    new.filter_map(|line| line.step())
 }
 
 impl Document {
     /// An empty one.
     pub fn new(after_damage: bool, random: &dyn Random) -> Result<Document> {
         Ok(Document {
-            history: uuid(random)?,
-            after_damage,
-            sign_outs: 0,
-            cleared: 0,
-            removed: Vec::new(),
-            access_tokens: Vec::new(),
-            refresh_tokens: Vec::new(),
-            failures: Vec::new(),
-            other: Other::new(),
+            head: Head {
+                history: uuid(random)?,
+                after_damage,
+                sign_outs: 0,
+                cleared: 0,
+                removed: Vec::new(),
+                failures: Vec::new(),
+                other: Other::new(),
+            },
+            access_tokens: Lines::new(),
+            refresh_tokens: Lines::new(),
             minor: seal::MINOR,
         })
     }
 
-    /// Reads what [`Document::write`] wrote.
-    pub fn read(content: &[u8], minor: u32) -> Result<Document> {
-        let document: Document = serde_json::from_slice(content).map_err(|_| Error::new(Code::CacheCorrupt, "is damaged"))?;
-        Ok(Document { minor, ..document })
+    /// Reads what [`Document::write`] wrote. What stands there as in the document `before` is not read again.
+    pub fn read(content: &[u8], minor: u32, before: Option<&Document>) -> Result<Document> {
+        let damaged = |_| Error::new(Code::CacheCorrupt, "is damaged");
+        let parts: Parts<'_> = serde_json::from_slice(content).map_err(damaged)?;
+        Ok(Document {
+            head: serde_json::from_value(Value::Object(parts.rest)).map_err(damaged)?,
+            access_tokens: lines(&parts.access_tokens, before.map(|before| &before.access_tokens)),
+            refresh_tokens: lines(&parts.refresh_tokens, before.map(|before| &before.refresh_tokens)),
+            minor,
+        })
     }
 
-    /// The content of a file.
-    pub fn write(&self) -> Result<Zeroizing<Vec<u8>>> {
-        // Counted first: a buffer that grows leaves copies behind.
-        let failed = |_| Error::new(Code::CacheIo, "the cache could not be written down");
-        let mut count = Count(0);
-        serde_json::to_writer(&mut count, self).map_err(failed)?;
-        let mut content = Zeroizing::new(Vec::with_capacity(count.0 + 1));
-        serde_json::to_writer(&mut *content, self).map_err(failed)?;
-        content.push(b'\n');
-        Ok(content)
+    /// The bytes of all entries and what stands between them.
+    fn entries_len(&self) -> usize {
+        let access: usize = self.access_tokens.iter().map(|line| line.text().len() + 1).sum();
+        let refresh: usize = self.refresh_tokens.iter().map(|line| line.text().len() + 1).sum();
+        access + refresh
+    }
+
+    /// The content of a file: how many bytes at the most, and what writes them to the end of a buffer that has room for them, so that it leaves no
+    /// copies behind.
+    pub fn write(&self) -> Result<(usize, impl FnOnce(&mut Vec<u8>))> {
+        let head = serde_json::to_vec(&self.head).map_err(|_| Error::new(Code::CacheIo, "the cache could not be written down"))?;
+        let (access, refresh): (&[u8], &[u8]) = (b",\"access_tokens\":[", b"],\"refresh_tokens\":[");
+        let len = head.len() + access.len() + refresh.len() + self.entries_len() + 3;
+        let fill = move |to: &mut Vec<u8>| {
+            // Without the brace at its end.
+            to.extend_from_slice(head.strip_suffix(b"}").unwrap_or(&head));
+            to.extend_from_slice(access);
+            join(to, self.access_tokens.iter().map(|line| line.text()));
+            to.extend_from_slice(refresh);
+            join(to, self.refresh_tokens.iter().map(|line| line.text()));
+            to.extend_from_slice(b"]}\n");
+        };
+        Ok((len, fill))
+    }
+
+    /// Made with the file. Another means that the file was removed meanwhile, or damaged.
+    pub fn history(&self) -> &str {
+        &self.head.history
+    }
+
+    /// True if it was made since the one before was damaged: nobody signed out.
+    pub fn is_after_damage(&self) -> bool {
+        self.head.after_damage
+    }
+
+    /// How often an account or everything was signed out.
+    pub fn sign_outs(&self) -> u64 {
+        self.head.sign_outs
+    }
+
+    /// The number of the last sign-out that was everything.
+    pub fn cleared(&self) -> u64 {
+        self.head.cleared
     }
 
     /// Makes a change.
     pub fn apply(&mut self, step: &Step, now: i64) {
         match step {
             Step::PutAccess(entry) => {
-                let new = Access::of(entry);
-                let (user, login) = (account(&new.about), new.login.clone());
-                self.access_tokens.retain(|old| {
-                    old.known()
-                        .is_none_or(|old| old.id != new.id || account(&old.about) != user || (user.is_none() && old.login != login))
-                });
-                self.access_tokens.push(Kept::Known(Box::new(new)));
+                let Some(new) = Line::<AccessBrief>::of(entry) else { return };
+                retain(&mut self.access_tokens, |old| new.known().is_none_or(|new| !old.is_same(new)));
+                self.access_tokens.push(Arc::new(new));
             }
             Step::PutRefresh(entry) => {
-                let new = Refresh::of(entry);
-                self.refresh_tokens.retain(|old| {
-                    old.known().is_none_or(|old| {
-                        old.place != new.place || old.tenant_id != new.tenant_id || account_of(&old.user) != account_of(&new.user)
-                    })
-                });
-                self.refresh_tokens.push(Kept::Known(Box::new(new)));
+                let Some(new) = Line::<RefreshBrief>::of(entry) else { return };
+                retain(&mut self.refresh_tokens, |old| new.known().is_none_or(|new| !old.is_same(new)));
+                self.refresh_tokens.push(Arc::new(new));
             }
             Step::Rotate { spent, fresh, since } => {
-                let is_spent = |entry: &Kept<Refresh>| entry.known().is_some_and(|entry| entry.token.expose() == spent.expose());
-                let (mut turned, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut self.refresh_tokens).into_iter().partition(is_spent);
-                for entry in turned.iter_mut().filter_map(Kept::known_mut) {
-                    entry.token = fresh.clone();
-                    entry.since = *since;
-                }
                 // The newest stand last.
-                self.refresh_tokens = stay;
-                self.refresh_tokens.append(&mut turned);
+                let turned: Lines<RefreshBrief> = self.refresh_tokens.extract_if(.., |line| line.is_token(spent)).collect();
+                let turned = turned.iter().filter_map(|line| line.turned(fresh, *since)).map(Arc::new);
+                self.refresh_tokens.extend(turned);
             }
-            Step::DropAccess { id, token, .. } => self.access_tokens.retain(|entry| {
-                entry
-                    .known()
-                    .is_none_or(|entry| entry.id != *id || entry.token.expose() != token.expose())
-            }),
-            Step::DropRefresh { place, token } => self.refresh_tokens.retain(|entry| {
-                entry
-                    .known()
-                    .is_none_or(|entry| entry.place != *place || entry.token.expose() != token.expose())
-            }),
+            Step::DropAccess { id, token, .. } => {
+                let is = |line: &Line<AccessBrief>| line.known().is_some_and(|known| known.id == *id) && line.is_token(token);
+                self.access_tokens.retain(|line| !is(line));
+            }
+            Step::DropRefresh { place, token } => {
+                let is = |line: &Line<RefreshBrief>| line.known().is_some_and(|known| known.place == *place) && line.is_token(token);
+                self.refresh_tokens.retain(|line| !is(line));
+            }
             Step::RemoveAccount(account) => {
-                self.sign_outs += 1;
-                let is = |owner: &Whose, user: Option<&Value>| {
-                    owner.emulator == account.emulator
-                        && owner.cloud == account.cloud
-                        && user.is_some_and(|user| account_of(user) == account.id)
-                };
-                // What a newer version wrote of them goes too, as far as it says so in the words of this one.
-                let unknown = |entry: &Value, user: Option<&Value>| {
-                    let owner = entry.get("owner").and_then(|owner| Whose::deserialize(owner).ok());
-                    owner.is_some_and(|owner| is(&owner, user.filter(|user| user.is_object())))
-                };
-                self.access_tokens.retain(|entry| match entry {
-                    Kept::Known(entry) => !is(&entry.owner, entry.about.get("user").filter(|user| user.is_object())),
-                    Kept::Unknown(entry) => !unknown(entry, entry.get("about").and_then(|about| about.get("user"))),
-                });
-                self.refresh_tokens.retain(|entry| match entry {
-                    Kept::Known(entry) => !is(&entry.owner, Some(&entry.user)),
-                    Kept::Unknown(entry) => !unknown(entry, entry.get("user")),
-                });
-                self.removed.push(Kept::Known(Box::new(Removed {
-                    number: self.sign_outs,
+                self.access_tokens.retain(|line| !line.is_of(account));
+                self.refresh_tokens.retain(|line| !line.is_of(account));
+                self.head.sign_outs += 1;
+                self.head.removed.push(Element::Known(Box::new(Removed {
+                    number: self.head.sign_outs,
                     at: now,
                     emulator: account.emulator.clone(),
                     cloud: account.cloud.clone(),
@@ -323,23 +280,20 @@ impl Document {
                 })));
             }
             Step::Clear => {
-                self.sign_outs += 1;
-                self.cleared = self.sign_outs;
+                self.head.sign_outs += 1;
+                self.head.cleared = self.head.sign_outs;
                 self.access_tokens.clear();
                 self.refresh_tokens.clear();
-                self.failures.clear();
+                self.head.failures.clear();
             }
         }
     }
 
     /// The accounts that were signed out after that sign-out.
     pub fn removed_since(&self, number: u64) -> Vec<Account> {
-        let known = self
-            .removed
-            .iter()
-            .filter_map(Kept::known)
-            .filter(|removed| removed.number > number);
+        let known = self.head.removed.iter().filter_map(Element::known);
         known
+            .filter(|removed| removed.number > number)
             .map(|removed| Account {
                 emulator: removed.emulator.clone(),
                 cloud: removed.cloud.clone(),
@@ -350,231 +304,125 @@ impl Document {
 
     /// Notes a failure in the place of the same call's before.
     pub fn note(&mut self, failure: Failure) {
-        self.failures.retain(|old| old.known().is_none_or(|old| old.name != failure.name));
-        self.failures.push(Kept::Known(Box::new(failure)));
+        let failures = &mut self.head.failures;
+        failures.retain(|old| old.known().is_none_or(|old| old.name != failure.name));
+        failures.push(Element::Known(Box::new(failure)));
     }
 
     /// The last failure of a call, if it is not older than `since_ms`.
     pub fn failure(&self, name: &str, since_ms: i64) -> Option<&Failure> {
-        let mut known = self.failures.iter().filter_map(Kept::known);
+        let mut known = self.head.failures.iter().filter_map(Element::known);
         known.find(|failure| failure.name == name && failure.at_ms >= since_ms)
     }
 
-    /// Drops what serves nobody any more, and of too many the oldest.
-    pub fn tidy(&mut self, now: i64) {
-        self.access_tokens
-            .retain(|entry| entry.known().is_none_or(|entry| entry.expires_on > now));
-        self.refresh_tokens.retain(|entry| {
-            entry
-                .known()
-                .is_none_or(|entry| !entry.own || now.saturating_sub(entry.since) < OWN)
+    /// Drops what serves nobody any more, and of too many the oldest. Returns the names of the people who lost the last of their refresh tokens by that.
+    pub fn tidy(&mut self, now: i64) -> Vec<String> {
+        retain(&mut self.access_tokens, |entry| entry.expires_on > now);
+        retain(&mut self.refresh_tokens, |entry| {
+            !entry.own || now.saturating_sub(entry.since) < OWN
         });
-        self.removed
-            .retain(|removed| removed.known().is_none_or(|removed| now.saturating_sub(removed.at) < REMOVED));
+        let removed = &mut self.head.removed;
+        removed.retain(|removed| removed.known().is_none_or(|removed| now.saturating_sub(removed.at) < REMOVED));
         let now_ms = now.saturating_mul(1000);
-        self.failures.retain(|failure| {
-            failure
-                .known()
-                .is_none_or(|failure| now_ms.saturating_sub(failure.at_ms).abs() < FAILURE)
+        let failures = &mut self.head.failures;
+        failures.retain(|failure| {
+            let known = failure.known();
+            known.is_none_or(|failure| now_ms.saturating_sub(failure.at_ms).abs() < FAILURE)
         });
         // The newest stand last.
-        let too_many = self.failures.len().saturating_sub(MOST_FAILURES);
-        self.failures.drain(..too_many);
-        let too_many = self.access_tokens.len().saturating_sub(MOST);
-        self.access_tokens.drain(..too_many);
-        let too_many = self.refresh_tokens.len().saturating_sub(MOST);
-        self.refresh_tokens.drain(..too_many);
+        let too_many = failures.len().saturating_sub(MOST_FAILURES);
+        failures.drain(..too_many);
+        self.shorten(MOST, MOST_BYTES)
     }
 
-    /// The texts of the tokens.
-    pub fn tokens(&self) -> impl Iterator<Item = &Secret> {
-        let access = self.access_tokens.iter().filter_map(Kept::known).map(|entry| &entry.token);
-        access.chain(self.refresh_tokens.iter().filter_map(Kept::known).map(|entry| &entry.token))
+    /// Drops entries until there are no more than so many of a kind, in no more than so many bytes: first those that can be had again without a person, the
+    /// oldest first. Returns the names of the people who lost the last of their refresh tokens.
+    fn shorten(&mut self, most: usize, most_bytes: usize) -> Vec<String> {
+        let too_many = self.access_tokens.len().saturating_sub(most);
+        self.access_tokens.drain(..too_many);
+        let mut too_many = self.refresh_tokens.len().saturating_sub(most);
+        let mut too_long = self.entries_len().saturating_sub(most_bytes);
+        if too_many == 0 && too_long == 0 {
+            return Vec::new();
+        }
+        self.access_tokens.retain(|line| {
+            let stays = too_long == 0;
+            too_long = too_long.saturating_sub(line.text().len() + 1);
+            stays
+        });
+        let mut gone = Vec::new();
+        // What only those find who bring the same password or code costs nobody a sign-in.
+        for own in [true, false] {
+            gone.extend(self.refresh_tokens.extract_if(.., |line| {
+                let goes = (too_many > 0 || too_long > 0) && (!own || line.known().is_some_and(|known| known.own));
+                if goes {
+                    too_many = too_many.saturating_sub(1);
+                    too_long = too_long.saturating_sub(line.text().len() + 1);
+                }
+                goes
+            }));
+        }
+        let stay: HashSet<&str> = self
+            .refresh_tokens
+            .iter()
+            .filter_map(|line| line.known())
+            .map(|known| &*known.account)
+            .collect();
+        let is_lost = |line: &&Arc<Line<RefreshBrief>>| line.known().is_some_and(|known| !known.own && !stay.contains(&*known.account));
+        gone.iter().filter(is_lost).map(|line| line.person()).collect()
+    }
+
+    /// The hashes of the tokens' texts.
+    pub fn tokens(&self) -> impl Iterator<Item = u64> {
+        let access = self.access_tokens.iter().filter_map(|line| line.known()).map(|known| known.token);
+        access.chain(self.refresh_tokens.iter().filter_map(|line| line.known()).map(|known| known.token))
     }
 
     /// Which entries it has.
     pub fn places(&self) -> HashSet<Place> {
-        self.steps().iter().filter_map(place).collect()
+        let access = self.access_tokens.iter().filter_map(|line| line.known()).map(AccessBrief::place);
+        access
+            .chain(self.refresh_tokens.iter().filter_map(|line| line.known()).map(RefreshBrief::place))
+            .collect()
     }
 
-    /// The entries as steps that build them again.
-    pub fn steps(&self) -> Vec<Step> {
-        let access = self.access_tokens.iter().filter_map(Kept::known).filter_map(Access::entry);
-        let refresh = self.refresh_tokens.iter().filter_map(Kept::known).filter_map(Refresh::entry);
-        access.map(Step::PutAccess).chain(refresh.map(Step::PutRefresh)).collect()
-    }
-}
-
-impl<T> Kept<T> {
-    fn known(&self) -> Option<&T> {
-        match self {
-            Kept::Known(known) => Some(known),
-            Kept::Unknown(_) => None,
-        }
-    }
-
-    fn known_mut(&mut self) -> Option<&mut T> {
-        match self {
-            Kept::Known(known) => Some(known),
-            Kept::Unknown(_) => None,
-        }
+    /// The entries as steps that build them again; without those that the document `before` has.
+    pub fn steps(&self, before: Option<&Document>) -> Vec<Step> {
+        let access = steps_beyond(&self.access_tokens, before.map(|before| &before.access_tokens));
+        let refresh = steps_beyond(&self.refresh_tokens, before.map(|before| &before.refresh_tokens));
+        access.chain(refresh).collect()
     }
 }
 
-impl Whose {
-    fn of(owner: &Owner) -> Whose {
-        Whose {
-            emulator: owner.emulator.clone(),
-            cloud: owner.cloud.clone(),
-            client_id: owner.client_id.clone(),
-            other: Other::new(),
+fn join<'a>(to: &mut Vec<u8>, texts: impl Iterator<Item = &'a str>) {
+    for (at, text) in texts.enumerate() {
+        if at > 0 {
+            to.push(b',');
         }
-    }
-
-    fn owner(&self) -> Arc<Owner> {
-        Arc::new(Owner {
-            emulator: self.emulator.clone(),
-            cloud: self.cloud.clone(),
-            client_id: self.client_id.clone(),
-        })
+        to.extend_from_slice(text.as_bytes());
     }
 }
 
-impl Access {
-    fn of(entry: &AccessEntry) -> Access {
-        let token = &entry.token;
-        Access {
-            id: entry.id,
-            owner: Whose::of(&entry.owner),
-            login: entry.login.as_deref().map(str::to_owned),
-            token: Secret::new(token.value().to_owned()),
-            id_token: token.id_token().map(|text| Secret::new(text.to_owned())),
-            expires_on: token.expires_on(),
-            about: serde_json::to_value(token.describe(false)).unwrap_or_default(),
-            other: Other::new(),
-        }
-    }
-
-    fn entry(&self) -> Option<AccessEntry> {
-        let about = serde_json::from_value(self.about.clone()).ok()?;
-        Some(AccessEntry {
-            id: self.id,
-            owner: self.owner.owner(),
-            login: self.login.as_deref().map(Arc::from),
-            token: Arc::new(Token::from_kept(&self.token, self.id_token.as_ref(), about)),
-        })
-    }
-}
-
-impl Refresh {
-    fn of(entry: &RefreshEntry) -> Refresh {
-        Refresh {
-            place: entry.place,
-            owner: Whose::of(&entry.owner),
-            user: serde_json::to_value(entry.user.as_ref()).unwrap_or_default(),
-            tenant_id: entry.tenant_id.clone(),
-            token: entry.token.clone(),
-            since: entry.since,
-            own: entry.own,
-            other: Other::new(),
-        }
-    }
-
-    fn entry(&self) -> Option<RefreshEntry> {
-        let user: User = serde_json::from_value(self.user.clone()).ok()?;
-        Some(RefreshEntry {
-            place: self.place,
-            owner: self.owner.owner(),
-            user: Arc::new(user),
-            tenant_id: self.tenant_id.clone(),
-            token: self.token.clone(),
-            since: self.since,
-            own: self.own,
-        })
-    }
-}
-
-/// Where the entry of a step stands: another in the same place replaces it.
+/// Where the entry of a step stands.
 pub fn place(step: &Step) -> Option<Place> {
     let (id, tenant, account) = match step {
-        Step::PutAccess(entry) => (entry.id, None, entry.token.user().map(account_of_user).or(entry.login.as_deref())),
-        Step::PutRefresh(entry) => (entry.place, entry.tenant_id.clone(), Some(account_of_user(&entry.user))),
+        Step::PutAccess(entry) => (entry.id, None, entry.token.user().map(account_of).or(entry.login.as_deref())),
+        Step::PutRefresh(entry) => (entry.place, entry.tenant_id.clone(), Some(account_of(&entry.user))),
         _ => return None,
     };
     Some((matches!(step, Step::PutAccess(_)), id, tenant, account.map(str::to_owned)))
-}
-
-/// What the person of a token is told from others by; `None` for a token without one.
-fn account(about: &Value) -> Option<String> {
-    about.get("user").filter(|user| user.is_object()).map(account_of)
-}
-
-fn account_of(user: &Value) -> String {
-    let text = |name: &str| user.get(name).and_then(Value::as_str).map(str::to_owned);
-    text("home_account_id")
-        .or_else(|| text("unique_id"))
-        .or_else(|| text("displayable_id"))
-        .unwrap_or_default()
-}
-
-struct Count(usize);
-
-impl std::io::Write for Count {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-mod hidden {
-    use super::{Deserialize, Deserializer, Secret, Serializer};
-
-    pub fn serialize<S: Serializer>(secret: &Secret, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(secret.expose())
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
-        String::deserialize(from).map(Secret::new)
-    }
-}
-
-mod hidden_option {
-    use super::{Deserialize, Deserializer, Secret, Serializer};
-
-    pub fn serialize<S: Serializer>(secret: &Option<Secret>, to: S) -> Result<S::Ok, S::Error> {
-        match secret {
-            Some(secret) => to.serialize_some(secret.expose()),
-            None => to.serialize_none(),
-        }
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret>, D::Error> {
-        Option::<String>::deserialize(from).map(|text| text.map(Secret::new))
-    }
-}
-
-mod hexadecimal {
-    use super::{Deserialize, Deserializer, Id, Serializer};
-
-    pub fn serialize<S: Serializer>(id: &Id, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(id)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Id, D::Error> {
-        Id::parse(&String::deserialize(from)?).ok_or_else(|| serde::de::Error::custom("no id"))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::Cache;
     use super::super::super::change::Change;
+    use super::super::super::entry::{AccessEntry, RefreshEntry};
+    use super::super::super::key::Owner;
     use super::*;
+    use crate::auth::token::{Token, User};
     use crate::clock::SystemRandom;
+    use crate::secret::Secret;
     use serde_json::json;
 
     #[test]
@@ -586,12 +434,121 @@ mod tests {
         }
         document.tidy(1);
         let known: Vec<&str> = document
+            .head
             .failures
             .iter()
-            .filter_map(Kept::known)
+            .filter_map(Element::known)
             .map(|failure| failure.name.as_str())
             .collect();
         assert_eq!((known.len(), known[0], known[99]), (100, "call 50", "call 149"));
+    }
+
+    fn refresh(number: u32, who: u32, own: bool, text: &str) -> Step {
+        Step::PutRefresh(RefreshEntry {
+            place: id(number),
+            owner: owner(0),
+            user: Arc::new(user(who)),
+            tenant_id: None,
+            token: Secret::new(text.to_owned()),
+            since: 1_790_000_000,
+            own,
+        })
+    }
+
+    #[test]
+    fn of_too_many_entries_those_go_first_that_cost_nobody_a_sign_in() {
+        let full = || {
+            let mut document = Document::new(false, &SystemRandom).unwrap();
+            for number in 0..20 {
+                document.apply(&refresh(number, number, false, "x"), 0);
+                document.apply(&refresh(100 + number, number, true, "x"), 0);
+                document.apply(&access(number, Some(number), None, &"y".repeat(1000), 0), 0);
+            }
+            document
+        };
+        let count = |document: &Document| {
+            let own = document.refresh_tokens.iter().filter(|line| line.known().unwrap().own).count();
+            (document.access_tokens.len(), document.refresh_tokens.len() - own, own)
+        };
+        let mut document = full();
+        assert_eq!(document.shorten(30, usize::MAX), [""; 0]);
+        assert_eq!(
+            count(&document),
+            (20, 20, 10),
+            "by number: what only those find who bring the same secret"
+        );
+        assert_eq!(document.shorten(17, usize::MAX), ["oid0", "home1", "home2"]);
+        assert_eq!(count(&document), (17, 17, 0), "then the oldest");
+        let all = full();
+        let size = |document: &Document| written(document).len();
+        let (len, access) = (all.entries_len(), all.access_tokens[0].text().len() + 1);
+        let mut document = full();
+        assert_eq!(document.shorten(100, len - 3 * access + 10), [""; 0]);
+        assert_eq!(count(&document), (17, 20, 20), "by size: what the others bring again");
+        let mut document = full();
+        let lost = document.shorten(100, 1000);
+        assert!(
+            size(&document) < 1000 + 500 && document.refresh_tokens.len() > 1,
+            "{}",
+            size(&document)
+        );
+        assert_eq!((document.access_tokens.len(), count(&document).2), (0, 0));
+        assert_eq!(lost.len() + document.refresh_tokens.len(), 20, "{lost:?}");
+        assert_eq!(document.refresh_tokens.last().unwrap().text(), all.refresh_tokens[38].text());
+    }
+
+    #[test]
+    fn what_stands_there_as_before_is_not_read_again() {
+        let mut document = Document::new(false, &SystemRandom).unwrap();
+        for number in 0..5 {
+            document.apply(&refresh(number, number, false, "x"), 0);
+            document.apply(&access(number, Some(number), None, "y", 0), 0);
+        }
+        let before = Document::read(&written(&document), 0, None).unwrap();
+        document.apply(&refresh(2, 2, false, "newer"), 0);
+        document.apply(&access(7, Some(1), None, "newest", 0), 0);
+        let after = Document::read(&written(&document), 0, Some(&before)).unwrap();
+        let texts: Vec<String> = entries_of(&after.steps(Some(&before)));
+        assert_eq!(texts.len(), 2, "{texts:?}");
+        assert!(texts[0].ends_with("newest") && texts[1].contains(" newer "), "{texts:?}");
+        assert_eq!(entries_of(&after.steps(None)), entries_of(&document.steps(None)));
+    }
+
+    #[test]
+    fn what_a_newer_version_wrote_stays_as_it_stands() {
+        let mut document = Document::new(false, &SystemRandom).unwrap();
+        document.apply(&refresh(1, 1, false, "spent \"quoted\""), 0);
+        let text = String::from_utf8(written(&document)).unwrap();
+        let newer = text.replace("\"own\":false", "\"own\":false,\"later\":{\"a\":[1.0]}");
+        let newer = newer.replace("\"access_tokens\":[", "\"more\":{\"b\":2},\"access_tokens\":[ {\"id\":7} ");
+        let mut document = Document::read(newer.as_bytes(), 3, None).unwrap();
+        let step = Step::Rotate {
+            spent: Secret::new("spent \"quoted\"".to_owned()),
+            fresh: Secret::new("fresh".to_owned()),
+            since: 9,
+        };
+        document.apply(&step, 0);
+        let text = String::from_utf8(written(&document)).unwrap();
+        for part in [
+            "\"later\":{\"a\":[1.0]}",
+            "\"more\":{\"b\":2}",
+            "[{\"id\":7}]",
+            "\"fresh\"",
+            "\"since\":9",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(!text.contains("spent"), "{text}");
+        let entry = entries_of(&Document::read(text.as_bytes(), 3, None).unwrap().steps(None));
+        assert_eq!(entry.len(), 1, "{entry:?}");
+    }
+
+    fn written(document: &Document) -> Vec<u8> {
+        let (len, fill) = document.write().unwrap();
+        let mut content = Vec::new();
+        fill(&mut content);
+        assert!(content.len() <= len && content.len() + 3 >= len, "{} of {len}", content.len());
+        content
     }
 
     /// Numbers that are the same at each run (Numerical Recipes' generator).
@@ -661,6 +618,19 @@ mod tests {
         all
     }
 
+    fn entries_of(steps: &[Step]) -> Vec<String> {
+        entries(
+            steps.iter().filter_map(|step| match step {
+                Step::PutAccess(entry) => Some(entry.clone()),
+                _ => None,
+            }),
+            steps.iter().filter_map(|step| match step {
+                Step::PutRefresh(entry) => Some(entry.clone()),
+                _ => None,
+            }),
+        )
+    }
+
     #[test]
     fn changes_make_of_a_file_what_they_make_of_memory() {
         for seed in 0..10 {
@@ -705,23 +675,14 @@ mod tests {
                     _ => Step::Clear,
                 };
                 document.apply(&step, now);
-                document = Document::read(&document.write().unwrap(), document.minor).unwrap();
+                let before = (step_number % 2 == 0).then(|| document.clone());
+                document = Document::read(&written(&document), document.minor, before.as_ref()).unwrap();
                 let change = Change {
                     steps: vec![step.clone()],
                     epoch: None,
                 };
                 assert!(cache.merge(&change, now));
-                let steps = document.steps();
-                let from_file = entries(
-                    steps.iter().filter_map(|step| match step {
-                        Step::PutAccess(entry) => Some(entry.clone()),
-                        _ => None,
-                    }),
-                    steps.iter().filter_map(|step| match step {
-                        Step::PutRefresh(entry) => Some(entry.clone()),
-                        _ => None,
-                    }),
-                );
+                let from_file = entries_of(&document.steps(None));
                 let (access, refresh) = cache.entries();
                 assert_eq!(
                     from_file,

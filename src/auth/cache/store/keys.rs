@@ -77,8 +77,8 @@ enum Said {
     Gone,
     /// The store works, but another of its kind may have it: another session's, another machine's.
     #[cfg_attr(
-        not(target_os = "linux"),
-        expect(dead_code, reason = "only stores of Linux have others of their kind")
+        not(any(target_os = "linux", target_os = "macos")),
+        expect(dead_code, reason = "only keyrings have others of their kind")
     )]
     Elsewhere,
     /// The store does not work, or is locked.
@@ -124,7 +124,8 @@ pub async fn find(at: &KeyRef, call: &Call) -> Looked {
         ),
         Said::Unavailable(why) => Looked::Unavailable(
             Error::new(Code::NoKeyring, format!("the token cache's key is in {}, which cannot be used here: {why}", at.store())).with_hint(
-                "unlock it or sign in to a session that has it; tokens are kept in memory meanwhile. A cache of another name gets a key of its own",
+                "unlock it or sign in to a session that has it; tokens are kept in memory meanwhile. A cache of another name gets a key of its own. If the \
+                 key is gone for good, clear the cache, which removes the file, and sign in again",
             ),
         ),
     }
@@ -278,6 +279,8 @@ mod dpapi {
 
     /// Kept apart from what other programs of this user encrypt: theirs is not taken for a key.
     const PURPOSE: &[u8] = b"defender-xdr token cache";
+    /// `ERROR_INVALID_DATA`.
+    const INVALID_DATA: i32 = 13;
 
     pub fn seal(bytes: &Bytes) -> Result<KeyRef, String> {
         let sealed = encrypt_data(bytes.as_ref(), Scope::User, Some(PURPOSE)).map_err(|error| format!("{:#}", error))?;
@@ -287,12 +290,15 @@ mod dpapi {
     }
 
     pub fn open(sealed: &str) -> Said {
-        let opened = STANDARD
-            .decode(sealed)
-            .ok()
-            .and_then(|sealed| decrypt_data(&sealed, Scope::User, Some(PURPOSE)).ok());
-        // Another user's, or the profile was copied or its password reset: it will not come back.
-        opened.map_or(Said::Gone, sized)
+        // That line is damaged.
+        let Ok(sealed) = STANDARD.decode(sealed) else { return Said::Gone };
+        match decrypt_data(&sealed, Scope::User, Some(PURPOSE)) {
+            Ok(bytes) => sized(bytes),
+            // Nobody's to open with what this user has, now or later. All else may pass: a profile that is not loaded, a service that does not run, a
+            // domain that is out of reach.
+            Err(error) if error.downcast_ref().and_then(std::io::Error::raw_os_error) == Some(INVALID_DATA) => Said::Gone,
+            Err(error) => Said::Unavailable(format!("{error:#}")),
+        }
     }
 }
 
@@ -314,7 +320,8 @@ mod keychain {
     pub fn get(id: &str) -> Said {
         match get_generic_password(SERVICE, id) {
             Ok(bytes) => sized(bytes),
-            Err(error) if error.code() == NOT_FOUND => Said::Gone,
+            // Sessions search keychains of their own, homes are shared by machines, and one that was reset looks like another: only a person knows.
+            Err(error) if error.code() == NOT_FOUND => Said::Elsewhere,
             Err(error) => Said::Unavailable(error.to_string()),
         }
     }

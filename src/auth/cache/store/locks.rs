@@ -19,7 +19,7 @@ const BRIEF: Duration = Duration::from_millis(50);
 const PAUSE: u64 = 20;
 
 /// A lock, held until this is dropped. Where locks do not work, nothing is held.
-pub struct Held {
+pub struct FileLock {
     file: Option<File>,
     folder: Arc<Folder>,
     name: String,
@@ -27,14 +27,14 @@ pub struct Held {
     passing: bool,
 }
 
-impl Held {
+impl FileLock {
     /// True if nobody else can hold it now.
     pub fn is_held(&self) -> bool {
         self.file.is_some()
     }
 }
 
-impl Drop for Held {
+impl Drop for FileLock {
     fn drop(&mut self) {
         let Some(file) = &self.file else { return };
         // Removed while it is held: whoever waits for this file sees that it is not the one of its name any more.
@@ -53,15 +53,15 @@ impl Drop for Held {
 /// What came of one try.
 pub enum Tried {
     /// It is held now.
-    Held(Held),
+    Ours(FileLock),
     /// Another has it.
     Busy,
 }
 
-/// Tries once. Where the file system knows no locks, or nothing can be written, the lock is held by nobody and `Held::is_held` says so.
+/// Tries once. Where the file system knows no locks, or nothing can be written, the lock is held by nobody and [`FileLock::is_held`] says so.
 fn attempt(folder: &Arc<Folder>, name: &str, passing: bool) -> Tried {
     let held = |file| {
-        Tried::Held(Held {
+        Tried::Ours(FileLock {
             file,
             folder: Arc::clone(folder),
             name: name.to_owned(),
@@ -104,25 +104,25 @@ pub fn pause(tries: u32) -> Duration {
 }
 
 /// The short lock. Blocks the thread, some seconds at most.
-pub fn short(folder: &Arc<Folder>, name: &str) -> Result<Held> {
+pub fn short(folder: &Arc<Folder>, name: &str) -> Result<FileLock> {
     waited_for(folder, name, SHORT)
 }
 
 /// The short lock if it can be had in a moment.
-pub fn soon(folder: &Arc<Folder>, name: &str) -> Result<Held> {
+pub fn soon(folder: &Arc<Folder>, name: &str) -> Result<FileLock> {
     waited_for(folder, name, BRIEF)
 }
 
 /// The short lock if nobody has it now.
-pub fn at_once(folder: &Arc<Folder>, name: &str) -> Result<Held> {
+pub fn at_once(folder: &Arc<Folder>, name: &str) -> Result<FileLock> {
     waited_for(folder, name, Duration::ZERO)
 }
 
-fn waited_for(folder: &Arc<Folder>, name: &str, limit: Duration) -> Result<Held> {
+fn waited_for(folder: &Arc<Folder>, name: &str, limit: Duration) -> Result<FileLock> {
     let until = Instant::now() + limit;
     for tries in 0.. {
         match attempt(folder, name, false) {
-            Tried::Held(held) => return Ok(held),
+            Tried::Ours(held) => return Ok(held),
             Tried::Busy if Instant::now() < until => std::thread::sleep(pause(tries)),
             Tried::Busy => break,
         }
@@ -147,14 +147,14 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let folder = Arc::new(Folder::open(place.path()).unwrap());
         for passing in [false, true] {
-            let Tried::Held(held) = attempt(&folder, "a.lock", passing) else {
+            let Tried::Ours(held) = attempt(&folder, "a.lock", passing) else {
                 panic!("nobody has it");
             };
             // What fork(2) leaves with the child: another handle of the same open file.
             let childs = held.file.as_ref().unwrap().try_clone().unwrap();
             assert!(matches!(attempt(&folder, "a.lock", passing), Tried::Busy));
             drop(held);
-            assert!(matches!(attempt(&folder, "a.lock", passing), Tried::Held(next) if next.is_held()));
+            assert!(matches!(attempt(&folder, "a.lock", passing), Tried::Ours(next) if next.is_held()));
             drop(childs);
         }
     }
@@ -164,12 +164,12 @@ mod tests {
     fn the_file_of_another_holders_lock_stays() {
         let place = tempfile::tempdir().unwrap();
         let folder = Arc::new(Folder::open(place.path()).unwrap());
-        let Tried::Held(held) = of_call(&folder, "a.call") else {
+        let Tried::Ours(held) = of_call(&folder, "a.call") else {
             panic!("nobody has it");
         };
         // Somebody cleaned up, and the next came.
         folder.remove("a.call");
-        let Tried::Held(next) = of_call(&folder, "a.call") else {
+        let Tried::Ours(next) = of_call(&folder, "a.call") else {
             panic!("nobody has that one");
         };
         drop(held);

@@ -4,12 +4,15 @@
 //! with the disk or the keyring, sign-ins go on with memory alone, and the person is told once.
 
 mod copy;
+mod entries;
+mod failure;
 mod folder;
 mod format;
 mod keys;
 mod locks;
 pub mod network;
 mod opening;
+mod queue;
 mod seal;
 mod turns;
 
@@ -25,9 +28,10 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use self::copy::{Needs, Saved, Seen};
+use self::failure::Failure;
 use self::folder::Folder;
-use self::format::Failure;
 use self::keys::{DataKey, KeyRef};
+use self::queue::Queue;
 use super::Cache;
 use super::accounts::Account;
 use super::change::{Change, Step, Watcher};
@@ -150,6 +154,8 @@ struct Inner {
     id: [u8; ID_LEN],
     /// The file was set aside and no other is in its place yet.
     after_damage: bool,
+    /// It was said that there is no room for all sign-ins.
+    told_of_lost: bool,
     not_before: Option<Instant>,
     /// Until when the short lock is tried and not waited for: whoever has it did not give it back in time.
     no_wait_until: Option<Instant>,
@@ -172,6 +178,8 @@ pub struct Store {
     /// What was said already, until it is mended. Held for moments.
     said: Mutex<Vec<Code>>,
     opening: tokio::sync::Mutex<()>,
+    /// Who waits for another process.
+    queue: Arc<Queue>,
     open: AtomicBool,
     /// True while work is under way that nobody waits for any more: the disk hangs.
     hangs: AtomicBool,
@@ -247,6 +255,7 @@ impl Store {
             warnings: Mutex::new(warnings),
             said: Mutex::new(said),
             opening: tokio::sync::Mutex::default(),
+            queue: Arc::default(),
             open: AtomicBool::new(false),
             hangs: AtomicBool::new(false),
         });
@@ -455,6 +464,12 @@ impl Store {
         }
         self.save(call, clock).await;
         self.on_disk(call, |store, inner| {
+            if !lock(&store.waiting).is_empty()
+                && let Some(seen) = &mut inner.seen
+            {
+                // It was not written, but memory is not to keep it.
+                seen.document = None;
+            }
             let folder = match store.folder(inner) {
                 Ok(folder) => folder,
                 Err(why) => return store.out_of_reach(&why),
@@ -553,9 +568,21 @@ struct Names {
 }
 
 impl Names {
-    /// How the names of files begin that were set aside.
-    fn set_aside(&self) -> String {
-        format!("{}.corrupt-", self.stem)
+    /// The name of a file that is set aside then, the how manieth of that second.
+    fn set_aside(&self, at: i64, number: u32) -> String {
+        match number {
+            1 => format!("{}.corrupt-{at}", self.stem),
+            _ => format!("{}.corrupt-{at}-{number}", self.stem),
+        }
+    }
+
+    /// When a file was set aside, in Unix seconds, and as the how manieth of that second; `None` for any other file.
+    fn set_aside_at(&self, name: &str) -> Option<(i64, u32)> {
+        let end = name.strip_prefix(&self.stem)?.strip_prefix(".corrupt-")?;
+        let (at, number) = end.split_once('-').unwrap_or((end, "1"));
+        let (at, number) = (at.parse().ok()?, number.parse().ok()?);
+        // Written as this library writes it, and not otherwise.
+        (self.set_aside(at, number) == name).then_some((at, number))
     }
 
     /// True for the file of a call's lock.

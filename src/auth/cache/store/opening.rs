@@ -74,7 +74,7 @@ impl Store {
                 &folder,
                 &name,
                 patience(call),
-                Some("another process opens the token cache; waiting for it"),
+                "another process opens the token cache; waiting for it",
             )
             .await?;
         // Another process may replace the file meanwhile.

@@ -44,12 +44,12 @@ fn minor_of(version: &str) -> Option<u32> {
 }
 
 /// What tells damage from what was written, where no key does.
-fn digest_of(version: &str, content: &[u8]) -> String {
+fn digest_of(version: &str, content: &[u8]) -> digest::Digest {
     let mut digest = digest::Context::new(&digest::SHA256);
     digest.update(version.as_bytes());
     digest.update(b"\n");
     digest.update(content);
-    STANDARD.encode(digest.finish())
+    digest.finish()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,13 +107,32 @@ pub fn kind(bytes: &[u8]) -> Kind {
     }
 }
 
+/// What a file holds: in the file's own bytes, or decrypted from them.
+pub enum Opened<'a> {
+    /// It is in plain text.
+    Plain(&'a [u8]),
+    /// It was encrypted.
+    Decrypted(Zeroizing<Vec<u8>>),
+}
+
+impl std::ops::Deref for Opened<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Opened::Plain(content) => content,
+            Opened::Decrypted(content) => content,
+        }
+    }
+}
+
 /// The content of a file, whose first line was read already. An error says that the key does not fit or that the content is not what was written.
-pub fn open(header: &Header, key: Option<&DataKey>, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+pub fn open<'a>(header: &Header, key: Option<&DataKey>, bytes: &'a [u8]) -> Result<Opened<'a>> {
     let damaged = || Error::new(Code::CacheCorrupt, "is damaged");
     let (line, body) = split(bytes).ok_or_else(damaged)?;
     if header.protection == Protection::Plain {
-        return if digest_of(&header.defender_xdr_cache, body) == header.mark {
-            Ok(Zeroizing::new(body.to_vec()))
+        return if STANDARD.encode(digest_of(&header.defender_xdr_cache, body)) == header.mark {
+            Ok(Opened::Plain(body))
         } else {
             Err(damaged())
         };
@@ -128,37 +147,54 @@ pub fn open(header: &Header, key: Option<&DataKey>, bytes: &[u8]) -> Result<Zero
         .map_err(|_| undecryptable())?
         .len();
     content.truncate(len);
-    Ok(content)
+    Ok(Opened::Decrypted(content))
 }
 
-/// A whole file: encrypted, or plain where there is no key. `minor` is the version of what was read before: its members are still there.
-pub fn seal(key: Option<&DataKey>, minor: u32, mut content: Zeroizing<Vec<u8>>, random: &dyn Random) -> Result<Zeroizing<Vec<u8>>> {
+/// A whole file: encrypted, or plain where there is no key. `minor` is the version of what was read before: its members are still there. `len` bytes at
+/// the most are the content, which `fill` writes to the end of the buffer.
+pub fn seal(
+    key: Option<&DataKey>,
+    minor: u32,
+    (len, fill): (usize, impl FnOnce(&mut Vec<u8>)),
+    random: &dyn Random,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let failed = || Error::new(Code::CacheIo, "the cache could not be encrypted");
+    let version = format!("{MAJOR}.{}", minor);
+    let line = |mark: &[u8]| {
+        let header = Header {
+            protection: if key.is_some() { Protection::Encrypted } else { Protection::Plain },
+            key: key.map(|key| key.at.clone()),
+            mark: STANDARD.encode(mark),
+            defender_xdr_cache: version.clone(),
+        };
+        let mut line = serde_json::to_vec(&header).map_err(|_| failed())?;
+        line.push(b'\n');
+        Ok(line)
+    };
     let mut nonce = [0; NONCE_LEN];
     random.fill(&mut nonce)?;
-    let version = format!("{MAJOR}.{}", minor);
-    let header = Header {
-        protection: if key.is_some() { Protection::Encrypted } else { Protection::Plain },
-        key: key.map(|key| key.at.clone()),
-        mark: match key {
-            Some(_) => STANDARD.encode(nonce),
-            None => digest_of(&version, &content),
-        },
-        defender_xdr_cache: version,
-    };
-    let failed = || Error::new(Code::CacheIo, "the cache could not be encrypted");
-    let mut line = serde_json::to_vec(&header).map_err(|_| failed())?;
-    line.push(b'\n');
-    let mut file = Zeroizing::new(Vec::with_capacity(line.len() + content.len() + AES_256_GCM.tag_len()));
-    file.extend_from_slice(&line);
+    // The digest is known once the content is there; until then this takes its place.
+    let first = line(if key.is_some() {
+        nonce.as_slice()
+    } else {
+        &[0; digest::SHA256_OUTPUT_LEN]
+    })?;
+    let mut file = Zeroizing::new(Vec::with_capacity(first.len() + len + AES_256_GCM.tag_len()));
+    file.extend_from_slice(&first);
+    fill(&mut file);
+    let (head, content) = file.split_at_mut_checked(first.len()).ok_or_else(failed)?;
     if let Some(key) = key {
         let nonce = Nonce::assume_unique_for_key(nonce);
         let tag = cipher(key)?
-            .seal_in_place_separate_tag(nonce, Aad::from(&line), content.as_mut_slice())
+            .seal_in_place_separate_tag(nonce, Aad::from(&first), content)
             .map_err(|_| failed())?;
-        file.extend_from_slice(&content);
         file.extend_from_slice(tag.as_ref());
     } else {
-        file.extend_from_slice(&content);
+        let first = line(digest_of(&version, content).as_ref())?;
+        if first.len() != head.len() {
+            return Err(failed());
+        }
+        head.copy_from_slice(&first);
     }
     Ok(file)
 }
@@ -184,7 +220,11 @@ mod tests {
         }
     }
 
-    fn read(file: &[u8], key: Option<&DataKey>) -> Option<Zeroizing<Vec<u8>>> {
+    fn content(text: &[u8]) -> (usize, impl FnOnce(&mut Vec<u8>)) {
+        (text.len(), |to: &mut Vec<u8>| to.extend_from_slice(text))
+    }
+
+    fn read<'a>(file: &'a [u8], key: Option<&DataKey>) -> Option<Opened<'a>> {
         match kind(file) {
             Kind::Readable(header) => open(&header, key, file).ok(),
             Kind::Newer(_) | Kind::Damaged => None,
@@ -195,8 +235,8 @@ mod tests {
     fn no_piece_and_no_forgery_of_a_file_is_taken_for_it() {
         let (ours, theirs) = (key(1), key(2));
         for key in [None, Some(&ours)] {
-            let file = seal(key, 0, Zeroizing::new(b"{\"secret\":\"canary\"}\n".to_vec()), &SystemRandom).unwrap();
-            assert_eq!(read(&file, key).unwrap().as_slice(), b"{\"secret\":\"canary\"}\n");
+            let file = seal(key, 0, content(b"{\"secret\":\"canary\"}\n"), &SystemRandom).unwrap();
+            assert_eq!(&*read(&file, key).unwrap(), b"{\"secret\":\"canary\"}\n");
             assert_eq!(key.is_none(), file.windows(6).any(|window| window == b"canary"));
             for len in 0..file.len() {
                 assert!(read(&file[..len], key).is_none(), "the first {len} bytes");
@@ -204,11 +244,10 @@ mod tests {
             for at in 0..file.len() {
                 let mut other = file.to_vec();
                 other[at] ^= 1;
-                let content = read(&other, key);
-                assert!(content.is_none(), "byte {at} exchanged");
+                assert!(read(&other, key).is_none(), "byte {at} exchanged");
             }
         }
-        let file = seal(Some(&ours), 0, Zeroizing::new(b"{}".to_vec()), &SystemRandom).unwrap();
+        let file = seal(Some(&ours), 0, content(b"{}"), &SystemRandom).unwrap();
         assert!(read(&file, Some(&theirs)).is_none());
         assert!(read(&file, None).is_none());
     }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use tokio::time::{Instant, sleep};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 use super::copy::Needs;
+use super::failure::Failure;
 use super::folder::Folder;
-use super::format::Failure;
-use super::locks::{self, Held, Tried};
+use super::locks::{self, FileLock, Tried};
 use super::{Inner, PATIENCE, Protection, Store, Work, lock};
 use crate::auth::file;
 use crate::clock::Clock;
@@ -24,8 +25,8 @@ const PASSING: i64 = 10_000;
 const AHEAD: i64 = 1_000;
 
 /// A call's turn among processes.
-pub struct Turn {
-    _held: Option<Held>,
+pub struct CallTurn {
+    _held: Option<FileLock>,
     /// Since when it was waited for, in Unix milliseconds of the machine; `None` if nobody had it.
     waited_since: Option<i64>,
 }
@@ -79,6 +80,24 @@ pub struct Naming<'a> {
     pub network: &'a str,
 }
 
+/// What came of the first try for a lock.
+enum Begun {
+    Ours(FileLock),
+    Waits(oneshot::Receiver<FileLock>),
+}
+
+/// A lock that is waited for, if it comes before that.
+async fn lock_until(wait: &mut oneshot::Receiver<FileLock>, until: Instant) -> Result<Option<FileLock>> {
+    match timeout_at(until, wait).await {
+        Ok(Ok(lock)) => Ok(Some(lock)),
+        Ok(Err(_)) => Err(Error::new(
+            Code::Panic,
+            "the wait for a lock of the token cache ended without a result",
+        )),
+        Err(_) => Ok(None),
+    }
+}
+
 /// Who has to know of an error.
 enum Reach {
     /// All: the service said it.
@@ -102,38 +121,36 @@ fn reach(error: &Error) -> Option<Reach> {
 }
 
 impl Store {
-    /// The lock of a call, and whether it was waited for. `what` is told to who waits.
+    /// The lock of a call, if it can be had before `until`, and whether it was waited for. `what` is told to who waits.
     pub(super) async fn turn_of(
         self: &Arc<Self>,
         call: &Call,
         folder: &Arc<Folder>,
         name: &str,
         until: Instant,
-        what: Option<&str>,
-    ) -> Result<(Option<Held>, bool)> {
-        for tries in 0.. {
-            let (its, name) = (Arc::clone(folder), name.to_owned());
-            let named = name.clone();
-            let tried = file::apart(call, "the token cache's disk", move || Ok(locks::of_call(&its, &named))).await?;
-            match tried {
-                Tried::Held(held) => return Ok((Some(held), tries > 0)),
-                Tried::Busy if Instant::now() >= until => break,
-                Tried::Busy => {}
-            }
-            if tries == 0 {
-                let (folder, name) = (Arc::clone(folder), name.clone());
-                file::apart(call, "the token cache's disk", move || {
-                    locks::say_waiting(&folder, &name);
-                    Ok(())
-                })
-                .await?;
-                if let Some(what) = what {
-                    call.verbose(what);
-                }
-            }
-            sleep(locks::pause(tries)).await;
+        what: &str,
+    ) -> Result<(Option<FileLock>, bool)> {
+        match self.lock_or_wait(call, folder, name, what).await? {
+            Begun::Ours(lock) => Ok((Some(lock), false)),
+            Begun::Waits(mut wait) => Ok((lock_until(&mut wait, until).await?, true)),
         }
-        Ok((None, true))
+    }
+
+    /// Tries once, and waits in the queue then.
+    async fn lock_or_wait(self: &Arc<Self>, call: &Call, folder: &Arc<Folder>, name: &str, what: &str) -> Result<Begun> {
+        let (store, folder, name) = (Arc::clone(self), Arc::clone(folder), name.to_owned());
+        let begun = file::apart(call, "the token cache's disk", move || match locks::of_call(&folder, &name) {
+            Tried::Ours(lock) => Ok(Begun::Ours(lock)),
+            Tried::Busy => {
+                locks::say_waiting(&folder, &name);
+                store.queue.join(&folder, &name).map(Begun::Waits)
+            }
+        })
+        .await?;
+        if matches!(begun, Begun::Waits(_)) {
+            call.verbose(what);
+        }
+        Ok(begun)
     }
 
     /// The turn, for as long as its holder brings nothing and until `until`; where the service asked the holder to wait, that long more.
@@ -144,20 +161,23 @@ impl Store {
         naming: &Naming<'_>,
         mut until: Instant,
         since: i64,
-    ) -> Result<(Option<Held>, bool)> {
+    ) -> Result<(Option<FileLock>, bool)> {
         let name = naming.turn.to_owned();
         let named = self.on_disk(call, move |store, inner| {
             let folder = store.folder(inner)?;
             Ok((folder, store.call_file(inner, &name)))
         });
         let (folder, file) = named.await?;
-        let (mut waited, mut told, mut listen) = (false, 0, LISTEN);
+        let what = "another process asks for the same token; waiting for it";
+        let mut wait = match self.lock_or_wait(call, &folder, &file, what).await? {
+            Begun::Ours(lock) => return Ok((Some(lock), false)),
+            Begun::Waits(wait) => wait,
+        };
+        let (mut told, mut listen) = (0, LISTEN);
         loop {
-            let what = (!waited).then_some("another process asks for the same token; waiting for it");
-            let (held, had_to_wait) = self.turn_of(call, &folder, &file, until.min(Instant::now() + listen), what).await?;
-            waited |= had_to_wait;
-            if held.is_some() {
-                return Ok((held, waited));
+            let lock = lock_until(&mut wait, until.min(Instant::now() + listen)).await?;
+            if lock.is_some() {
+                return Ok((lock, true));
             }
             let began = Instant::now();
             let heard = self.heard(call, clock, naming, since).await;
@@ -177,7 +197,7 @@ impl Store {
     }
 
     /// Waits until no other process makes the call of that name, at most `until` then. What the other brought is in memory after that.
-    pub async fn turn(self: &Arc<Self>, call: &Call, clock: &Arc<dyn Clock>, naming: &Naming<'_>, until: Instant) -> Option<Turn> {
+    pub async fn turn(self: &Arc<Self>, call: &Call, clock: &Arc<dyn Clock>, naming: &Naming<'_>, until: Instant) -> Option<CallTurn> {
         if !self.ready(call, clock).await {
             return None;
         }
@@ -203,14 +223,14 @@ impl Store {
             }
         }
         self.look(call, clock).await;
-        Some(Turn {
+        Some(CallTurn {
             _held: held,
             waited_since: waited.then_some(since),
         })
     }
 
     /// What the process heard that was waited for, if it got no token.
-    pub async fn heard_in(self: &Arc<Self>, call: &Call, clock: &Arc<dyn Clock>, turn: &Turn, naming: &Naming<'_>) -> Option<Heard> {
+    pub async fn heard_in(self: &Arc<Self>, call: &Call, clock: &Arc<dyn Clock>, turn: &CallTurn, naming: &Naming<'_>) -> Option<Heard> {
         self.heard(call, clock, naming, turn.waited_since?).await
     }
 

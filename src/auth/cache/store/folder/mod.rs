@@ -72,7 +72,7 @@ fn read_head(file: File, path: &Path) -> Result<Vec<u8>> {
 
 /// Reads all of a file whose handle was judged already.
 fn read_all(mut file: File, path: &Path, len: u64) -> Result<Zeroizing<Vec<u8>>> {
-    let too_large = || cannot("read", path, &io::Error::other("it is larger than 256 MiB"));
+    let too_large = || too_large("is", path);
     if len > LIMIT {
         return Err(too_large());
     }
@@ -86,6 +86,22 @@ fn read_all(mut file: File, path: &Path, len: u64) -> Result<Zeroizing<Vec<u8>>>
         return Err(too_large());
     }
     Ok(bytes)
+}
+
+/// What could not be read again is not written.
+fn check_size(path: &Path, bytes: &[u8]) -> Result<()> {
+    match u64::try_from(bytes.len()) {
+        Ok(len) if len <= LIMIT => Ok(()),
+        _ => Err(too_large("would be", path)),
+    }
+}
+
+fn too_large(is: &str, path: &Path) -> Error {
+    Error::new(
+        Code::CacheIo,
+        format!("{} {is} larger than 256 MiB, the most that a token cache may have", path.display()),
+    )
+    .with_hint("tokens are kept in memory meanwhile; clear the cache or remove the file and sign in again, or use several caches by name")
 }
 
 fn cannot(what: &str, path: &Path, error: &io::Error) -> Error {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Content, cannot, read_all, read_head, refused};
+use super::{Content, cannot, check_size, read_all, read_head, refused};
 use crate::error::Result;
 
 const PRIVATE: Mode = Mode::from_raw_mode(0o600);
@@ -151,6 +151,7 @@ impl Folder {
     /// Puts a new file in the place of the old, by way of `temporary`. Until the last moment, and after any failure, the old one is whole.
     pub fn replace(&self, name: &str, temporary: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path_of(name);
+        check_size(&path, bytes)?;
         let done = (|| -> io::Result<()> {
             let mut file = self.open_at(temporary, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?;
             file.write_all(bytes)?;

@@ -13,7 +13,7 @@ use windows_permissions::{LocalBox, SecurityDescriptor, wrappers};
 use winsafe::{HPROCESS, TokenInfo, co};
 
 use super::rights::stranger;
-use super::{Content, cannot, read_all, read_head, refused};
+use super::{Content, cannot, check_size, read_all, read_head, refused};
 use crate::error::Result;
 
 /// `FILE_FLAG_OPEN_REPARSE_POINT`: a link is opened itself, and then seen to be one.
@@ -119,6 +119,7 @@ impl Folder {
     /// Puts a new file in the place of the old, by way of `temporary`. Until the last moment, and after any failure, the old one is whole.
     pub fn replace(&self, name: &str, temporary: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path_of(name);
+        check_size(&path, bytes)?;
         let done = (|| -> io::Result<()> {
             let (mut file, _) = self.open_at(temporary, OpenOptions::new().write(true).create_new(true))?;
             file.write_all(bytes)?;
