@@ -148,6 +148,7 @@ enum dxdr_status
   DXDR_STATUS_NEXTLINK_HOST = 9005,
   DXDR_STATUS_BAD_PAYLOAD = 9006,
   DXDR_STATUS_QUOTA = 9007,
+  DXDR_STATUS_LIST_MOVED = 9008,
   DXDR_STATUS_NO_MANAGED_IDENTITY = 10000,
   DXDR_STATUS_IMDS_UNREACHABLE = 10001,
   DXDR_STATUS_ARC_SECRET = 10002,
@@ -827,9 +828,13 @@ int32_t dxdr_get_incidents(dxdr_request *request,
    "resume"      what dxdr_op_resume() gave for an earlier call that was the same otherwise
  A list may move while it is read: what changes goes to the front, and what a filter no longer fits leaves. Records come complete and once where the
  list can be asked for what changed since it was begun (incidents of either service and alerts by their time of last update, machines by lastSeen): one
- that moved is asked so at its end, as often as it must be. With a filter, pages overlap by a record, so that nobody behind one that left is missed, in every list.
- Not so where nothing tells what changed: "pages" are neither compared nor repeated, indicators and machine actions have no time of their change, and
- "skip", "$orderby" and paths other than those lists are as the service pages them. Such a list that was seen to move ends with a warning.
+ that moved is asked so at its end, as often as it must be. Nothing tells what changed of indicators and machine actions, of lists with "skip" or
+ "$orderby", and of other paths: such a list that was seen to move (a record came twice, or a page did not join the one before) is read again from its
+ start, at the cost of as many calls, until nothing moves while it is read; only records that are new are handed over. With a filter, in lists of
+ indicators, and wherever a list is read again, pages overlap by a record, so that nobody behind one that left is missed.
+ A list that does not come to rest in 20 passes or looks, or whose records leave faster than they are read, ends with LIST_MOVED behind its records. So
+ does one that was seen to move and cannot be read again without repeating: "pages", which are neither compared nor repeated; a list without a time of
+ changes that was gone on with by "resume"; records without an id. Where dxdr_op_resume() gives no place after that, read it from its start.
  The operations ("?" marks keys that may be left out):
    incidents.list      "backend"?: "auto" (default: XDR while the token's permissions allow it, else Graph), "xdr", "graph"; "since"?, "updated_since"?: ISO
                        8601 or Unix seconds; "status"?, "assigned_to"? ("" is nobody), "severity"?: a text or a list; "alerts"?: false leaves them out
@@ -1012,7 +1017,7 @@ DXDR_API int32_t dxdr_op_wait(dxdr_op *op, uint32_t wait_ms, int32_t *state);
    device_code     "user_code", "verification_uri", "verification_uri_complete" (or null), "message" (a sentence that says it all), "expires_on" (Unix
                    seconds), "interval": show it to the person; no reply. The operation goes on by itself until they have signed in
    retry           "status", "wait_ms", "attempt", "reason", "host"
-   progress        "pages", "items"
+   progress        "pages", "items", "pass": 2 and up while a list that moved is looked at, or read, again
    pacing          "endpoint", "wait_ms", "limit": a wait that keeps the call inside a documented limit of the service
    schema          "columns": [{"name", "type"}] in order, "rows", "backend", "stats": before the first row of a hunting result, and without any
    action          "action_id", "status", "wait_ms": a machine action that is waited for
@@ -1062,16 +1067,21 @@ DXDR_API int32_t dxdr_op_take_item(dxdr_op *op, dxdr_buf **item, dxdr_buf **erro
 /*
  Tells where to go on after an error, a cancel or an early end: a text for "resume" of the same call later, perhaps by another process. It stands
  behind the last item that was taken; what was fetched and not taken comes again. Of a list that moved meanwhile nothing is missed where it
- can be asked for what changed since (see dxdr_call_start()); what was taken from earlier pages may come again.
+ can be asked for what changed since (see dxdr_call_start()); what was taken from earlier pages may come again. Any other list that was seen to have
+ moved ends with LIST_MOVED behind its records.
 
  @param op      the operation
- @param resume  receives the text, or NULL (with DXDR_STATUS_OK) before the first page and for what is no list
+ @param resume  receives the text, or NULL (with DXDR_STATUS_OK) before the first page, for what is no list, and after LIST_MOVED where no place is behind all
+                that may be missing
  @param error   receives the error document; may be NULL
  @return DXDR_STATUS_OK, NULL_POINTER or BAD_HANDLE
 
  Safe from any thread.
  */
-DXDR_API int32_t dxdr_op_resume(dxdr_op *op, dxdr_buf **resume, dxdr_buf **error);
+DXDR_API
+int32_t dxdr_op_resume(dxdr_op *op,
+                       dxdr_buf **resume,
+                       dxdr_buf **error);
 
 /*
  Takes the token of an operation of dxdr_acquire_token_start() that is DONE.

@@ -227,6 +227,8 @@ codes! {
     BadPayload = 9006 "BAD_PAYLOAD",
     /// A quota of the service is used up.
     Quota = 9007 "QUOTA",
+    /// A list changed while it was read, and may not have come whole.
+    ListMoved = 9008 "LIST_MOVED",
 
     /// No managed identity answers here.
     NoManagedIdentity = 10000 "NO_MANAGED_IDENTITY",

@@ -314,37 +314,295 @@ fn a_list_of_the_endpoint_api_that_moved_is_looked_at_again() {
     }
 }
 
+/// A page of Endpoint records with these ids.
+fn records(ids: &[u32]) -> Step {
+    let records: Vec<String> = ids.iter().map(|id| format!(r#"{{"id":"{id}","incidentId":{id}}}"#)).collect();
+    Step::json(200, &format!(r#"{{"value":[{}]}}"#, records.join(",")))
+}
+
+/// The records' ids as numbers.
+fn numbers(items: &[String]) -> Vec<u32> {
+    let id = |item: &String| {
+        let record: Value = serde_json::from_str(item).unwrap();
+        record["id"].as_str().unwrap().parse().unwrap()
+    };
+    items.iter().map(id).collect()
+}
+
+fn verbose(events: &[Value]) -> Vec<&str> {
+    let told = events.iter().filter(|event| event["kind"] == "verbose");
+    told.map(|event| event["message"].as_str().unwrap()).collect()
+}
+
+fn passes(events: &[Value]) -> Vec<u64> {
+    let told = events.iter().filter(|event| event["kind"] == "progress");
+    told.map(|event| event["pass"].as_u64().unwrap()).collect()
+}
+
 #[test]
-fn a_list_that_moved_and_cannot_be_looked_at_again_says_so() {
-    let page = |ids: &[u32]| {
-        let records: Vec<String> = ids.iter().map(|id| format!(r#"{{"id":"{id}","incidentId":{id}}}"#)).collect();
-        Step::json(200, &format!(r#"{{"value":[{}]}}"#, records.join(",")))
+fn a_list_that_moved_and_tells_nothing_of_changes_is_read_until_it_stands_still() {
+    let by_order = json!({"service": "endpoint", "path": "alerts", "query": {"$top": "2", "$orderby": "severity"}});
+    let behind = json!({"operation": "alerts.list", "top": 2, "skip": 5});
+    for call in [json!({"operation": "machine_actions.list", "top": 2}), by_order, behind] {
+        // 9 stood behind 3 and went to the front before that page was read. The second pass has it, and moves too; the third stands still. Its pages
+        // overlap by a record, so that one that leaves shows as well: 1 left, and 3 moved up to where the second page began.
+        let steps = [
+            records(&[1, 2]),
+            records(&[2, 3]),
+            records(&[]),
+            records(&[9, 1]),
+            records(&[2, 3]),
+            records(&[9, 2]),
+            records(&[2, 3]),
+            records(&[3]),
+            records(&[9, 2]),
+            records(&[2, 3]),
+            records(&[3]),
+        ];
+        let (items, events, error, seen) = one(steps, call.clone());
+        assert!(error.is_none(), "{call}: {error:?} {seen:?}");
+        assert_eq!((numbers(&items), seen.len()), (vec![1, 2, 3, 9], 11), "{call}: {seen:?}");
+        assert_eq!(
+            verbose(&events).iter().filter(|text| text.contains("pass ")).count(),
+            2,
+            "{events:?}"
+        );
+        assert_eq!(passes(&events).last(), Some(&3), "{events:?}");
+        assert!(warnings(&events).is_empty(), "{events:?}");
+        let skip = |n: u32| if call["skip"].is_null() { n } else { n + 5 };
+        assert!(
+            seen[4].contains(&format!("$skip={}&", skip(1))) || seen[4].contains(&format!("$skip={} ", skip(1))),
+            "{seen:?}"
+        );
+        // One that does not move costs no call more.
+        let (items, events, error, seen) = one([records(&[1, 2]), records(&[3])], call.clone());
+        assert!(error.is_none() && warnings(&events).is_empty(), "{call}: {error:?}");
+        assert_eq!((items.len(), seen.len()), (3, 2), "{call}");
+    }
+}
+
+#[test]
+fn an_indicator_that_is_deleted_while_the_list_is_read_hides_no_other() {
+    // 1 was deleted, so that the second page begins behind 3: nothing came twice, and only the overlap shows it.
+    let steps = [
+        records(&[1, 2]),
+        records(&[4, 5]),
+        records(&[2, 3]),
+        records(&[3, 4]),
+        records(&[4, 5]),
+        records(&[5]),
+        records(&[2, 3]),
+        records(&[3, 4]),
+        records(&[4, 5]),
+        records(&[5]),
+    ];
+    let call = json!({"operation": "indicators.list", "top": 2});
+    let (items, _, error, seen) = one(steps, call);
+    assert!(error.is_none(), "{error:?} {seen:?}");
+    assert_eq!((numbers(&items), seen.len()), (vec![1, 2, 3, 4, 5], 10), "{seen:?}");
+}
+
+#[test]
+fn whole_passes_are_not_cut_short_by_what_is_still_wanted() {
+    // Of four records asked for three came, since 9 went to the front. The pass for it takes pages of full size, and ends with the fourth.
+    let steps = [records(&[1, 2]), records(&[2, 3]), records(&[]), records(&[9, 1])];
+    let call = json!({"operation": "machine_actions.list", "top": 2, "first": 4});
+    let (items, _, error, seen) = one(steps, call);
+    assert!(error.is_none(), "{error:?} {seen:?}");
+    assert_eq!((numbers(&items), seen.len()), (vec![1, 2, 3, 9], 4), "{seen:?}");
+    assert!(seen[3].contains("$top=2"), "{seen:?}");
+}
+
+#[test]
+fn a_list_that_never_stands_still_is_an_error_behind_its_records() {
+    // Every page that is asked for finds the list moved by one.
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let moving = move |request: &str| {
+        let back = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let all: Vec<Value> = (0..7).map(|n| json!({"id": format!("{}", (n + 700_000 - back) % 7)})).collect();
+        served(&all, request)
     };
-    let warned = |events: &[Value]| -> Vec<String> {
-        let text = |event: &Value| event["message"].as_str().map(str::to_owned);
-        events.iter().filter(|event| event["kind"] == "warning").filter_map(text).collect()
-    };
+    let call = json!({"operation": "machine_actions.list", "top": 2});
+    let server = Scripted::answering(moving);
+    let operation = start(&request(&scripted::virtual_client(&VirtualClock::new())), &server, call);
+    let (items, events, error) = finish(&operation);
+    let error = error.unwrap();
+    assert_eq!(error.code(), Code::ListMoved, "{error}");
+    assert!(
+        error.is_retryable() && error.message().contains("20 times") && error.hint().unwrap().contains("filter"),
+        "{error:?}"
+    );
+    let ids = numbers(&items);
+    let once: std::collections::HashSet<&u32> = ids.iter().collect();
+    assert!(ids.len() > 2 && once.len() == ids.len(), "{ids:?}");
+    assert_eq!(passes(&events).last(), Some(&20));
+    assert!(operation.resume().is_none(), "no place leads to what was missed");
+}
+
+#[test]
+fn what_cannot_be_read_again_without_repeating_is_an_error_behind_its_records() {
     let mut pages = list();
     (pages["items"], pages["top"]) = (json!("pages"), json!(2));
-    for (call, items, word) in [
-        (json!({"operation": "indicators.list", "top": 2}), 3, "may be missing"),
-        (json!({"operation": "machine_actions.list", "top": 2}), 3, "may be missing"),
-        (
-            json!({"service": "endpoint", "path": "alerts", "query": {"$top": "2", "$orderby": "severity"}}),
-            3,
-            "may be missing",
-        ),
-        // Each page as it was sent, so that 2 comes twice.
-        (pages, 2, "may repeat a"),
+    let moved = || vec![records(&[1, 2]), records(&[2, 3]), records(&[])];
+    let server = Scripted::start(moved());
+    let operation = start(&request(&scripted::virtual_client(&VirtualClock::new())), &server, pages.clone());
+    let (items, _, error) = finish(&operation);
+    let error = error.unwrap();
+    assert_eq!(
+        (error.code(), items.len()),
+        (Code::ListMoved, 3),
+        "each page as it was sent: {error}"
+    );
+    assert!(
+        error.hint().unwrap().contains("items as records") && operation.resume().is_none(),
+        "{error:?}"
+    );
+    let (items, _, error, _) = one([records(&[1, 2]), records(&[3])], pages);
+    assert!(error.is_none() && items.len() == 2, "{error:?}");
+    // A record without an id would come twice.
+    let named = |ids: &[u32]| {
+        let mut all: Vec<Value> = ids.iter().map(|id| json!({"id": id.to_string()})).collect();
+        all.push(json!({"name": "x"}));
+        Step::json(200, &json!({ "value": all }).to_string())
+    };
+    let call = json!({"operation": "machine_actions.list", "top": 3});
+    let (items, _, error, seen) = one([named(&[1, 2]), named(&[2, 3]), records(&[])], call);
+    let error = error.unwrap();
+    assert_eq!((error.code(), items.len(), seen.len()), (Code::ListMoved, 5, 3), "{error}");
+    assert!(error.hint().unwrap().contains("id_name"), "{error:?}");
+}
+
+#[test]
+fn records_that_the_service_itself_names_twice_are_told_from_a_list_that_moves() {
+    let call = json!({"service": "endpoint", "path": "/api/software"});
+    let page = |names: &[(&str, u32)], link: bool| {
+        let value: Vec<Value> = names.iter().map(|(id, n)| json!({"id": id, "n": n})).collect();
+        let mut page = json!({ "value": value });
+        if link {
+            page["@odata.nextLink"] = json!("/api/software?$skiptoken=x");
+        }
+        Step::json(200, &page.to_string())
+    };
+    // Twice the same list in the same order: it stands still.
+    let twice = || [page(&[("a", 1), ("b", 2)], true), page(&[("b", 2), ("c", 3)], false)];
+    let (items, _, error, seen) = one(twice().into_iter().chain(twice()), call.clone());
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!((items.len(), seen.len()), (3, 4));
+    // Another record of the same id was left out.
+    let other = || [page(&[("a", 1), ("b", 2)], true), page(&[("b", 4), ("c", 3)], false)];
+    let (items, _, error, seen) = one(other().into_iter().chain(other()), call);
+    let error = error.unwrap();
+    assert_eq!((error.code(), items.len(), seen.len()), (Code::BadPayload, 3, 4), "{error}");
+    assert!(
+        error.message().contains("\"id\"") && error.hint().unwrap().contains("id_name"),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_list_gone_on_with_that_moved_before_or_since_is_an_error() {
+    let all = |ids: std::ops::Range<u32>| -> Vec<Value> { ids.map(|id| json!({"id": id.to_string()})).collect() };
+    let request = request(&scripted::virtual_client(&VirtualClock::new()));
+    // Taken so many of pages of four, then gone on with where the list stands still, or has a new one at its head, or lost its first one.
+    for (operation, taken) in [
+        ("indicators.list", 2),
+        ("indicators.list", 4),
+        ("indicators.list", 6),
+        ("machine_actions.list", 2),
+        ("machine_actions.list", 4),
+        ("machine_actions.list", 6),
     ] {
-        let moved = vec![page(&[1, 2]), page(&[2, 3]), page(&[])];
-        let (got, events, error, seen) = one(moved, call.clone());
-        assert!(error.is_none() && seen.len() == 3, "{call}: {error:?} {seen:?}");
-        assert_eq!(got.iter().filter(|item| item.contains("\"id\"")).count(), items, "{call}");
-        assert!(warned(&events).iter().any(|text| text.contains(word)), "{call}: {events:?}");
-        let (_, events, error, _) = one(vec![page(&[1, 2]), page(&[3])], call.clone());
-        assert!(error.is_none() && warned(&events).is_empty(), "{call}: {events:?}");
+        let call = json!({"operation": operation, "top": 4});
+        let run = |first: Vec<Value>, then: Vec<Value>| {
+            let list = Arc::new(std::sync::Mutex::new(first));
+            let now = Arc::clone(&list);
+            let server = Scripted::answering(move |request| served(&now.lock().unwrap(), request));
+            let running = start(&request, &server, call.clone());
+            let mut got = Vec::new();
+            while got.len() < taken {
+                match running.wait(Duration::from_secs(30)) {
+                    State::Event => drop(running.take_event()),
+                    State::Item => got.push(String::from_utf8(running.take_item().unwrap().to_vec()).unwrap()),
+                    other => panic!("{call}: {other:?} {:?}", running.error()),
+                }
+            }
+            let place = running.resume().unwrap();
+            running.cancel();
+            *list.lock().unwrap() = then;
+            let mut rest = call.clone();
+            rest["resume"] = json!(place);
+            let running = start(&request, &server, rest);
+            let (items, _, error) = finish(&running);
+            got.extend(items);
+            (numbers(&got), error, running.resume())
+        };
+        let (ids, error, _) = run(all(1..11), all(1..11));
+        assert!(error.is_none(), "{call}, {taken} taken: {error:?}");
+        assert_eq!(ids, (1..11).collect::<Vec<_>>(), "{call}, {taken} taken");
+        // A page or more behind the start, what moved down comes again.
+        let (mut ids, error, place) = run(all(1..11), all(0..11));
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(
+            ids.iter().filter(|id| (1..11).contains(*id)).count(),
+            10,
+            "{call}, {taken} taken: {ids:?}"
+        );
+        if taken >= 4 {
+            let error = error.unwrap_or_else(|| panic!("{call}, {taken} taken: {ids:?}"));
+            assert_eq!((error.code(), place), (Code::ListMoved, None), "{call}, {taken} taken: {error}");
+            assert!(error.hint().unwrap().contains("without resume"), "{error:?}");
+        }
+        // What left is seen where pages overlap; by as much as was taken of the page itself it may move up without harm.
+        if operation == "indicators.list" {
+            let (ids, error, _) = run(all(1..11), all(2..11));
+            assert_eq!(ids, (1..11).collect::<Vec<_>>(), "{call}, {taken} taken");
+            let code = error.map(|error| error.code());
+            assert_eq!(code, (taken == 4).then_some(Code::ListMoved), "{call}, {taken} taken");
+        }
     }
+}
+
+#[test]
+fn a_list_that_changes_faster_than_it_can_be_looked_at_is_an_error_with_a_place() {
+    // Whatever is asked for, another one has gone to the front, and two pages are not enough.
+    let asked = std::sync::atomic::AtomicU64::new(0);
+    let moving = move |_: &str| {
+        let n = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let value: Vec<Value> = (n..n + 2).rev().map(|id| json!({"incidentId": id})).collect();
+        Step::json(200, &json!({ "value": if n % 3 == 2 { Vec::new() } else { value } }).to_string())
+    };
+    let mut call = list();
+    call["top"] = json!(2);
+    let server = Scripted::answering(moving);
+    let operation = start(&request(&scripted::virtual_client(&VirtualClock::new())), &server, call);
+    let (items, events, error) = finish(&operation);
+    let error = error.unwrap();
+    assert_eq!(error.code(), Code::ListMoved, "{error}");
+    assert!(
+        error.message().contains("20 looks") && error.hint().unwrap().contains("resume"),
+        "{error:?}"
+    );
+    assert!(
+        !items.is_empty() && operation.resume().is_some() && warnings(&events).is_empty(),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn records_that_leave_faster_than_they_are_read_are_an_error() {
+    // No page ever holds a record of the one before.
+    let asked = std::sync::atomic::AtomicU64::new(0);
+    let leaving = move |_: &str| {
+        let n = asked.fetch_add(2, std::sync::atomic::Ordering::SeqCst);
+        Step::json(200, &json!({"value": [{"incidentId": n}, {"incidentId": n + 1}]}).to_string())
+    };
+    let mut call = list();
+    (call["top"], call["status"], call["first"]) = (json!(2), json!("Active"), json!(100_000));
+    let (_, _, error, seen) = served_to(leaving, call);
+    let error = error.unwrap();
+    assert_eq!(error.code(), Code::ListMoved, "{error} after {}", seen.len());
+    assert!(error.message().contains("leave the list"), "{error}");
 }
 
 #[test]

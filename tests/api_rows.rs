@@ -909,6 +909,44 @@ fn ap_19_and_20_nothing_twice_and_nothing_lost() {
 }
 
 #[test]
+fn ap_19_a_list_that_moves_is_read_again_or_is_an_error_behind_its_records() {
+    let page = |ids: &[u32]| {
+        let value: Vec<Value> = ids.iter().map(|id| json!({"id": id.to_string()})).collect();
+        Step::json(200, &json!({ "value": value }).to_string())
+    };
+    let listed = |call: &Value, steps: Vec<Step>| {
+        let server = Scripted::start(steps);
+        let mut call = call.clone();
+        call["base_url"] = json!(server.origin);
+        call_within(&given(), &call, 0)
+    };
+    let taken = |outcome: &Outcome| outcome.items.len();
+    for name in ["machine_actions.list", "indicators.list"] {
+        let call = json!({"operation": name, "top": 2});
+        // 2 comes on both pages, once more than an overlap of one record explains.
+        let moved = || {
+            let twice = if name == "indicators.list" { page(&[2, 1]) } else { page(&[2, 3]) };
+            let mut steps = vec![page(&[1, 2]), twice];
+            steps.push(page(if name == "indicators.list" { &[1] } else { &[] }));
+            steps
+        };
+        let still = [page(&[9, 1]), page(&[1, 2]), page(&[2, 3]), page(&[3])];
+        let outcome = listed(&call, moved().into_iter().chain(still).collect()).ok();
+        assert_eq!(taken(&outcome), 4, "{outcome:#?}");
+        // It is read twenty times, and not once more.
+        let again = || [page(&[1, 2]), page(&[2, 1]), page(&[1])];
+        let restless: Vec<Step> = moved().into_iter().chain((0..19).flat_map(|_| again())).collect();
+        let outcome = listed(&call, restless).is("LIST_MOVED", &["20 times", "may be missing"], "filter");
+        assert_eq!(outcome.about["code"], 9008);
+        assert_eq!(outcome.about["retryable"], true);
+        assert!(taken(&outcome) >= 2, "{outcome:#?}");
+    }
+    let call = json!({"operation": "machine_actions.list", "top": 2, "items": "pages"});
+    let outcome = listed(&call, vec![page(&[1, 2]), page(&[2, 3]), page(&[])]);
+    assert_eq!(taken(&outcome.is("LIST_MOVED", &["pages may repeat"], "items as records")), 3);
+}
+
+#[test]
 fn ap_23_an_error_in_the_place_of_records() {
     let error = Step::json(200, r#"{"error":{"code":"InternalServerError","message":"in vain"}}"#);
     let (outcome, _) = listed(vec![error.clone()]);

@@ -325,6 +325,51 @@ fn nothing_is_fetched_beyond_the_page_after_the_one_in_use() {
 }
 
 #[test]
+fn whoever_takes_three_records_costs_one_page_and_whoever_takes_pages_gets_them_all() {
+    let bench = bench();
+    bench.emulator.set_data(r#"{"generate_incidents": 250}"#).unwrap();
+    let take = |operation: &Operation, count: usize| {
+        let mut taken = 0;
+        while taken < count {
+            match operation.wait(Duration::from_secs(30)) {
+                State::Event => drop(operation.take_event()),
+                State::Item => {
+                    taken += 1;
+                    drop(operation.take_item());
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let operation = bench.request.list_incidents(b"", None).unwrap();
+    take(&operation, 3);
+    // As long as nothing more is taken nothing more is asked for: a second call has gone through meanwhile.
+    assert_eq!(bench.list(json!({"first": 1})).unwrap().len(), 1);
+    assert_eq!(bench.api_calls(), 2);
+    // Behind the half of it the next page is on its way before this one is used up.
+    take(&operation, 47);
+    let late = std::time::Instant::now() + Duration::from_secs(30);
+    while bench.api_calls() < 3 {
+        assert!(std::time::Instant::now() < late, "the second page is not asked for");
+        std::thread::yield_now();
+    }
+    take(&operation, 200);
+    while operation.wait(Duration::from_secs(30)) == State::Event {
+        drop(operation.take_event());
+    }
+    assert_eq!(operation.wait(Duration::ZERO), State::Done);
+    // A page is one item: the second is asked for once the first is taken.
+    let before = bench.api_calls();
+    let operation = bench.request.list_incidents(br#"{"items":"pages"}"#, None).unwrap();
+    while operation.wait(Duration::from_secs(30)) == State::Event {
+        drop(operation.take_event());
+    }
+    assert_eq!(bench.list(json!({"first": 1})).unwrap().len(), 1);
+    assert_eq!(bench.api_calls(), before + 2);
+    take(&operation, 3);
+}
+
+#[test]
 fn a_circle_of_pages_is_noticed_and_a_skipped_cache_still_asks_for_one_token() {
     let page = |next: &str, id: u32| {
         Step::json(

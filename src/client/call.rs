@@ -125,6 +125,10 @@ impl Sink for Operation {
     fn take(&self, items: Vec<Bytes>, mark: Option<Mark>) -> BoxFuture<'_, ()> {
         Box::pin(self.hand_over(items, mark))
     }
+
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.begun())
+    }
 }
 
 impl PreparedRequest {

@@ -81,9 +81,19 @@ struct Inner {
     items: VecDeque<Bytes>,
     /// Where in its list the page stands whose items were handed over last, and how many of them were taken.
     place: Option<(Mark, usize)>,
+    /// How many items were handed over at first, and how many were taken in all.
+    first: usize,
+    taken: usize,
     pending: HashMap<u64, Pending>,
     next_id: u64,
     end: Option<End>,
+}
+
+impl Inner {
+    /// The caller means to read on.
+    fn has_begun(&self) -> bool {
+        self.taken.saturating_mul(2) >= self.first
+    }
 }
 
 /// See the module's own words. All calls are safe from any thread.
@@ -244,10 +254,13 @@ impl Operation {
     pub fn take_item(&self) -> Option<Bytes> {
         let mut inner = self.lock();
         let item = inner.items.pop_front();
-        if let (Some(_), Some((_, taken))) = (&item, &mut inner.place) {
-            *taken += 1;
+        if item.is_some() {
+            inner.taken = inner.taken.saturating_add(1);
+            if let Some((_, taken)) = &mut inner.place {
+                *taken += 1;
+            }
         }
-        if inner.items.is_empty() {
+        if inner.items.is_empty() || inner.has_begun() {
             self.room.notify_one();
         }
         item
@@ -309,12 +322,27 @@ impl Operation {
             // Cancelled meanwhile: the end stays the end.
             if inner.end.is_none() {
                 inner.items.extend(items);
+                if inner.first == 0 {
+                    inner.first = inner.items.len();
+                }
                 if let Some(mark) = mark {
                     inner.place = Some((mark, 0));
                 }
             }
         }
         self.changed.notify_all();
+    }
+
+    /// Waits until the caller has taken half of what it was handed over first. Whoever takes three records and goes has then cost one page; for whoever
+    /// reads on, each page is fetched while the one before is being taken.
+    pub(crate) async fn begun(&self) {
+        loop {
+            let room = self.room.notified();
+            if self.lock().has_begun() {
+                return;
+            }
+            room.await;
+        }
     }
 
     fn push(&self, kind: &str, reply: &str, without_reply: Option<&str>, fields: Value, pending: Option<Pending>) {
@@ -379,8 +407,14 @@ impl Notices for Operation {
                     None,
                 );
             }
-            Notice::Progress { pages, items } => {
-                self.push("progress", "none", None, json!({ "pages": pages, "items": items }), None);
+            Notice::Progress { pages, items, pass } => {
+                self.push(
+                    "progress",
+                    "none",
+                    None,
+                    json!({ "pages": pages, "items": items, "pass": pass }),
+                    None,
+                );
             }
             Notice::Pacing { endpoint, wait, limit } => {
                 self.push(

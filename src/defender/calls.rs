@@ -351,9 +351,8 @@ impl List {
             since: (self.skip == 0 && self.items == Items::Records)
                 .then(|| since(self.row, url.clone(), self.filter.clone()))
                 .flatten(),
-            may_shrink: self.filter.is_some(),
-            // Machines: 404 when there are no recent ones.
-            empty_is_404: self.row.name == "machines.list",
+            may_shrink: self.filter.is_some() || self.row.shrinks,
+            empty_is_404: self.row.empty_is_404,
             followed: false,
             headers: Vec::new(),
             resume: self.resume.as_deref().map(listing::Place::parse).transpose()?,
@@ -670,8 +669,8 @@ impl Any {
             keep: None,
             shape: None,
             // Where records are known by their id, a gap between two pages shows.
-            may_shrink: known && url.query_pairs().any(|(name, _)| name == "$filter"),
-            empty_is_404: row.name == "machines.list",
+            may_shrink: known && (row.shrinks || url.query_pairs().any(|(name, _)| name == "$filter")),
+            empty_is_404: row.empty_is_404,
             followed: false,
             headers: self.headers.clone(),
             resume: self.resume.as_deref().map(listing::Place::parse).transpose()?,

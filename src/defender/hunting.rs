@@ -123,6 +123,7 @@ impl Run {
         session.call.notices.tell(Notice::Progress {
             pages: 1,
             items: u64::try_from(count).unwrap_or(0),
+            pass: 1,
         });
         if !rows.is_empty() {
             session.sink.take(rows, None).await;

@@ -194,6 +194,7 @@ impl Sent {
         session.call.notices.tell(Notice::Progress {
             pages: self.pages,
             items: u64::try_from(self.count).unwrap_or(0),
+            pass: 1,
         });
         if !outcomes.is_empty() {
             session.sink.take(outcomes, None).await;

@@ -3,12 +3,15 @@
 //! The services page by `$skip` over lists that move: a record that changes goes to the front. What has been pushed down comes twice and is
 //! handed over once; what went to the front before it was reached would be missed, so a list that moved is looked at again from the time it
 //! was begun, until a look shows all that changed on one page. A list that cannot be asked for what changed since (see
-//! [`Operation::changed`]), and one that is handed over by whole pages, ends with a warning if it was seen to move. Where a filter lets records leave the list, those behind them move up: each page
+//! [`Operation::changed`]) is read again from its start if it was seen to move, until it stands still while it is read: then nothing can have
+//! been passed over, and what is new in that pass is handed over with it. What does not come to rest, and what cannot be read again without
+//! repeating records (whole pages, a list gone on with, records without an id), ends with an error behind the records.
+//! Where records can leave the list, those behind them move up: each page
 //! then begins with the last record of the one before, and one that holds no record of this pass shows a gap, for which the walk goes back.
 //! A link of the service's own is asked one record earlier where it pages by `$skip`; a link with a mark of the service's own
 //! (`$skiptoken`) is followed as it is, and what moves behind it is the service's to see.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -27,7 +30,7 @@ use crate::transport::{Notice, Response};
 
 /// How often a page that ends in the middle is asked for again.
 const MAX_CUTS: u32 = 3;
-/// How often a list that moved is looked at again.
+/// How often a list that moved is looked at, or read, again.
 const MAX_LOOKS: u32 = 20;
 /// How far the services' clocks may disagree with themselves, in seconds.
 const SKEW: i64 = 2;
@@ -112,9 +115,15 @@ pub struct Place {
     /// When the list was begun, by the service's clock.
     #[serde(default)]
     s: Option<String>,
-    /// Marks of the page's records that were taken, and of the last ones before the page where it can show a gap.
+    /// Marks of the page's records that were taken, and of the last ones before the page where they can show that the list moved.
     #[serde(default)]
     i: Vec<u64>,
+    /// How many of the page's records are among them, if the list stands still.
+    #[serde(default)]
+    e: Option<usize>,
+    /// The list moved before this place, so that something may have been passed over.
+    #[serde(default)]
+    m: bool,
 }
 
 impl Place {
@@ -185,15 +194,29 @@ struct Walk<'a> {
     front: Option<u64>,
     /// Records that were taken before a resumption.
     before: HashSet<u64>,
-    /// Marks of the last records of this pass, where pages overlap.
+    /// Marks of the last records of this pass, where they can show that the list moved.
     tail: Vec<u64>,
     pages: u64,
     handed: u64,
     started: Option<String>,
     /// Something came twice, or a page did not join the one before; or it may have, before a resumption.
     moved: bool,
-    /// The same as far as it was seen.
+    /// The same as far as it was seen, in the pass at hand.
     shown: bool,
+    /// Which pass through the list this is, from 1.
+    number: u32,
+    /// How many of the page's records are known already if the list stands still, for the first page of a list that is gone on with.
+    meant: Option<usize>,
+    /// A link of the service's own led on.
+    linked: bool,
+    /// A mark of the records of this pass in their order, and of the pass before.
+    order: (u64, Option<u64>),
+    /// Marks of the records of a pass that is not the first, by those of their ids.
+    contents: HashMap<u64, u64>,
+    /// Two records of that pass have one id.
+    twins: bool,
+    /// A record without an id was handed over.
+    unnamed: bool,
     /// Records of the page at hand that were handed over while it was still cut short.
     early: usize,
     /// A mark of the last page, if none of its records has an id.
@@ -240,11 +263,18 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
         started: None,
         moved: false,
         shown: false,
+        number: 1,
+        meant: None,
+        linked: false,
+        order: (0, None),
+        contents: HashMap::new(),
+        twins: false,
+        unnamed: false,
         early: 0,
         nameless: None,
     };
     let mut point = match &listing.resume {
-        None => listing.point(&listing.url, listing.skip, 0, false),
+        None => walk.point(&listing.url, listing.skip, 0, false),
         Some(place) => {
             walk.before = place.i.iter().copied().collect();
             walk.remember(&place.i);
@@ -255,6 +285,8 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
             }
             // What was taken before the place is not known one by one any more, so it cannot show that the list moved.
             walk.moved = true;
+            // One of an earlier version does not say how many are known.
+            (walk.shown, walk.meant) = (place.m, Some(place.e.unwrap_or(usize::MAX)));
             let joined = listing.overlaps() && place.k > listing.skip && !place.i.is_empty() && paging::position(&url).is_some();
             Point {
                 url,
@@ -269,26 +301,34 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
     for look in 0..MAX_LOOKS {
         let pages = walk.pages;
         let end = walk.pass(point).await?;
-        if end == End::Enough {
+        if end == End::Enough || listing.followed {
             return Ok(walk.started);
         }
-        let changed = walk.moved || listing.may_shrink && walk.pages > 1;
-        let (Some(since), Some(started)) = (&listing.since, &walk.started) else {
-            if walk.shown && !listing.followed {
-                let what = listing.what;
-                channel.session.warn(match listing.items {
-                    Items::Records => format!("the list moved while it was read, and cannot be asked for what changed since: a {what} that changed meanwhile may be missing"),
-                    Items::Pages => format!("the list moved while it was read: its pages may repeat a {what} or lack one; items as records are complete where the service can be asked for what changed since"),
-                });
+        let Some(since) = &listing.since else {
+            match walk.is_whole() {
+                Ok(true) => return Ok(walk.started),
+                Ok(false) if look + 1 < MAX_LOOKS => {}
+                Ok(false) => return Err(walk.lost(walk.restless()).await),
+                Err(error) => return Err(walk.lost(error).await),
             }
-            return Ok(walk.started);
+            walk.again();
+            point = walk.point(&listing.url, listing.skip, walk.handed, false);
+            continue;
+        };
+        let changed = walk.moved || listing.may_shrink && walk.pages > 1;
+        let Some(started) = walk.started.clone() else {
+            // A look that the service answered with its word for an empty list.
+            return Ok(None);
         };
         // On one page nothing moves while it is read, and a look at what has not changed since the last one says that this one was whole.
         // Records that cannot be told apart would come twice: the caller was warned of that.
         if !changed || walk.nameless.is_some() || look > 0 && (walk.pages - pages <= 1 || end == End::Still) {
             return Ok(walk.started);
         }
-        let url = since(started);
+        if look + 1 == MAX_LOOKS {
+            break;
+        }
+        let url = since(&started);
         channel.session.call.verbose(format!(
             "the list moved while it was read: looking for what changed since {started}"
         ));
@@ -297,12 +337,14 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
         walk.moved = true;
         walk.here = Some(Seen::default());
         walk.tail.clear();
-        point = listing.point(&url, 0, walk.handed, false);
+        walk.number += 1;
+        point = walk.point(&url, 0, walk.handed, false);
     }
-    channel
-        .session
-        .warn("the list changes faster than it can be read; what changed last may be missing: ask again for what was updated since");
-    Ok(walk.started)
+    let what = listing.what;
+    Err(walk.moved(
+        format!("the list changes faster than it can be read: after {MAX_LOOKS} looks at what changed there was more, and a {what} that changed last may be missing"),
+        "go on with resume: what changed since the last look is then asked for",
+    ))
 }
 
 /// Lists records where the answer is a list; hands any other answer over as it is.
@@ -351,10 +393,24 @@ enum End {
 }
 
 impl Listing {
+    /// Pages overlap, so that a gap shows.
+    fn overlaps(&self) -> bool {
+        self.may_shrink && self.top.is_some() && self.items == Items::Records
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let first = self.first.map(|first| first.to_string()).unwrap_or_default();
+        paging::mark(&format!("{}\n{first}\n{}", self.url, self.skip))
+    }
+}
+
+impl Walk<'_> {
     /// A page of an address. No more is asked for than is still wanted, unless the service may repeat or this side may drop records.
     fn point(&self, url: &Url, skip: u64, handed: u64, joined: bool) -> Point {
-        let top = self.size().map(|top| match self.first {
-            Some(first) if self.keep.is_none() => {
+        let listing = self.listing;
+        let top = self.size().map(|top| match listing.first {
+            // Read again, most records are known.
+            Some(first) if listing.keep.is_none() && !self.is_again() => {
                 let wanted = first.saturating_sub(handed).saturating_add(u64::from(joined));
                 u32::try_from(wanted).unwrap_or(u32::MAX).clamp(1, top)
             }
@@ -369,23 +425,102 @@ impl Listing {
         }
     }
 
-    /// Pages overlap, so that a gap shows.
+    /// The whole list is read again, since nothing tells what changed.
+    fn is_again(&self) -> bool {
+        self.listing.since.is_none() && self.number > 1
+    }
+
+    /// Pages overlap, so that a gap shows. A list that is known to move is held to that whatever it is.
     fn overlaps(&self) -> bool {
-        self.may_shrink && self.top.is_some() && self.items == Items::Records
+        self.listing.overlaps() || self.is_again() && self.listing.top.is_some()
     }
 
     /// The size of a page; one of a single record would never get beyond the one it overlaps by.
     fn size(&self) -> Option<u32> {
-        self.top.map(|top| if self.overlaps() { top.max(2) } else { top })
+        self.listing.top.map(|top| if self.overlaps() { top.max(2) } else { top })
     }
 
-    fn fingerprint(&self) -> u64 {
-        let first = self.first.map(|first| first.to_string()).unwrap_or_default();
-        paging::mark(&format!("{}\n{first}\n{}", self.url, self.skip))
+    /// True if the pass through a list of which nothing tells what changed shows it whole: nothing came twice and every page joined the one before, so
+    /// that no record can have been moved past the reader. Records that are new in such a pass are handed over with it. False: it is to be read again.
+    fn is_whole(&mut self) -> Result<bool> {
+        if !self.shown {
+            return Ok(true);
+        }
+        let (listing, what) = (self.listing, self.listing.what);
+        let (order, before) = self.order;
+        self.order = (0, Some(order));
+        // Twice the same records in the same order: it does not move, the service's own pages name some of them twice.
+        if self.linked && before == Some(order) {
+            return match self.twins {
+                false => Ok(true),
+                true => Err(Error::new(
+                    Code::BadPayload,
+                    format!(
+                        "different records of the list have the same \"{}\": of those only one {what} each was handed over",
+                        listing.id
+                    ),
+                )
+                .with_hint("name another member by id_name, one that tells the records apart")
+                .with_ids(Some(&self.channel.session.call.correlation_id), None)),
+            };
+        }
+        if listing.items == Items::Pages {
+            return Err(self.moved(
+                format!("the list moved while it was read: its pages may repeat a {what} or lack one"),
+                "ask for items as records: a list that moves is then read until it is complete",
+            ));
+        }
+        if listing.resume.is_some() {
+            return Err(self.moved(
+                format!("the list moved, and what was taken of it earlier is not known one by one: a {what} may be missing"),
+                "read it from its start, without resume",
+            ));
+        }
+        if self.unnamed {
+            let id = &listing.id;
+            return Err(self.moved(
+                format!("the list moved while it was read, and holds records without \"{id}\", which would come twice if it were read again: a {what} may be missing"),
+                "have that member in $select, or name another member by id_name",
+            ));
+        }
+        Ok(false)
     }
-}
 
-impl Walk<'_> {
+    /// Begins to read the list again from its start.
+    fn again(&mut self) {
+        self.number += 1;
+        self.channel.session.call.verbose(format!(
+            "the list moved while it was read, and nothing tells what changed: reading it from its start again, pass {} of at most {MAX_LOOKS}; each takes as many calls",
+            self.number
+        ));
+        self.here = Some(Seen::default());
+        self.shown = false;
+        self.twins = false;
+        self.contents.clear();
+        self.tail.clear();
+    }
+
+    fn restless(&self) -> Error {
+        let what = self.listing.what;
+        self.moved(
+            format!("the list moved each of the {MAX_LOOKS} times that it was read from its start: a {what} may be missing, all that were seen were handed over"),
+            "repeat the call when less is changing, or narrow the list by a filter",
+        )
+    }
+
+    fn moved(&self, message: String, hint: &str) -> Error {
+        Error::new(Code::ListMoved, message)
+            .with_retry(None)
+            .with_hint(hint)
+            .with_ids(Some(&self.channel.session.call.correlation_id), None)
+    }
+
+    /// An error behind the records. What was missed lies before every place of the list, so that none of them leads to it.
+    async fn lost(&self, error: Error) -> Error {
+        self.channel.session.sink.take(Vec::new(), Some(Mark::new(|_| None))).await;
+        error
+    }
+
     /// Goes from one page to the next to the end.
     async fn pass(&mut self, mut point: Point) -> Result<End> {
         let listing = self.listing;
@@ -399,7 +534,8 @@ impl Walk<'_> {
             };
             self.pages += 1;
             let count = page.records.len();
-            if point.joined && !self.joins(&page.records) {
+            let ids: Vec<Option<String>> = page.records.iter().map(|record| paging::id_of(record, &listing.id)).collect();
+            if point.joined && !self.joins(&ids) {
                 (self.moved, self.shown) = (true, true);
                 if gaps < MAX_GAPS {
                     gaps += 1;
@@ -408,29 +544,36 @@ impl Walk<'_> {
                     visited.clear();
                     continue;
                 }
-                if gaps == MAX_GAPS {
-                    gaps += 1;
-                    let what = listing.what;
-                    self.channel.session.warn(format!(
-                        "records leave the list faster than it can be read; a {what} that stayed may be missing: repeat the call"
-                    ));
-                }
+                let what = listing.what;
+                return Err(self.moved(
+                    format!("records leave the list faster than it can be read: a {what} that stayed may be missing"),
+                    "repeat the call when less is changing, or narrow the list by a filter",
+                ));
             }
             let still = std::mem::take(&mut first_page) && self.still(page.records.first());
-            let taken = page.records.iter().filter(|record| self.knows(record)).count();
+            let taken = ids.iter().flatten().filter(|id| self.knows(id)).count();
+            let (came_before, new_here) = match &mut self.here {
+                None => (taken, 0),
+                Some(here) => {
+                    let before = ids.iter().flatten().filter(|id| here.has(id)).count();
+                    (
+                        before,
+                        ids.iter().filter(|id| id.as_ref().is_none_or(|id| here.first_time(id))).count(),
+                    )
+                }
+            };
             // One that is there on purpose says nothing, nor do those that came when the page was cut short.
-            if taken > usize::from(point.joined) + std::mem::take(&mut self.early) {
+            let early = std::mem::take(&mut self.early);
+            let meant = self.meant.take().unwrap_or(usize::from(point.joined));
+            if came_before > if self.here.is_some() { meant } else { meant.saturating_add(early) } {
                 (self.moved, self.shown) = (true, true);
             }
-            let mut new_here = 0;
-            if let Some(here) = &mut self.here {
-                let first_time = |record: &&Bytes| paging::id_of(record, &listing.id).is_none_or(|id| here.first_time(&id));
-                new_here = page.records.iter().filter(first_time).count();
-            }
-            let next = self.next(&point, count, taken, &page, &mut visited);
+            self.compare(&ids, &page.records);
+            let next = self.next(&point, count, taken, &page, &ids, &mut visited);
             let repeated = self.is_repeated(
                 &response,
                 &page,
+                &ids,
                 next.as_ref().is_ok_and(|next| next.as_ref().is_some_and(|next| !next.linked)),
             );
             let known = next.as_ref().ok().and_then(Option::as_ref);
@@ -459,7 +602,10 @@ impl Walk<'_> {
             }
             // A link that leads astray is told after the page it came with was handed over.
             match next? {
-                Some(next) => point = next,
+                Some(next) => {
+                    self.linked |= next.linked;
+                    point = next;
+                }
                 None => {
                     if listing.asked.is_some_and(|asked| u64::try_from(count).unwrap_or(0) >= asked) {
                         self.channel.session.warn(format!(
@@ -472,12 +618,27 @@ impl Walk<'_> {
         }
     }
 
+    /// Takes note of a page's records and their order, where whole passes are compared.
+    fn compare(&mut self, ids: &[Option<String>], records: &[Bytes]) {
+        if !self.tracks() {
+            return;
+        }
+        for (id, record) in ids.iter().zip(records) {
+            let id = id.as_deref().map_or(0, paging::mark);
+            self.order.0 = self.order.0.rotate_left(7).wrapping_mul(0x0000_0100_0000_01b3) ^ id;
+            if self.here.is_some() && id != 0 {
+                let content = paging::mark(&String::from_utf8_lossy(record));
+                self.twins |= self.contents.insert(id, content).is_some_and(|other| other != content);
+            }
+        }
+    }
+
     /// True for a page like the last one, of which no record could be told from another.
-    fn is_repeated(&mut self, response: &Response, page: &Page, by_skip: bool) -> bool {
+    fn is_repeated(&mut self, response: &Response, page: &Page, ids: &[Option<String>], by_skip: bool) -> bool {
         if page.records.is_empty() {
             return false;
         }
-        if page.records.iter().any(|record| paging::id_of(record, &self.listing.id).is_some()) {
+        if ids.iter().any(Option::is_some) {
             self.nameless = None;
             return false;
         }
@@ -492,19 +653,16 @@ impl Walk<'_> {
     }
 
     /// The page goes on where an earlier one of this pass ended: behind a record that was seen, nothing can have moved up unseen.
-    fn joins(&self, records: &[Bytes]) -> bool {
-        let seen = |id: &str| match &self.here {
+    fn joins(&self, ids: &[Option<String>]) -> bool {
+        ids.iter().flatten().any(|id| match &self.here {
             Some(here) => here.has(id),
-            None => self.seen.has(id) || self.before.contains(&paging::mark(id)),
-        };
-        records
-            .iter()
-            .any(|record| paging::id_of(record, &self.listing.id).is_some_and(|id| seen(&id)))
+            None => self.knows(id),
+        })
     }
 
     /// Almost a page before a point.
     fn back(&self, point: &Point) -> Point {
-        let top = self.listing.size();
+        let top = self.size();
         let step = u64::from(top.unwrap_or(2)).saturating_sub(1).max(1);
         let skip = point.skip.saturating_sub(step).max(self.listing.skip);
         // Where the list begins there is nothing before it to miss.
@@ -520,7 +678,7 @@ impl Walk<'_> {
 
     /// True if a look begins with the very record that the look before began with: what changes goes to the front.
     fn still(&mut self, first: Option<&Bytes>) -> bool {
-        if self.here.is_none() {
+        if self.here.is_none() || self.listing.since.is_none() {
             return false;
         }
         let front = first.map(|record| paging::mark(&String::from_utf8_lossy(record)));
@@ -540,18 +698,19 @@ impl Walk<'_> {
         url
     }
 
-    fn knows(&self, record: &Bytes) -> bool {
-        paging::id_of(record, &self.listing.id).is_some_and(|id| self.seen.has(&id) || self.before.contains(&paging::mark(&id)))
+    fn knows(&self, id: &str) -> bool {
+        self.seen.has(id) || self.before.contains(&paging::mark(id))
     }
 
     /// A page, whole. What a page that broke off still holds is handed over at once, and the page is asked for again.
     async fn fetch(&mut self, point: &Point) -> Result<Option<(Response, Page)>> {
         let listing = self.listing;
         let mut first_cut: Option<Error> = None;
+        self.channel.session.sink.ready().await;
         for cut in 0.. {
             // Behind a page that brought records the list cannot be empty; that nothing changed since it was begun is another list.
             let at_start = self.pages == 0 && self.handed == 0 && point.skip <= listing.skip && first_cut.is_none();
-            let at_start = at_start || self.here.is_some() && point.skip == 0 && first_cut.is_none();
+            let at_start = at_start || self.here.is_some() && !self.is_again() && point.skip == 0 && first_cut.is_none();
             let ask = Ask {
                 headers: listing.headers.clone(),
                 partial: true,
@@ -603,8 +762,9 @@ impl Walk<'_> {
                 .filter(|record| paging::id_of(record, &listing.id).is_some())
                 .collect();
             // Behind a gap nothing is handed over: it would not show any more.
-            if listing.items == Items::Records && !safe.is_empty() && (!point.joined || self.joins(&safe)) {
-                self.early += safe.iter().filter(|record| !self.knows(record)).count();
+            let ids: Vec<Option<String>> = safe.iter().map(|record| paging::id_of(record, &listing.id)).collect();
+            if listing.items == Items::Records && !safe.is_empty() && (!point.joined || self.joins(&ids)) {
+                self.early += ids.iter().flatten().filter(|id| !self.knows(id)).count();
                 self.hand_over(point, None, None, safe).await?;
             }
             let failure = failure
@@ -634,12 +794,19 @@ impl Walk<'_> {
     }
 
     /// The page behind one of `count` records, of which `taken` were known.
-    fn next(&self, point: &Point, count: usize, taken: usize, page: &Page, visited: &mut HashSet<Url>) -> Result<Option<Point>> {
+    fn next(
+        &self,
+        point: &Point,
+        count: usize,
+        taken: usize,
+        page: &Page,
+        ids: &[Option<String>],
+        visited: &mut HashSet<Url>,
+    ) -> Result<Option<Point>> {
         let listing = self.listing;
         let skip = point.skip.saturating_add(u64::try_from(count).unwrap_or(0));
         // A record without its id would not be known again: a gap would show everywhere, and the walk go back without end.
-        let is_named = |record: &Bytes| paging::id_of(record, &listing.id).is_some();
-        let overlaps = listing.overlaps() && page.records.last().is_some_and(is_named);
+        let overlaps = self.overlaps() && ids.last().is_some_and(Option::is_some);
         if let Some(link) = &page.next_link {
             let url = paging::next_url(&point.url, link)?;
             if !visited.insert(url.clone()) {
@@ -673,7 +840,7 @@ impl Walk<'_> {
                 let joined = overlaps && count > 0;
                 let skip = if joined { skip.saturating_sub(1) } else { skip };
                 let handed = self.handed.saturating_add(u64::try_from(count.saturating_sub(taken)).unwrap_or(0));
-                Ok(Some(listing.point(&self.bare(&point.url), skip, handed, joined)))
+                Ok(Some(self.point(&self.bare(&point.url), skip, handed, joined)))
             }
             _ => Ok(None),
         }
@@ -689,6 +856,7 @@ impl Walk<'_> {
         for record in records {
             let id = paging::id_of(&record, &listing.id);
             let mark = id.as_deref().map(paging::mark);
+            self.unnamed |= mark.is_none();
             tail.extend(mark);
             if let Some(id) = &id {
                 let resumed = mark.is_some_and(|mark| self.before.contains(&mark));
@@ -717,15 +885,14 @@ impl Walk<'_> {
         }
         let before = self.handed;
         self.handed += u64::try_from(fresh.len()).unwrap_or(0);
-        if point.joined {
-            taken_before.splice(..0, self.tail.iter().copied());
-        }
+        taken_before.splice(..0, self.tail.iter().copied().filter(|_| point.joined || self.tracks()));
         self.remember(&tail);
-        let mark = self.mark(point, next, before, taken_before, marks);
+        let mark = self.mark(point, next, before, taken_before, marks, tail);
         if whole.is_some() {
             self.channel.session.call.notices.tell(Notice::Progress {
                 pages: self.pages,
                 items: self.handed,
+                pass: self.number,
             });
         }
         let sink = self.channel.session.sink;
@@ -738,14 +905,27 @@ impl Walk<'_> {
         Ok(nothing_new)
     }
 
+    /// A place is to tell whether the list moved before it is gone on with: nothing else would.
+    fn tracks(&self) -> bool {
+        self.listing.since.is_none() && !self.listing.followed
+    }
+
     fn remember(&mut self, marks: &[u64]) {
-        if self.listing.overlaps() {
+        if self.overlaps() || self.tracks() {
             self.tail.extend(marks);
             self.tail.drain(..self.tail.len().saturating_sub(TAIL));
         }
     }
 
-    fn mark(&self, point: &Point, next: Option<&Point>, before: u64, taken_before: Vec<u64>, marks: Vec<Option<u64>>) -> Mark {
+    fn mark(
+        &self,
+        point: &Point,
+        next: Option<&Point>,
+        before: u64,
+        taken_before: Vec<u64>,
+        marks: Vec<Option<u64>>,
+        page: Vec<u64>,
+    ) -> Mark {
         let here = |point: &Point, handed: u64, ids: Vec<u64>, started: Option<String>| Place {
             o: self.listing.row.name.to_owned(),
             f: self.listing.fingerprint(),
@@ -754,10 +934,15 @@ impl Walk<'_> {
             n: handed,
             s: started,
             i: ids,
+            e: Some(usize::from(point.joined)),
+            m: self.shown,
         };
         let after = before + u64::try_from(marks.len()).unwrap_or(0);
         // By these the page shows whether it goes on where this one ended.
-        let tail = |next: &Point| if next.joined { self.tail.clone() } else { Vec::new() };
+        let tail = |next: &Point| {
+            let kept = next.joined || self.tracks();
+            if kept { self.tail.clone() } else { Vec::new() }
+        };
         let next = next.map(|next| here(next, after, tail(next), self.started.clone()));
         let this = here(point, before, taken_before, self.started.clone());
         let pages = self.listing.items == Items::Pages;
@@ -771,6 +956,8 @@ impl Walk<'_> {
             place.i.extend(marks.iter().take(taken).flatten());
             let extra = place.i.len().saturating_sub(MAX_IDS);
             place.i.drain(..extra);
+            let known: HashSet<u64> = place.i.iter().copied().collect();
+            place.e = Some(page.iter().filter(|mark| known.contains(mark)).count());
             encode(&place)
         })
     }

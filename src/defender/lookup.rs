@@ -22,7 +22,7 @@ pub async fn all(channel: &Channel<'_>, row: &'static Operation, url: Url, what:
     for _ in 0..MAX_PAGES {
         visited.insert(next.clone());
         let ask = Ask {
-            none_is_404: row.name == "machines.list" && skip == 0,
+            none_is_404: row.empty_is_404 && skip == 0,
             ..Ask::get(row, next.clone())
         };
         let response = channel.ask(&ask).await?;

@@ -67,6 +67,9 @@ pub trait Bearers: Send + Sync {
 pub trait Sink: Send + Sync {
     /// Hands items over, once those before were taken. `mark` says where in its list the page is, so that it can be gone on with later.
     fn take(&self, items: Vec<Bytes>, mark: Option<Mark>) -> BoxFuture<'_, ()>;
+
+    /// Waits until more may be fetched: the caller has taken half of what it was handed over first, so that one who wants a few records costs one page.
+    fn ready(&self) -> BoxFuture<'_, ()>;
 }
 
 /// Escapes all but unreserved characters (RFC 3986 section 2.3): a space is `%20` and the `+` of a time zone is `%2B`, as the services expect.

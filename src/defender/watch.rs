@@ -200,4 +200,8 @@ impl Sink for Look<'_> {
             }
         })
     }
+
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        self.sink.ready()
+    }
 }

@@ -23,9 +23,13 @@ use crate::client;
 ///   "resume"      what dxdr_op_resume() gave for an earlier call that was the same otherwise
 /// A list may move while it is read: what changes goes to the front, and what a filter no longer fits leaves. Records come complete and once where the
 /// list can be asked for what changed since it was begun (incidents of either service and alerts by their time of last update, machines by lastSeen): one
-/// that moved is asked so at its end, as often as it must be. With a filter, pages overlap by a record, so that nobody behind one that left is missed, in every list.
-/// Not so where nothing tells what changed: "pages" are neither compared nor repeated, indicators and machine actions have no time of their change, and
-/// "skip", "$orderby" and paths other than those lists are as the service pages them. Such a list that was seen to move ends with a warning.
+/// that moved is asked so at its end, as often as it must be. Nothing tells what changed of indicators and machine actions, of lists with "skip" or
+/// "$orderby", and of other paths: such a list that was seen to move (a record came twice, or a page did not join the one before) is read again from its
+/// start, at the cost of as many calls, until nothing moves while it is read; only records that are new are handed over. With a filter, in lists of
+/// indicators, and wherever a list is read again, pages overlap by a record, so that nobody behind one that left is missed.
+/// A list that does not come to rest in 20 passes or looks, or whose records leave faster than they are read, ends with LIST_MOVED behind its records. So
+/// does one that was seen to move and cannot be read again without repeating: "pages", which are neither compared nor repeated; a list without a time of
+/// changes that was gone on with by "resume"; records without an id. Where dxdr_op_resume() gives no place after that, read it from its start.
 /// The operations ("?" marks keys that may be left out):
 ///   incidents.list      "backend"?: "auto" (default: XDR while the token's permissions allow it, else Graph), "xdr", "graph"; "since"?, "updated_since"?: ISO
 ///                       8601 or Unix seconds; "status"?, "assigned_to"? ("" is nobody), "severity"?: a text or a list; "alerts"?: false leaves them out

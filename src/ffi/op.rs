@@ -226,7 +226,7 @@ pub unsafe extern "C" fn dxdr_op_wait(op: *mut dxdr_op, wait_ms: u32, state: *mu
 ///   device_code     "user_code", "verification_uri", "verification_uri_complete" (or null), "message" (a sentence that says it all), "expires_on" (Unix
 ///                   seconds), "interval": show it to the person; no reply. The operation goes on by itself until they have signed in
 ///   retry           "status", "wait_ms", "attempt", "reason", "host"
-///   progress        "pages", "items"
+///   progress        "pages", "items", "pass": 2 and up while a list that moved is looked at, or read, again
 ///   pacing          "endpoint", "wait_ms", "limit": a wait that keeps the call inside a documented limit of the service
 ///   schema          "columns": [{"name", "type"}] in order, "rows", "backend", "stats": before the first row of a hunting result, and without any
 ///   action          "action_id", "status", "wait_ms": a machine action that is waited for
@@ -312,10 +312,12 @@ pub unsafe extern "C" fn dxdr_op_take_item(op: *mut dxdr_op, item: *mut *mut dxd
 
 /// Tells where to go on after an error, a cancel or an early end: a text for "resume" of the same call later, perhaps by another process. It stands
 /// behind the last item that was taken; what was fetched and not taken comes again. Of a list that moved meanwhile nothing is missed where it
-/// can be asked for what changed since (see dxdr_call_start()); what was taken from earlier pages may come again.
+/// can be asked for what changed since (see dxdr_call_start()); what was taken from earlier pages may come again. Any other list that was seen to have
+/// moved ends with LIST_MOVED behind its records.
 ///
 /// @param op      the operation
-/// @param resume  receives the text, or NULL (with DXDR_STATUS_OK) before the first page and for what is no list
+/// @param resume  receives the text, or NULL (with DXDR_STATUS_OK) before the first page, for what is no list, and after LIST_MOVED where no place is behind all
+///                that may be missing
 /// @param error   receives the error document; may be NULL
 /// @return DXDR_STATUS_OK, NULL_POINTER or BAD_HANDLE
 ///

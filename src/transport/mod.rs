@@ -55,6 +55,8 @@ pub enum Notice {
         pages: u64,
         /// Records handed over.
         items: u64,
+        /// How often the list is read from its start, this time included.
+        pass: u32,
     },
     /// A wait that keeps a call inside a documented limit of the service.
     Pacing {

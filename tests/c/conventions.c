@@ -31,7 +31,7 @@
     S(NOT_YET_VALID, 8006) S(AUDIENCE, 8007) S(ISSUER, 8008) S(CLAIM_TYPE, 8009) S(ENCRYPTED, 8010) S(OPAQUE, 8011) S(KEY_NOT_FOUND, 8012)       \
     S(DUPLICATE_CLAIM, 8013) S(CRITICAL_HEADER, 8014)                                                                                            \
     S(UNAUTHORIZED, 9000) S(FORBIDDEN, 9001) S(NOT_FOUND, 9002) S(BAD_FILTER, 9003) S(PAGING_LOOP, 9004) S(NEXTLINK_HOST, 9005)                  \
-    S(BAD_PAYLOAD, 9006) S(QUOTA, 9007)                                                                                                          \
+    S(BAD_PAYLOAD, 9006) S(QUOTA, 9007) S(LIST_MOVED, 9008)                                                                                      \
     S(NO_MANAGED_IDENTITY, 10000) S(IMDS_UNREACHABLE, 10001) S(ARC_SECRET, 10002) S(FEDERATED_TOKEN_FILE, 10003) S(CERTIFICATE, 10004)           \
     S(PRIVATE_KEY, 10005) S(TOOL_MISSING, 10006) S(TOOL_FAILED, 10007) S(ENVIRONMENT_INCOMPLETE, 10008)
 

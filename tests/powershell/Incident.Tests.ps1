@@ -203,7 +203,15 @@ Describe 'Get-DefenderIncident' {
     It 'streams: what follows sees the first record before the second page is read' {
         Connect-Test
         $seen = Get-DefenderIncident -PageSize 10 | ForEach-Object { @(Get-EmulatorRequest '/api/incidents').Count } | Select-Object -First 1
-        Assert-True ($seen -le 2) "$seen pages were read before the first record came"
+        Assert-Equal $seen 1 'pages that were read before the first record came'
+    }
+    It 'PS-2 costs one page where three records are taken of it, and reads on for whoever takes more' {
+        Connect-Test
+        Assert-Equal @(Get-DefenderIncident | Select-Object -First 3).Count 3
+        Assert-Equal @(Get-EmulatorRequest '/api/incidents').Count 1
+        $null = Invoke-Emulator DELETE requests
+        Assert-Equal @(Get-DefenderIncident | Select-Object -First 101).Count 101
+        Assert-Equal @(Get-EmulatorRequest '/api/incidents').Count 2
     }
     It 'ends with Select-Object -First, and leaves no operation behind' {
         Connect-Test
@@ -217,7 +225,7 @@ Describe 'Get-DefenderIncident' {
         }
         Assert-True ($handle -ne [IntPtr]::Zero)
         Assert-Equal (& $inModule { param($h) $script:Native::dxdr_op_cancel($h) } $handle) 1002 'the operation is still there'
-        Assert-True (@(Get-EmulatorRequest '/api/incidents').Count -le 3) 'pages were read on'
+        Assert-Equal @(Get-EmulatorRequest '/api/incidents').Count 1 'pages that were read'
         Assert-Equal @(Get-DefenderIncident -PageSize 10 | Select-Object -First 3).Count 3
     }
     It 'names a filter the service refuses, and what it may use' {

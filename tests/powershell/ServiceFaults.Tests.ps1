@@ -108,6 +108,31 @@ Describe 'faults of a service' {
         Assert-True ($null -eq $met.Record) "$($met.Record)"
         Assert-Equal @($met.Ids | Sort-Object) @($there | Sort-Object)
     }
+    It 'AP-19 a list that tells nothing of changes is read until it stands still, or ends with an error behind its records' {
+        Connect-Test
+        # The page behind the first brings one of that again.
+        $moved = @{ match = @{ path_contains = '/api/indicators'; query = @{ '$skip' = '2' } }; times = 1; do = @{ status = 200; json = @{ value = @(@{ id = '993' }, @{ id = '991' }) } } }
+        Set-EmulatorFault $moved
+        $null = Invoke-Emulator DELETE requests
+        $out = @(Get-DefenderIndicator -PageSize 3 -Verbose 4>&1)
+        $told = @($out | Where-Object { $_ -is [Management.Automation.VerboseRecord] })
+        Assert-Equal @($out | Where-Object { $_ -isnot [Management.Automation.VerboseRecord] } | ForEach-Object id) '991', '992', '993'
+        Assert-Match ($told -join "`n") 'pass 2'
+        Assert-Equal @(Get-EmulatorRequest '/api/indicators').Count 4
+        $moved.times = 0
+        Set-EmulatorFault $moved
+        $ids = [Collections.ArrayList]::new()
+        $place = 'before'
+        $record = $null
+        try { Get-DefenderIndicator -PageSize 3 -ResumeVariable place | ForEach-Object { $null = $ids.Add($_.id) } }
+        catch { $record = $_ }
+        Assert-Equal "$($record.FullyQualifiedErrorId) $($record.CategoryInfo.Category)" 'DefenderXdr.LIST_MOVED,Get-DefenderIndicator InvalidResult'
+        Assert-Equal @($ids) '991', '992', '993'
+        Assert-Match "$record $($record.ErrorDetails.RecommendedAction)" '20 times.*filter'
+        Assert-True $record.Exception.Retryable
+        Assert-Equal "$($record.Exception.Resume)$place" '' 'a place that leads to nothing that was missed'
+        $null = Invoke-Emulator DELETE faults
+    }
     It 'AP-20 a page that is cut short loses and repeats nothing' {
         $met = Test-Fault @{ truncate = 40000 } -Times 1
         Assert-True ($null -eq $met.Record) "$($met.Record)"

@@ -72,6 +72,8 @@ $script:HintWords = [ordered]@{
     'look for it with machine_actions.wait'                         = 'look for it with Wait-DefenderMachineAction'
     'wait for its end (machine_actions.wait), or cancel it, and try again' = 'wait for its end (Wait-DefenderMachineAction), or cancel it (Stop-DefenderMachineAction), and try again'
     'get the incidents one by one with follow false'                = 'get the incidents one by one with -NoFollow'
+    'go on with resume: what changed since the last look'           = 'go on with -Resume: what changed since the last look'
+    'read it from its start, without resume'                        = 'read it from its start, without -Resume'
     'use resume to go on, updated_since to begin'                   = 'give -Resume to go on, or -UpdatedSince to begin'
     'to get more records leave it out and set first'                = 'to get more records leave it out and give -First'
     'ask for smaller pages (top)'                                   = 'ask for smaller pages (-PageSize)'
@@ -150,6 +152,7 @@ function script:Get-DefenderErrorCategory {
         'PAGING_LOOP' { 'InvalidResult'; return }
         'NEXTLINK_HOST' { 'SecurityError'; return }
         'QUOTA' { 'LimitsExceeded'; return }
+        'LIST_MOVED' { 'InvalidResult'; return }
         'ACTION_FAILED' { 'InvalidResult'; return }
         'INDICATOR_REFUSED' { 'InvalidData'; return }
         'INDICATOR_UNKNOWN' { 'InvalidResult'; return }

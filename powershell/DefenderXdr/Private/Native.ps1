@@ -871,6 +871,8 @@ function script:Invoke-DefenderOperation {
             $text = if ($status -eq 0) { Read-DefenderBuffer $taken }
             if ($text) { $Failure.Record = ConvertTo-DefenderErrorRecord $text }
             else { $Failure.Record = Read-DefenderFailure $(if ($state -eq 5) { 2000 } else { $status }) $detail }
+            # From no place of such a list is it complete.
+            if ($null -ne $Track -and -not $Track.Path -and -not $Result.Resume -and "$($Failure.Record.FullyQualifiedErrorId)" -clike 'DefenderXdr.LIST_MOVED*') { $Track.Text = $null }
         }
         elseif ($Kind -eq 'acquire_token') {
             $taken = [System.IntPtr]::Zero

@@ -41,6 +41,10 @@ pub struct Operation {
     pub max_page: u32,
     /// The member that tells records apart.
     pub id: &'static str,
+    /// Where there is none, the list is a 404 in the service's own words.
+    pub empty_is_404: bool,
+    /// Records leave the list, whatever it is asked for: they are deleted.
+    pub shrinks: bool,
 }
 
 const fn per(per_minute: u32, per_hour: u32) -> Limit {
@@ -140,6 +144,20 @@ const fn row(
         page,
         max_page,
         id,
+        empty_is_404: false,
+        shrinks: false,
+    }
+}
+
+impl Operation {
+    const fn empty_is_404(mut self) -> Operation {
+        self.empty_is_404 = true;
+        self
+    }
+
+    const fn shrinks(mut self) -> Operation {
+        self.shrinks = true;
+        self
     }
 }
 
@@ -183,8 +201,8 @@ operations! {
     ALERTS_UPDATE = row("alerts.update", &ENDPOINT, "PATCH", "/api/alerts/{id}", ALERT_WRITE, INVESTIGATE, USUAL, ONE);
     /// "Batch update alerts".
     ALERTS_BATCH = row("alerts.batch_update", &ENDPOINT, "POST", "/api/alerts/batchUpdate", ALERT_WRITE, INVESTIGATE, per(10, 500), ONE);
-    /// "List machines".
-    MACHINES_LIST = row("machines.list", &ENDPOINT, "GET", "/api/machines", MACHINE_READ, VIEW, USUAL, MANY);
+    /// "List machines": 404 when there are no recent ones.
+    MACHINES_LIST = row("machines.list", &ENDPOINT, "GET", "/api/machines", MACHINE_READ, VIEW, USUAL, MANY).empty_is_404();
     /// "Get machine".
     MACHINES_GET = row("machines.get", &ENDPOINT, "GET", "/api/machines/{id}", MACHINE_READ, VIEW, USUAL, ONE);
     /// "Isolate machine".
@@ -208,7 +226,7 @@ operations! {
     /// "Cancel machine action".
     ACTIONS_CANCEL = row("machine_actions.cancel", &ENDPOINT, "POST", "/api/machineactions/{id}/cancel", CANCEL, REMEDIATE, USUAL, ONE);
     /// "List indicators".
-    INDICATORS_LIST = row("indicators.list", &ENDPOINT, "GET", "/api/indicators", INDICATOR, MANAGE, USUAL, MANY);
+    INDICATORS_LIST = row("indicators.list", &ENDPOINT, "GET", "/api/indicators", INDICATOR, MANAGE, USUAL, MANY).shrinks();
     /// "Submit or update indicator".
     INDICATORS_SUBMIT = row("indicators.submit", &ENDPOINT, "POST", "/api/indicators", INDICATOR, MANAGE, USUAL, ONE);
     /// "Import indicators".
