@@ -372,7 +372,7 @@ DXDR_API int32_t dxdr_cancel_trigger(dxdr_cancel *cancel);
 DXDR_API int32_t dxdr_cancel_free(dxdr_cancel *cancel);
 
 /*
- Makes a client. Opens nothing: the runtime, the trust store and connections wait for the first need.
+ Makes a client. Opens nothing: the runtime, the trust store, connections and a cache on disk wait for the first need.
 
  The configuration is a JSON object; every key is optional, an empty document (len 0) is all defaults:
    "application"         your program as "Name/Version", put in front of the User-Agent; printable ASCII, at most 200 characters
@@ -381,7 +381,8 @@ DXDR_API int32_t dxdr_cancel_free(dxdr_cancel *cancel);
                          (docs/guide/token-cache.md); the name has at most 64 letters, digits, - and _. "directory": absolute path of the folder, by
                          default the platform's; "plain_text": true leaves the copy unencrypted. What is wrong with disk or keyring is a
                          warning event with "code" (DXDR_STATUS_CACHE_..., NO_KEYRING), "name", "message" and "hint"; calls go on with memory
-                         alone. Making the client looks at that folder; the keyring waits for the first call
+                         alone. Making the client touches neither: the folder waits for the first request with a secret or the first call, the
+                         keyring for the first call; nothing is made by a look at the accounts of a cache that is not there
    "proxy"               "system" (default: HTTPS_PROXY, ALL_PROXY and NO_PROXY, else the operating system's settings), "none", or "http://HOST:PORT".
                          Credentials stand in HTTPS_PROXY, percent-encoded, or are "proxy_user" and the secret "proxy_password".
                          Loopback and link-local addresses, the instance metadata service among them, are never proxied
@@ -450,7 +451,7 @@ DXDR_API int32_t dxdr_client_describe(const dxdr_client *client, dxdr_buf **json
 
 /*
  Forgets every token in the client's cache, for all clients that share it. Token calls under way end, but are not stored any more. A copy on disk is
- emptied too, for all processes; that may take a while where its key has to be asked for, a minute at most.
+ emptied too, for all processes. Blocks where its key has to be asked for, a minute at most: see dxdr_client_accounts_start().
 
  @param client  the client
  @param error   receives the error document; may be NULL
@@ -470,7 +471,46 @@ DXDR_API int32_t dxdr_client_clear_cache(dxdr_client *client, dxdr_buf **error);
 DXDR_API int32_t dxdr_client_free(dxdr_client *client);
 
 /*
- Lists whose tokens the client's cache holds, without any token or secret in it.
+ Starts what is asked of the accounts in a client's cache. A copy on disk is read first, and its key asked for where it is kept: a keyring may take
+ long to answer, or ask a person. The document is a JSON object:
+   "accounts"   "list": an item is one account, as in "accounts" of dxdr_client_accounts()
+                "remove": signs "account" out, as dxdr_client_remove_account() does
+                "clear": forgets everything, as dxdr_client_clear_cache() does
+                "export_refresh_token": as dxdr_client_export_refresh_token() does. The item is the token itself, and no JSON; its bytes are wiped by
+                dxdr_buf_free()
+   "account"    of remove and export_refresh_token: a home_account_id, or a username or user_id that only one account in the cache has
+   "client_id"  of export_refresh_token, optional: the app it was got for
+ A cache on disk that is not there stays so: none of these makes a file.
+
+ Events it may bring: warning, verbose, and one "cache" before the first item: {"cache": name, "cache_file": path or null, "found": false if there is
+ no file of the cache, null if it is in memory alone}, of a list also "app_tokens", as dxdr_client_accounts() has them. FAILED with ACCOUNT_NOT_FOUND,
+ BAD_ARGUMENT (several go by that name) or, where a sign-out could not be written, CACHE_IO and its like.
+
+ Cancelled while it looks for the account, it changes nothing. A sign-out that has begun forgets in memory at once; cancelling ends the wait for the
+ disk only, and the file is emptied behind it if it can be.
+
+ @param client        the client
+ @param document      the document
+ @param document_len  its length in bytes
+ @param timeout_ms    how long disk and keyring are waited for, in milliseconds; 0 is the default, 60000. After that a list has what memory has, and a
+                      warning says so
+ @param op            receives the operation
+ @param error         receives the error document; may be NULL
+ @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8, TOO_LARGE, BAD_ARGUMENT or OUT_OF_MEMORY
+
+ Safe from any thread.
+ */
+DXDR_API
+int32_t dxdr_client_accounts_start(dxdr_client *client,
+                                   const uint8_t *document,
+                                   size_t document_len,
+                                   uint32_t timeout_ms,
+                                   dxdr_op **op,
+                                   dxdr_buf **error);
+
+/*
+ Lists whose tokens the client's cache holds, without any token or secret in it. Blocks while the copy on disk is read and its key is asked for, a
+ minute at most: see dxdr_client_accounts_start().
 
  {"cache": name,
   "accounts": [{"home_account_id": the account across tenants, "username", "user_id": object id, "tenant_id": the account's own tenant, "cloud": origin of the
@@ -480,8 +520,7 @@ DXDR_API int32_t dxdr_client_free(dxdr_client *client);
   "app_tokens": tokens that are for no person, in the same form,
   "warnings": what is to be said of the cache and was not yet, as the events of kind warning say it: {"code", "name", "message", "hint"}}
 
- Expired tokens are left out. Where the cache has a copy on disk, that is read first, which may take a moment. To choose an account, name it in a request: "user": {"id": its user_id, "type": "unique_id"}, or "login_hint": its
- username. Keys may be added: ignore what is unknown.
+ Expired tokens are left out. To choose an account, name it in a request: "user": {"id": its user_id, "type": "unique_id"}, or "login_hint": its username. Keys may be added: ignore what is unknown.
 
  @param client  the client
  @param json    receives the document
@@ -497,7 +536,7 @@ int32_t dxdr_client_accounts(const dxdr_client *client,
 
 /*
  Signs an account out: forgets its access and refresh tokens of every app, for all clients that share the cache. Token calls for it that are
- under way end, but are not stored any more. The sign-in service is not told: sessions of browsers stay.
+ under way end, but are not stored any more. The sign-in service is not told: sessions of browsers stay. Blocks, as dxdr_client_accounts() does.
 
  @param client       the client
  @param account      its home_account_id, or a username or user_id that only one account in the cache has, as UTF-8
@@ -513,7 +552,7 @@ DXDR_API int32_t dxdr_client_remove_account(dxdr_client *client, const uint8_t *
 /*
  Takes a refresh token out of the cache, for use in another place. Whoever has it can act as the person until it is revoked or expires, with no
  password and perhaps no second factor: keep it as you would a password, and prefer signing in where it is needed. Nothing else in this library
- hands one out. To bring one in, use the grant "refresh_token" of dxdr_request_new().
+ hands one out. To bring one in, use the grant "refresh_token" of dxdr_request_new(). Blocks, as dxdr_client_accounts() does.
 
  @param client         the client
  @param account        as for dxdr_client_remove_account()
@@ -1021,6 +1060,7 @@ DXDR_API int32_t dxdr_op_wait(dxdr_op *op, uint32_t wait_ms, int32_t *state);
    pacing          "endpoint", "wait_ms", "limit": a wait that keeps the call inside a documented limit of the service
    schema          "columns": [{"name", "type"}] in order, "rows", "backend", "stats": before the first row of a hunting result, and without any
    action          "action_id", "status", "wait_ms": a machine action that is waited for
+   cache           "cache", "cache_file", "found", "app_tokens": of dxdr_client_accounts_start(), which describes them
    response        "status", "content_type", "etag", "request_id": of a call to any path, without pages
    verbose           "message"
    warning           "message"; of the token cache also "code", "name" and "hint"

@@ -23,6 +23,8 @@ fn holds(name: &str, link: &Path) {
     let emulator = emulator();
     let mut command = Command::new(program);
     send_to(&mut command, &emulator);
+    let folder = tempfile::tempdir().unwrap();
+    command.env("DXDR_TEST_FOLDER", folder.path());
     let ran = run(&mut command, LIMIT);
     assert!(ran.status.success() && ran.stdout.contains(" 0 failed"), "{name}: {}", ran.said());
     assert!(ran.stderr.is_empty(), "{name} wrote to standard error: {}", ran.said());

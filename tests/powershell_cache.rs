@@ -33,6 +33,8 @@ mod prompts;
 mod scripted;
 #[path = "powershell_cache/session.rs"]
 mod session;
+#[path = "powershell_cache/stop.rs"]
+mod stop;
 mod support;
 
 #[test]

@@ -28,15 +28,12 @@ use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::defender::{Pacing, services};
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
-use crate::transport::{Call, HttpTransport, Notice, Notices, Transport, trace};
+use crate::transport::{HttpTransport, Notice, Transport, trace};
 
 pub use cancel::Cancel;
 pub use operation::{Event, Operation, Running, State};
 pub use request::PreparedRequest;
 pub(crate) use runtime::on_thread_start;
-
-/// How long a sign-out or a look at the accounts may wait for the disk and for the place of the cache's key.
-const LOCAL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Settings, connections and the cache behind them. Shared by many threads.
 pub struct Client {
@@ -135,12 +132,19 @@ impl Client {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "cache": self.cache_name,
-            "cache_file": self.store.as_ref().and_then(|store| store.path()).map(|path| path.display().to_string()),
+            "cache_file": self.cache_file(),
             "cache_protection": self.store.as_ref().and_then(|store| store.protection()),
             "emulator": self.http.emulator_origin(),
             "proxy": self.http.describe_proxy(),
             "user_agent": self.http.user_agent(),
         })
+    }
+
+    fn cache_file(&self) -> Option<String> {
+        self.store
+            .as_ref()
+            .and_then(|store| store.path())
+            .map(|path| path.display().to_string())
     }
 
     /// Gives the client a secret by name: `proxy_password`.
@@ -152,25 +156,6 @@ impl Client {
                 "set proxy_password; the secrets of a sign-in belong to the request",
             )),
         }
-    }
-
-    /// Forgets every token in the client's cache, for all who share it, on disk too. An error says that the copy on disk is still there.
-    pub fn clear_cache(&self) -> Result<()> {
-        self.cache.clear(self.clock().unix());
-        self.write_sign_out()
-    }
-
-    /// Waits until a sign-out is on disk.
-    fn write_sign_out(&self) -> Result<()> {
-        let Some(store) = &self.store else { return Ok(()) };
-        runtime::handle()?.block_on(async { store.sign_out(&local_call(), self.clock()).await })
-    }
-
-    /// Takes in what other processes did to the copy on disk.
-    fn look_at_disk(&self) -> Result<()> {
-        let Some(store) = &self.store else { return Ok(()) };
-        runtime::handle()?.block_on(store.look(&local_call(), self.clock()));
-        Ok(())
     }
 
     /// What is to be said of the cache and was not yet.
@@ -194,19 +179,6 @@ impl Client {
         let origin = self.http.emulator_origin()?;
         let first = !self.announced.swap(true, std::sync::atomic::Ordering::AcqRel);
         first.then(|| format!("an emulator is set (DEFENDER_XDR_EMULATOR): requests go to {origin}, not to Microsoft, and so do credentials of requests and of the environment"))
-    }
-}
-
-/// A call that nobody is told of.
-fn local_call() -> Call {
-    struct Nobody;
-    impl Notices for Nobody {
-        fn tell(&self, _: Notice) {}
-    }
-    Call {
-        deadline: tokio::time::Instant::now() + LOCAL_TIMEOUT,
-        correlation_id: String::new(),
-        notices: Arc::new(Nobody),
     }
 }
 

@@ -39,18 +39,25 @@ impl PreparedRequest {
         if let Some(cancel) = cancel {
             cancel.govern(&operation);
         }
-        match operation.wait(LONG) {
-            State::Item => operation
-                .take_item()
-                .ok_or_else(|| Error::new(Code::Panic, "the operation brought no page")),
-            _ => Err(operation
-                .error()
-                .unwrap_or_else(|| Error::new(Code::Panic, "the operation brought no page"))),
-        }
+        item(&operation)
     }
 }
 
-fn finish(operation: &Running, cancel: Option<&Cancel>) -> Result<()> {
+/// Waits for the one item of an operation that brings one.
+pub(super) fn item(operation: &Running) -> Result<Bytes> {
+    let taken = match operation.wait(LONG) {
+        State::Item => operation.take_item(),
+        _ => None,
+    };
+    taken.ok_or_else(|| {
+        operation
+            .error()
+            .unwrap_or_else(|| Error::new(Code::Panic, "the operation brought no item"))
+    })
+}
+
+/// Waits for an operation's end.
+pub(super) fn finish(operation: &Running, cancel: Option<&Cancel>) -> Result<()> {
     if let Some(cancel) = cancel {
         cancel.govern(operation);
     }

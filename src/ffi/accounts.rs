@@ -2,10 +2,66 @@
 
 use super::buf::{dxdr_buf, give, give_secret};
 use super::client::{dxdr_client, get};
-use super::convert::{Out, text};
+use super::convert::{Out, input, text, timeout};
 use super::guard;
+use super::op::{self, dxdr_op};
 
-/// Lists whose tokens the client's cache holds, without any token or secret in it.
+/// Starts what is asked of the accounts in a client's cache. A copy on disk is read first, and its key asked for where it is kept: a keyring may take
+/// long to answer, or ask a person. The document is a JSON object:
+///   "accounts"   "list": an item is one account, as in "accounts" of dxdr_client_accounts()
+///                "remove": signs "account" out, as dxdr_client_remove_account() does
+///                "clear": forgets everything, as dxdr_client_clear_cache() does
+///                "export_refresh_token": as dxdr_client_export_refresh_token() does. The item is the token itself, and no JSON; its bytes are wiped by
+///                dxdr_buf_free()
+///   "account"    of remove and export_refresh_token: a home_account_id, or a username or user_id that only one account in the cache has
+///   "client_id"  of export_refresh_token, optional: the app it was got for
+/// A cache on disk that is not there stays so: none of these makes a file.
+///
+/// Events it may bring: warning, verbose, and one "cache" before the first item: {"cache": name, "cache_file": path or null, "found": false if there is
+/// no file of the cache, null if it is in memory alone}, of a list also "app_tokens", as dxdr_client_accounts() has them. FAILED with ACCOUNT_NOT_FOUND,
+/// BAD_ARGUMENT (several go by that name) or, where a sign-out could not be written, CACHE_IO and its like.
+///
+/// Cancelled while it looks for the account, it changes nothing. A sign-out that has begun forgets in memory at once; cancelling ends the wait for the
+/// disk only, and the file is emptied behind it if it can be.
+///
+/// @param client        the client
+/// @param document      the document
+/// @param document_len  its length in bytes
+/// @param timeout_ms    how long disk and keyring are waited for, in milliseconds; 0 is the default, 60000. After that a list has what memory has, and a
+///                      warning says so
+/// @param op            receives the operation
+/// @param error         receives the error document; may be NULL
+/// @return DXDR_STATUS_OK, NULL_POINTER, BAD_HANDLE, BAD_UTF8, TOO_LARGE, BAD_ARGUMENT or OUT_OF_MEMORY
+///
+/// Safe from any thread.
+///
+/// # Safety
+///
+/// `document` points to `document_len` readable bytes; `op` and `error` to writable memory for a pointer, or are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dxdr_client_accounts_start(
+    client: *mut dxdr_client,
+    document: *const u8,
+    document_len: usize,
+    timeout_ms: u32,
+    op: *mut *mut dxdr_op,
+    error: *mut *mut dxdr_buf,
+) -> i32 {
+    let body = || {
+        // SAFETY: the caller vouches for `op`.
+        let out = unsafe { Out::required(op) }?;
+        let client = get(client)?;
+        // SAFETY: the caller vouches for `document` and `document_len`.
+        let document = unsafe { input(document, document_len) }?;
+        out.set(op::put(client.accounts_start(document, timeout(timeout_ms))?)?);
+        Ok(())
+    };
+    // SAFETY: the caller vouches for `error`.
+    unsafe { guard(error, body) }
+}
+
+/// Lists whose tokens the client's cache holds, without any token or secret in it. Blocks while the copy on disk is read and its key is asked for, a
+/// minute at most: see dxdr_client_accounts_start().
 ///
 /// {"cache": name,
 ///  "accounts": [{"home_account_id": the account across tenants, "username", "user_id": object id, "tenant_id": the account's own tenant, "cloud": origin of the
@@ -15,8 +71,7 @@ use super::guard;
 ///  "app_tokens": tokens that are for no person, in the same form,
 ///  "warnings": what is to be said of the cache and was not yet, as the events of kind warning say it: {"code", "name", "message", "hint"}}
 ///
-/// Expired tokens are left out. Where the cache has a copy on disk, that is read first, which may take a moment. To choose an account, name it in a request: "user": {"id": its user_id, "type": "unique_id"}, or "login_hint": its
-/// username. Keys may be added: ignore what is unknown.
+/// Expired tokens are left out. To choose an account, name it in a request: "user": {"id": its user_id, "type": "unique_id"}, or "login_hint": its username. Keys may be added: ignore what is unknown.
 ///
 /// @param client  the client
 /// @param json    receives the document
@@ -41,7 +96,7 @@ pub unsafe extern "C" fn dxdr_client_accounts(client: *const dxdr_client, json: 
 }
 
 /// Signs an account out: forgets its access and refresh tokens of every app, for all clients that share the cache. Token calls for it that are
-/// under way end, but are not stored any more. The sign-in service is not told: sessions of browsers stay.
+/// under way end, but are not stored any more. The sign-in service is not told: sessions of browsers stay. Blocks, as dxdr_client_accounts() does.
 ///
 /// @param client       the client
 /// @param account      its home_account_id, or a username or user_id that only one account in the cache has, as UTF-8
@@ -73,7 +128,7 @@ pub unsafe extern "C" fn dxdr_client_remove_account(
 
 /// Takes a refresh token out of the cache, for use in another place. Whoever has it can act as the person until it is revoked or expires, with no
 /// password and perhaps no second factor: keep it as you would a password, and prefer signing in where it is needed. Nothing else in this library
-/// hands one out. To bring one in, use the grant "refresh_token" of dxdr_request_new().
+/// hands one out. To bring one in, use the grant "refresh_token" of dxdr_request_new(). Blocks, as dxdr_client_accounts() does.
 ///
 /// @param client         the client
 /// @param account        as for dxdr_client_remove_account()

@@ -23,7 +23,7 @@ pub fn get(client: *const dxdr_client) -> Result<Arc<Client>> {
     CLIENTS.get(handle(client)?)
 }
 
-/// Makes a client. Opens nothing: the runtime, the trust store and connections wait for the first need.
+/// Makes a client. Opens nothing: the runtime, the trust store, connections and a cache on disk wait for the first need.
 ///
 /// The configuration is a JSON object; every key is optional, an empty document (len 0) is all defaults:
 ///   "application"         your program as "Name/Version", put in front of the User-Agent; printable ASCII, at most 200 characters
@@ -32,7 +32,8 @@ pub fn get(client: *const dxdr_client) -> Result<Arc<Client>> {
 ///                         (docs/guide/token-cache.md); the name has at most 64 letters, digits, - and _. "directory": absolute path of the folder, by
 ///                         default the platform's; "plain_text": true leaves the copy unencrypted. What is wrong with disk or keyring is a
 ///                         warning event with "code" (DXDR_STATUS_CACHE_..., NO_KEYRING), "name", "message" and "hint"; calls go on with memory
-///                         alone. Making the client looks at that folder; the keyring waits for the first call
+///                         alone. Making the client touches neither: the folder waits for the first request with a secret or the first call, the
+///                         keyring for the first call; nothing is made by a look at the accounts of a cache that is not there
 ///   "proxy"               "system" (default: HTTPS_PROXY, ALL_PROXY and NO_PROXY, else the operating system's settings), "none", or "http://HOST:PORT".
 ///                         Credentials stand in HTTPS_PROXY, percent-encoded, or are "proxy_user" and the secret "proxy_password".
 ///                         Loopback and link-local addresses, the instance metadata service among them, are never proxied
@@ -144,7 +145,7 @@ pub unsafe extern "C" fn dxdr_client_describe(client: *const dxdr_client, json: 
 }
 
 /// Forgets every token in the client's cache, for all clients that share it. Token calls under way end, but are not stored any more. A copy on disk is
-/// emptied too, for all processes; that may take a while where its key has to be asked for, a minute at most.
+/// emptied too, for all processes. Blocks where its key has to be asked for, a minute at most: see dxdr_client_accounts_start().
 ///
 /// @param client  the client
 /// @param error   receives the error document; may be NULL

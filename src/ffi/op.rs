@@ -230,6 +230,7 @@ pub unsafe extern "C" fn dxdr_op_wait(op: *mut dxdr_op, wait_ms: u32, state: *mu
 ///   pacing          "endpoint", "wait_ms", "limit": a wait that keeps the call inside a documented limit of the service
 ///   schema          "columns": [{"name", "type"}] in order, "rows", "backend", "stats": before the first row of a hunting result, and without any
 ///   action          "action_id", "status", "wait_ms": a machine action that is waited for
+///   cache           "cache", "cache_file", "found", "app_tokens": of dxdr_client_accounts_start(), which describes them
 ///   response        "status", "content_type", "etag", "request_id": of a call to any path, without pages
 ///   verbose           "message"
 ///   warning           "message"; of the token cache also "code", "name" and "hint"

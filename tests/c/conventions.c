@@ -201,6 +201,7 @@ static int all_refuse(const void *handle, const char *what)
     drop_buf(&error);
     REFUSED(dxdr_client_clear_cache((dxdr_client *)number, &error));
     drop_buf(&error);
+    REFUSED_WITH_OUT(op, dxdr_op, dxdr_client_accounts_start((dxdr_client *)number, TEXT("{\"accounts\":\"list\"}"), 0, &op, &error));
     REFUSED_WITH_OUT(out, dxdr_buf, dxdr_client_accounts((dxdr_client *)number, &out, &error));
     REFUSED(dxdr_client_remove_account((dxdr_client *)number, TEXT("x"), &error));
     drop_buf(&error);
@@ -369,6 +370,9 @@ static int null_is_a_status_everywhere(void)
     NULL_REFUSED_WITH_OUT(out, dxdr_buf, dxdr_client_describe(NULL, &out, &error));
     NULL_REFUSED(dxdr_client_describe(w.client, NULL, &error));
     NULL_REFUSED(dxdr_client_clear_cache(NULL, &error));
+    NULL_REFUSED_WITH_OUT(op, dxdr_op, dxdr_client_accounts_start(NULL, TEXT("{\"accounts\":\"list\"}"), 0, &op, &error));
+    NULL_REFUSED_WITH_OUT(op, dxdr_op, dxdr_client_accounts_start(w.client, NULL, 8, 0, &op, &error));
+    NULL_REFUSED(dxdr_client_accounts_start(w.client, TEXT("{\"accounts\":\"list\"}"), 0, NULL, &error));
     NULL_REFUSED_WITH_OUT(out, dxdr_buf, dxdr_client_accounts(NULL, &out, &error));
     NULL_REFUSED(dxdr_client_accounts(w.client, NULL, &error));
     NULL_REFUSED(dxdr_client_remove_account(NULL, TEXT("x"), &error));
@@ -488,6 +492,7 @@ static int bad_utf8_is_a_status(void)
         UTF8_REFUSED(dxdr_request_new(w.client, TEXT(json), &request, &error));
         UTF8_REFUSED(dxdr_request_set_secret(w.request, TEXT(bad[i]), w.secret, &error));
         UTF8_REFUSED(dxdr_client_set_secret(w.client, TEXT(bad[i]), w.secret, &error));
+        UTF8_REFUSED(dxdr_client_accounts_start(w.client, TEXT(json), 0, &op, &error));
         UTF8_REFUSED(dxdr_client_remove_account(w.client, TEXT(bad[i]), &error));
         UTF8_REFUSED(dxdr_client_export_refresh_token(w.client, TEXT(bad[i]), NULL, 0, &out, &error));
         UTF8_REFUSED(dxdr_client_export_refresh_token(w.client, TEXT("x"), TEXT(bad[i]), &out, &error));
@@ -536,6 +541,7 @@ static int impossible_lengths_are_refused(void)
         LENGTH_REFUSED(dxdr_secret_new_utf8(one, lengths[i], &secret, &error));
         LENGTH_REFUSED(dxdr_secret_new_utf16(&unit, lengths[i], &secret, &error));
         LENGTH_REFUSED(dxdr_client_new(one, lengths[i], &client, &error));
+        LENGTH_REFUSED(dxdr_client_accounts_start(w.client, one, lengths[i], 0, &op, &error));
         LENGTH_REFUSED(dxdr_request_new(w.client, one, lengths[i], &request, &error));
         LENGTH_REFUSED(dxdr_request_set_secret(w.request, one, lengths[i], w.secret, &error));
         LENGTH_REFUSED(dxdr_decode_claims(one, lengths[i], &out, &error));
@@ -620,6 +626,7 @@ static int unknown_keys_are_named(void)
         drop_buf(&error);                                                          \
     } while (0)
     KEY_NAMED("cahce", dxdr_client_new(TEXT("{\"cahce\":\"private\"}"), &client, &error));
+    KEY_NAMED("cleint_id", dxdr_client_accounts_start(w.client, TEXT("{\"accounts\":\"list\",\"cleint_id\":\"x\"}"), 0, &op, &error));
     KEY_NAMED("cleint_id", dxdr_request_new(w.client, TEXT("{\"grant\":\"access_token\",\"cleint_id\":\"x\"}"), &request, &error));
     KEY_NAMED("kind", dxdr_request_new(w.client, TEXT("{\"grant\":\"access_token\",\"user\":{\"id\":\"x\",\"kind\":\"x\"}}"), &request, &error));
     KEY_NAMED("fliter", dxdr_get_incidents(w.request, TEXT("{\"fliter\":\"x\"}"), 0, NULL, &out, &error));

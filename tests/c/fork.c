@@ -69,6 +69,7 @@ static void in_child(void)
     FORKED_WITH_OUT(out, dxdr_buf, dxdr_client_describe(client, &out, &error));
     FORKED(dxdr_client_set_secret(client, TEXT("proxy_password"), secret, NULL));
     FORKED(dxdr_client_clear_cache(client, NULL));
+    FORKED_WITH_OUT(new_op, dxdr_op, dxdr_client_accounts_start(client, TEXT("{\"accounts\":\"list\"}"), 0, &new_op, &error));
     FORKED_WITH_OUT(out, dxdr_buf, dxdr_client_accounts(client, &out, &error));
     FORKED(dxdr_client_remove_account(client, TEXT("x"), NULL));
     FORKED_WITH_OUT(out, dxdr_buf, dxdr_client_export_refresh_token(client, TEXT("x"), NULL, 0, &out, &error));

@@ -83,13 +83,7 @@ fn a_refusal_is_told_to_those_who_waited_for_it() {
 fn a_refusal_that_nobody_waits_for_is_not_written() {
     let (gate, folder) = (Gate::start(), tempfile::tempdir().unwrap());
     let ask = Ask::app(&gate.server, folder.path());
-    assert_eq!(
-        Client::new(ask.config.to_string().as_bytes())
-            .unwrap()
-            .clear_cache()
-            .map_err(|error| error.to_string()),
-        Ok(())
-    );
+    disk::make_file(&ask);
     let before = fs::read(folder.path().join("test.cache")).unwrap();
     let refused = Started::new(&ask);
     let (_, answer) = gate.next();

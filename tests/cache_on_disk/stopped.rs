@@ -9,7 +9,7 @@ use defender_xdr::secret::Secret;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::content;
-use crate::disk::{Ask, Gate, Started, issuing, library};
+use crate::disk::{self, Ask, Gate, Started, issuing, library};
 use crate::scripted::{SECRET, Step};
 
 /// What tells a copy of this test which file to lock.
@@ -151,7 +151,7 @@ fn who_waits_to_write_keeps_nobody_from_looking() {
     let (gate, folder) = (Gate::start(), tempfile::tempdir().unwrap());
     let ask = Ask::app(&gate.server, folder.path());
     let client = Client::new(ask.config.to_string().as_bytes()).unwrap();
-    client.clear_cache().unwrap();
+    disk::make_file(&ask);
     let holder = Holder::of(&folder.path().join("test.lock"));
     let request = PreparedRequest::new(&client, ask.document.to_string().as_bytes()).unwrap();
     request.set_secret("client_secret", &Secret::new(SECRET.to_owned())).unwrap();

@@ -3,11 +3,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use defender_xdr::client::{Client, PreparedRequest};
+use defender_xdr::secret::Secret;
 use serde_json::json;
 
 use super::actor::{Actor, text};
 use super::sign_outs::issuing_codes;
 use crate::disk::{self, Ask, files, issuing};
+use crate::scripted::SECRET;
 
 fn mode(path: &std::path::Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -125,7 +128,10 @@ fn a_busy_lock_at_the_first_start_does_not_cost_the_process_its_disk() {
     mode(&folder.path().join("test.lock"), 0o600);
     lock.lock().unwrap();
     let mut actor = Actor::new(&ask);
-    assert!(files(folder.path()).contains(&"test.id".to_owned()), "a client waits for nobody");
+    let client = Client::new(ask.config.to_string().as_bytes()).unwrap();
+    let request = PreparedRequest::new(&client, ask.document.to_string().as_bytes()).unwrap();
+    request.set_secret("client_secret", &Secret::new(SECRET.to_owned())).unwrap();
+    assert!(files(folder.path()).contains(&"test.id".to_owned()), "a request waits for nobody");
     lock.unlock().unwrap();
     actor.client();
     assert_eq!(actor.sign_in(&ask, "code-1"), ["NO_KEYRING"]);

@@ -48,6 +48,9 @@ internal sealed class Classic : INative
     public static extern int dxdr_client_clear_cache(nint client, out nint error);
 
     [DllImport(Program.Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern int dxdr_client_accounts_start(nint client, byte[]? document, nuint documentLen, uint timeoutMs, out nint op, out nint error);
+
+    [DllImport(Program.Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern int dxdr_client_accounts(nint client, out nint json, out nint error);
 
     [DllImport(Program.Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]

@@ -31,6 +31,8 @@ internal interface INative
 
     static abstract int dxdr_client_clear_cache(nint client, out nint error);
 
+    static abstract int dxdr_client_accounts_start(nint client, byte[]? document, nuint documentLen, uint timeoutMs, out nint op, out nint error);
+
     static abstract int dxdr_client_accounts(nint client, out nint json, out nint error);
 
     static abstract int dxdr_client_remove_account(nint client, byte[]? account, nuint accountLen, out nint error);

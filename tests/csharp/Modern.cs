@@ -48,6 +48,9 @@ internal sealed partial class Modern : INative
     public static partial int dxdr_client_clear_cache(nint client, out nint error);
 
     [LibraryImport(Program.Library)]
+    public static partial int dxdr_client_accounts_start(nint client, byte[]? document, nuint documentLen, uint timeoutMs, out nint op, out nint error);
+
+    [LibraryImport(Program.Library)]
     public static partial int dxdr_client_accounts(nint client, out nint json, out nint error);
 
     [LibraryImport(Program.Library)]

@@ -294,6 +294,11 @@ internal sealed class Suite<N>(string kind, string[] args) where N : INative
         var listed = Json(accounts);
         Same(1, listed.GetProperty("app_tokens").GetArrayLength());
         Same(0, listed.GetProperty("accounts").GetArrayLength());
+        var list = Utf8("""{"accounts":"list"}""");
+        Good(N.dxdr_client_accounts_start(client, list, (nuint)list.Length, 0, out var listing, out error), error);
+        var (accountItems, listState, _) = Drain(listing);
+        Same(Done, listState);
+        Same(0, accountItems.Count);
         var nobody = Utf8("nobody");
         Bad(AccountNotFound, N.dxdr_client_remove_account(client, nobody, (nuint)nobody.Length, out error), error);
         Bad(AccountNotFound, N.dxdr_client_export_refresh_token(client, nobody, (nuint)nobody.Length, null, 0, out var exported, out error), error);

@@ -10,6 +10,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use defender_xdr::client::{Client, PreparedRequest};
+use defender_xdr::secret::Secret;
 use serde_json::{Value, json};
 
 use crate::library::{Failure, Library, State};
@@ -28,6 +30,18 @@ pub struct Ask {
     pub document: Value,
     pub secrets: Vec<(String, String)>,
     pub limit_ms: u32,
+}
+
+/// Has the library make the cache's file, with nobody in it: a sign-in that may ask nobody does so, and finds nothing.
+pub fn make_file(ask: &Ask) {
+    let client = Client::new(ask.config.to_string().as_bytes()).unwrap();
+    let mut document = ask.document.clone();
+    document["cache"] = json!("only");
+    let request = PreparedRequest::new(&client, document.to_string().as_bytes()).unwrap();
+    for (name, value) in &ask.secrets {
+        request.set_secret(name, &Secret::new(value.clone())).unwrap();
+    }
+    assert!(request.acquire_now(None, None).is_err());
 }
 
 /// What a call came to.

@@ -1,7 +1,7 @@
 # Get-DefenderAccount, Remove-DefenderAccount, Clear-DefenderTokenCache and Export-DefenderRefreshToken.
 
 Describe 'a cache on disk that is not there' {
-    It 'is told as such' {
+    It 'is told as such, and a look makes nothing' {
         # The emulator's tokens are never on disk.
         $folder = [IO.Path]::Combine([IO.Path]::GetTempPath(), "dxdr-$([guid]::NewGuid().ToString('n'))")
         $null = [IO.Directory]::CreateDirectory($folder)
@@ -16,17 +16,20 @@ Clear-DefenderTokenCache -TokenCache $name-c -PlainTextTokenCache -Confirm:`$fal
 Get-DefenderAccount -WarningVariable said; "D:`$said"
 Clear-DefenderTokenCache -Confirm:`$false -WarningVariable said; "E:`$said"
 "@ -Environment @{ DEFENDER_XDR_EMULATOR = ''; XDG_STATE_HOME = $folder }
-            # A cache each: looking into one may make its file.
             $missing = "no token cache $name-[abc] was found on disk \(.*${name}.*\): check the name given to -TokenCache"
             Assert-Match $result.Out "(?m)^A: .*$missing"
             Assert-Match $result.Out "(?m)^B: DefenderXdr\.ACCOUNT_NOT_FOUND.*$missing"
             Assert-Match $result.Out "(?m)^C: .*$missing"
+            if ($result.Out -notmatch "\((?<file>[^()]*$name-a[^()]*)\)") { throw 'no file is named' }
+            $place = Split-Path -Parent $Matches['file']
+            Assert-Equal @(Get-ChildItem -LiteralPath $place -Filter "$name-*" -ErrorAction SilentlyContinue).Count 0
+            # On Windows the folder is the user's own.
+            if ($place.StartsWith($folder)) { Assert-Equal ([IO.Directory]::GetFileSystemEntries($folder).Length) 0 }
             # The one in memory is always there.
             Assert-Match $result.Out '(?m)^D:\r?$'
             Assert-Match $result.Out '(?m)^E:\r?$'
         }
         finally {
-            # On Windows the folder is the user's own.
             if ($result.Out -match "\((?<file>[^()]*$name-a[^()]*)\)") { Get-ChildItem -LiteralPath (Split-Path -Parent $Matches['file']) -Filter "$name-*" -ErrorAction SilentlyContinue | Remove-Item }
             [IO.Directory]::Delete($folder, $true)
         }

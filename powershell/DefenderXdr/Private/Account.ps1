@@ -2,12 +2,12 @@
 
 function script:Get-DefenderAccountObject {
     # Whose tokens a cache holds, as objects.
-    param([string] $Cache, [hashtable] $Failure)
-    $document = Read-DefenderAccountList $Failure $Cache
+    param([string] $Cache, [hashtable] $Failure, [hashtable] $Seen)
+    $accounts = @(Read-DefenderAccountList $Failure $Cache $Seen)
     if ($null -ne $Failure.Record) { return }
     $chosen = @{}
     if ($Cache) { $chosen = ConvertFrom-DefenderDocument $Cache }
-    foreach ($account in @($document['accounts'])) {
+    foreach ($account in $accounts) {
         $audiences = [System.Collections.Generic.List[string]]::new()
         $last = $null
         foreach ($token in @($account['tokens'])) {
@@ -34,14 +34,10 @@ function script:Get-DefenderAccountObject {
 }
 
 function script:Get-DefenderMissingCache {
-    # Says that there is no file of a cache on disk which the caller named, or nothing. It is asked before the library may make files.
-    param([string] $Cache, [hashtable] $Failure)
-    if (-not $Cache) { return }
-    Initialize-DefenderClient $Failure $null $Cache
-    if ($null -ne $Failure.Record) { return }
-    $file = (Get-DefenderClientDescription)['cache_file']
-    if (-not $file -or [System.IO.File]::Exists($file)) { return }
-    Format-DefenderText "no token cache $((ConvertFrom-DefenderDocument $Cache)['name']) was found on disk ($file): check the name given to -TokenCache"
+    # Says that there is no file of a cache on disk which the caller named, or nothing.
+    param([string] $Cache, [hashtable] $Seen)
+    if (-not $Cache -or $null -eq $Seen.Cache -or $null -eq $Seen.Cache['cache_file'] -or $Seen.Cache['found']) { return }
+    Format-DefenderText "no token cache $((ConvertFrom-DefenderDocument $Cache)['name']) was found on disk ($($Seen.Cache['cache_file'])): check the name given to -TokenCache"
 }
 
 function script:Format-DefenderAccount {

@@ -29,6 +29,7 @@ function script:Invoke-DefenderEvent {
             break
         }
         'schema' { $Progress.Result.Schema = $notice; break }
+        'cache' { $Progress.Result.Cache = $notice; break }
         'response' {
             $Progress.Result.Response = $notice
             Write-Verbose (Format-DefenderText "HTTP $($notice['status']) $($notice['content_type']) request-id $($notice['request_id'])")

@@ -176,9 +176,9 @@ function script:Get-MsalAccountOf {
         $script:MsalAccounts[$key]
     }
     if (-not $cache) { return }
-    $document = Read-DefenderAccountList $Failure $cache
+    $listed = @(Read-DefenderAccountList $Failure $cache)
     if ($null -ne $Failure.Record) { return }
-    foreach ($account in @($document['accounts'])) {
+    foreach ($account in $listed) {
         if ($known.ContainsKey($account['home_account_id']) -or (Get-DefenderList $account 'client_ids') -notcontains $Application.ClientId) { continue }
         New-MsalAccount $account['home_account_id'] $account['username'] $account['cloud']
     }

@@ -31,6 +31,7 @@ function script:Get-DefenderNativeTable {
         dxdr_client_set_secret    = $int, $ptr, $bytes, $size, $ptr, $out
         dxdr_client_describe      = $int, $ptr, $out, $out
         dxdr_client_clear_cache   = $int, $ptr, $out
+        dxdr_client_accounts_start = $int, $ptr, $bytes, $size, [uint32], $out, $out
         dxdr_client_accounts      = $int, $ptr, $out, $out
         dxdr_client_remove_account = $int, $ptr, $bytes, $size, $out
         dxdr_client_export_refresh_token = $int, $ptr, $bytes, $size, $bytes, $size, $out, $out
@@ -459,9 +460,21 @@ function script:Close-DefenderClient {
     $script:ClientProxy = ''
 }
 
+function script:Invoke-DefenderAccountTask {
+    # Asks something of the accounts in a cache: the session's, or the one named. What is to be said of the cache is said; what there is of it on disk
+    # goes into $Seen.Cache. A keyring may not answer for long, so this is an operation, which Ctrl+C ends.
+    param([System.Collections.IDictionary] $Task, [hashtable] $Failure, [object] $Cache, [hashtable] $Seen, [switch] $AsSecret)
+    Initialize-DefenderClient $Failure $null $Cache
+    if ($null -ne $Failure.Record) { return }
+    $result = @{ Token = $null; Cache = $null }
+    Invoke-DefenderOperation -Kind 'accounts' -Request $script:Client -Query ([System.Text.Encoding]::UTF8.GetBytes((ConvertTo-DefenderJson $Task))) `
+        -AsSecret:$AsSecret -Result $result -Failure $Failure
+    if ($null -ne $Seen) { $Seen.Cache = $result.Cache }
+}
+
 function script:Clear-DefenderCache {
     # Empties a cache: the session's, or the one named.
-    param([hashtable] $Failure, [object] $Cache)
+    param([hashtable] $Failure, [object] $Cache, [hashtable] $Seen)
     Initialize-DefenderClient $Failure $null $Cache
     if ($null -ne $Failure.Record) { return }
     $entries = @($script:Requests.Values)
@@ -469,41 +482,20 @@ function script:Clear-DefenderCache {
     if ($null -ne $script:Connection -and $script:Connection.Renewal.Handle -ne [System.IntPtr]::Zero -and $script:Connection.Cache -eq $script:ClientCache) { $entries += $script:Connection.Entry }
     foreach ($entry in $entries) { $entry.Value = $null; $entry.About = $null }
     foreach ($key in @($script:MsalAccounts.Keys)) { if ($key.Contains("`0$($script:ClientCache)`0")) { $script:MsalAccounts.Remove($key) } }
-    $detail = [System.IntPtr]::Zero
-    $status = $script:Native::dxdr_client_clear_cache($script:Client, [ref] $detail)
-    if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail }
-    if ($script:ClientCache) { $null = Read-DefenderAccountList @{ Record = $null } $Cache }
+    Invoke-DefenderAccountTask ([ordered]@{ accounts = 'clear' }) $Failure $Cache $Seen
 }
 
 function script:Read-DefenderAccountList {
-    # Whose tokens a cache holds, as the library's document. What is to be said of the cache is said.
-    param([hashtable] $Failure, [object] $Cache)
-    Initialize-DefenderClient $Failure $null $Cache
-    if ($null -ne $Failure.Record) { return }
-    $buffer = [System.IntPtr]::Zero
-    $detail = [System.IntPtr]::Zero
-    $status = $script:Native::dxdr_client_accounts($script:Client, [ref] $buffer, [ref] $detail)
-    if ($status -ne 0) {
-        $Failure.Record = Read-DefenderFailure $status $detail
-        return
-    }
-    $document = ConvertFrom-DefenderDocument (Read-DefenderBuffer $buffer)
-    foreach ($warning in @($document['warnings'])) { if ($null -ne $warning) { Show-DefenderWarning $warning } }
-    $document
+    # Whose tokens a cache holds, each as the library's document.
+    param([hashtable] $Failure, [object] $Cache, [hashtable] $Seen)
+    foreach ($account in @(Invoke-DefenderAccountTask ([ordered]@{ accounts = 'list' }) $Failure $Cache $Seen)) { ConvertFrom-DefenderDocument $account }
 }
 
 function script:Remove-DefenderCachedAccount {
     # Signs an account out.
-    param([string] $Account, [hashtable] $Failure, [object] $Cache)
-    Initialize-DefenderClient $Failure $null $Cache
+    param([string] $Account, [hashtable] $Failure, [object] $Cache, [hashtable] $Seen)
+    Invoke-DefenderAccountTask ([ordered]@{ accounts = 'remove'; account = $Account }) $Failure $Cache $Seen
     if ($null -ne $Failure.Record) { return }
-    $bytes = [System.Text.Encoding]::UTF8.GetBytes($Account)
-    $detail = [System.IntPtr]::Zero
-    $status = $script:Native::dxdr_client_remove_account($script:Client, $bytes, [System.UIntPtr]::new([uint64] $bytes.Length), [ref] $detail)
-    if ($status -ne 0) {
-        $Failure.Record = Read-DefenderFailure $status $detail
-        return
-    }
     foreach ($key in @($script:MsalAccounts.Keys)) {
         if (-not $key.Contains("`0$($script:ClientCache)`0")) { continue }
         $known = $script:MsalAccounts[$key]
@@ -514,35 +506,7 @@ function script:Remove-DefenderCachedAccount {
 function script:Read-DefenderRefreshToken {
     # An account's refresh token as a SecureString, which alone is left of it.
     param([string] $Account, [string] $ClientId, [hashtable] $Failure, [object] $Cache)
-    Initialize-DefenderClient $Failure $null $Cache
-    if ($null -ne $Failure.Record) { return }
-    $who = [System.Text.Encoding]::UTF8.GetBytes($Account)
-    $app = [System.Text.Encoding]::UTF8.GetBytes($ClientId)
-    $buffer = [System.IntPtr]::Zero
-    $detail = [System.IntPtr]::Zero
-    $status = $script:Native::dxdr_client_export_refresh_token($script:Client, $who, [System.UIntPtr]::new([uint64] $who.Length), $app,
-        [System.UIntPtr]::new([uint64] $app.Length), [ref] $buffer, [ref] $detail)
-    if ($status -ne 0) {
-        $Failure.Record = Read-DefenderFailure $status $detail
-        return
-    }
-    $data = [System.IntPtr]::Zero
-    $length = [System.UIntPtr]::Zero
-    $bytes = $null
-    try {
-        $null = $script:Native::dxdr_buf_get($buffer, [ref] $data, [ref] $length)
-        $bytes = [byte[]]::new($length.ToUInt64())
-        [System.Runtime.InteropServices.Marshal]::Copy($data, $bytes, 0, $bytes.Length)
-        $secure = [securestring]::new()
-        # A refresh token is ASCII (RFC 6749 appendix A.17).
-        foreach ($byte in $bytes) { $secure.AppendChar([char] $byte) }
-        $secure.MakeReadOnly()
-        $secure
-    }
-    finally {
-        if ($null -ne $bytes) { [System.Array]::Clear($bytes, 0, $bytes.Length) }
-        $null = $script:Native::dxdr_buf_free($buffer)
-    }
+    Invoke-DefenderAccountTask ([ordered]@{ accounts = 'export_refresh_token'; account = $Account; client_id = $ClientId }) $Failure $Cache -AsSecret
 }
 
 # ---- buffers, secrets, requests ------------------------------------------------------------------------------------------------------
@@ -558,6 +522,28 @@ function script:Read-DefenderBuffer {
         Read-DefenderText $data $length
     }
     finally { $null = $script:Native::dxdr_buf_free($Buffer) }
+}
+
+function script:Read-DefenderSecretBuffer {
+    # The ASCII secret in a buffer, which is freed, as a SecureString.
+    param([System.IntPtr] $Buffer)
+    $data = [System.IntPtr]::Zero
+    $length = [System.UIntPtr]::Zero
+    $bytes = $null
+    try {
+        $null = $script:Native::dxdr_buf_get($Buffer, [ref] $data, [ref] $length)
+        $bytes = [byte[]]::new($length.ToUInt64())
+        [System.Runtime.InteropServices.Marshal]::Copy($data, $bytes, 0, $bytes.Length)
+        $secure = [securestring]::new()
+        # A refresh token is ASCII (RFC 6749 appendix A.17).
+        foreach ($byte in $bytes) { $secure.AppendChar([char] $byte) }
+        $secure.MakeReadOnly()
+        $secure
+    }
+    finally {
+        if ($null -ne $bytes) { [System.Array]::Clear($bytes, 0, $bytes.Length) }
+        $null = $script:Native::dxdr_buf_free($Buffer)
+    }
 }
 
 function script:Read-DefenderText {
@@ -796,15 +782,17 @@ function script:Close-DefenderConnection {
 # ---- operations ----------------------------------------------------------------------------------------------------------------------
 
 function script:Invoke-DefenderOperation {
-    # Runs one operation to its end. Items go to the pipeline as they come (as text, or through -ItemConverter, which also gets $Result), a token,
-    # the columns of a hunting result and the head of an answer into $Result, an error into $Failure.Record. Ctrl+C and Select-Object -First end it
-    # through the finally block. -Track keeps the place to go on from: see New-DefenderTrack.
+    # Runs one operation to its end. Items go to the pipeline as they come (as text, with -AsSecret as a SecureString, or through -ItemConverter, which
+    # also gets $Result), a token, the columns of a hunting result and the head of an answer into $Result, an error into $Failure.Record. Ctrl+C and
+    # Select-Object -First end it through the finally block. -Track keeps the place to go on from: see New-DefenderTrack. -Request is what it is
+    # started with: a request, or for accounts the client.
     param(
-        [ValidateSet('acquire_token', 'call')] [string] $Kind,
+        [ValidateSet('acquire_token', 'call', 'accounts')] [string] $Kind,
         [System.IntPtr] $Request,
         [byte[]] $Query,
         [int] $Timeout,
         [string] $ItemConverter,
+        [switch] $AsSecret,
         [hashtable] $TokenEntry,
         [switch] $OwnsRequest,
         [hashtable] $Result,
@@ -827,6 +815,7 @@ function script:Invoke-DefenderOperation {
         $status = switch ($Kind) {
             'acquire_token' { $native::dxdr_acquire_token_start($Request, $limit, [ref] $op, [ref] $detail); break }
             'call' { $native::dxdr_call_start($Request, $Query, [System.UIntPtr]::new([uint64] $Query.Length), $limit, [ref] $op, [ref] $detail); break }
+            'accounts' { $native::dxdr_client_accounts_start($Request, $Query, [System.UIntPtr]::new([uint64] $Query.Length), $limit, [ref] $op, [ref] $detail); break }
         }
         if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail }
         while ($null -eq $Failure.Record -and $state -lt 3) {
@@ -849,6 +838,10 @@ function script:Invoke-DefenderOperation {
                 $status = $native::dxdr_op_take_item($op, [ref] $taken, [ref] $detail)
                 if ($status -ne 0) { $Failure.Record = Read-DefenderFailure $status $detail; break }
                 if ($taken -eq $zero) { continue }
+                if ($AsSecret) {
+                    Read-DefenderSecretBuffer $taken
+                    continue
+                }
                 # Read-DefenderBuffer, without its calls: this is done for each of a hundred thousand rows.
                 $null = $native::dxdr_buf_get($taken, [ref] $data, [ref] $length)
                 $bytes = [byte[]]::new($length.ToUInt64())

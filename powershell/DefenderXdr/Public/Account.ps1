@@ -49,10 +49,11 @@ function Clear-DefenderTokenCache {
     $cache = Get-DefenderCacheChoice $PSBoundParameters $script:TokenCache $failure
     if ($null -eq $failure.Record) {
         if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } (Format-DefenderCache $cache) 'Forget every token of every account')) { return }
-        $missing = if ($PSBoundParameters.ContainsKey('TokenCache')) { Get-DefenderMissingCache $cache $failure }
-        if ($null -eq $failure.Record) { Clear-DefenderCache $failure $cache }
+        $seen = @{ Cache = $null }
+        Clear-DefenderCache $failure $cache $seen
     }
     if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
+    $missing = if ($PSBoundParameters.ContainsKey('TokenCache')) { Get-DefenderMissingCache $cache $seen }
     if ($missing) { Write-Warning $missing }
 }
 
@@ -189,9 +190,10 @@ function Get-DefenderAccount {
     $failure = @{ Record = $null }
     $found = @()
     $cache = Get-DefenderCacheChoice $PSBoundParameters $script:TokenCache $failure
-    $missing = if ($null -eq $failure.Record -and $PSBoundParameters.ContainsKey('TokenCache')) { Get-DefenderMissingCache $cache $failure }
-    if ($null -eq $failure.Record) { $found = @(Get-DefenderAccountObject $cache $failure) }
+    $seen = @{ Cache = $null }
+    if ($null -eq $failure.Record) { $found = @(Get-DefenderAccountObject $cache $failure $seen) }
     if ($null -ne $failure.Record) { $PSCmdlet.ThrowTerminatingError($failure.Record) }
+    $missing = if ($PSBoundParameters.ContainsKey('TokenCache')) { Get-DefenderMissingCache $cache $seen }
     # What a disk did not take is in memory all the same.
     if ($missing -and $found.Count -eq 0) { Write-Warning $missing }
     foreach ($account in $found) { if ("$($account.Username)" -like $Username) { $account } }
@@ -257,8 +259,9 @@ function Remove-DefenderAccount {
         $cache = Get-DefenderPipedCache $PSBoundParameters $named $failure
         if ($null -eq $failure.Record) {
             if (-not (Confirm-DefenderChange $PSCmdlet { $PSCmdlet.ShouldProcess($args[0], $args[1]) } (Format-DefenderAccount $Account $_) "Forget the tokens in $(Format-DefenderCache $cache)")) { return }
-            $missing = if ($PSBoundParameters.ContainsKey('TokenCache')) { Get-DefenderMissingCache $cache $failure }
-            if ($null -eq $failure.Record) { Remove-DefenderCachedAccount $Account $failure $cache }
+            $seen = @{ Cache = $null }
+            Remove-DefenderCachedAccount $Account $failure $cache $seen
+            $missing = if ($PSBoundParameters.ContainsKey('TokenCache')) { Get-DefenderMissingCache $cache $seen }
             if ($missing -and $null -ne $failure.Record) { Add-DefenderHint $failure.Record $missing }
         }
         if ($null -ne $failure.Record) { $PSCmdlet.WriteError($failure.Record) }

@@ -65,6 +65,12 @@ pub trait Watcher: Send + Sync {
     /// A change was made.
     fn changed(&self, change: &Change);
 
+    /// The key that credential ids are made with, the same for all who share the copy. Asked for once, when the first id is needed: a cache that is
+    /// only looked into makes none. May read and write a file.
+    fn credential_key(&self) -> Option<[u8; 32]> {
+        None
+    }
+
     /// True if the copy has this access token.
     fn holds_access(&self, entry: &AccessEntry) -> bool {
         let _ = entry;

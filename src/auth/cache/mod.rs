@@ -22,7 +22,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use aws_lc_rs::{hmac, pbkdf2};
-use once_cell::sync::Lazy;
+use once_cell::sync::{Lazy, OnceCell};
 use zeroize::Zeroizing;
 
 use self::change::{Change, Step, Watcher};
@@ -59,9 +59,11 @@ pub type AccountTurn = Arc<tokio::sync::Mutex<()>>;
 /// One cache.
 pub struct Cache {
     memory: Memory,
-    credential_key: hmac::Key,
-    /// Where ids come to lie on a disk for everybody to read who can read the file: what passwords are hashed with.
-    salt: Option<[u8; 32]>,
+    credential_key: OnceCell<CredentialKey>,
+    /// That key, unless the watcher names another.
+    own_key: Zeroizing<[u8; 32]>,
+    /// True where ids come to lie on a disk for everybody to read who can read the file: passwords are hashed slowly, with the key as their salt.
+    in_plain_text: bool,
     /// The ids of passwords by their quick ones: each is worked out once.
     passwords: Mutex<HashMap<String, String>>,
     refusals: Refusals,
@@ -77,15 +79,22 @@ pub struct Cache {
     order: Mutex<()>,
 }
 
+/// What credential ids are made with.
+struct CredentialKey {
+    hmac: hmac::Key,
+    salt: [u8; 32],
+}
+
 static NAMED: Lazy<Mutex<HashMap<String, Arc<Cache>>>> = Lazy::new(Mutex::default);
 
 impl Cache {
-    /// A cache whose credential ids are made with this key. Two that are to have the same entries have the same key.
+    /// A cache whose credential ids are made with this key, unless its watcher names another. Two that are to have the same entries have the same key.
     pub fn with_key(credential_key: &[u8; 32]) -> Cache {
         Cache {
             memory: Memory::default(),
-            credential_key: hmac::Key::new(hmac::HMAC_SHA256, credential_key),
-            salt: None,
+            credential_key: OnceCell::new(),
+            own_key: Zeroizing::new(*credential_key),
+            in_plain_text: false,
             passwords: Mutex::default(),
             refusals: Refusals::default(),
             codes: Codes::default(),
@@ -100,7 +109,7 @@ impl Cache {
     /// A cache whose entries are written to disk in plain text, and the key of credential ids beside them.
     pub fn in_plain_text(credential_key: &[u8; 32]) -> Cache {
         Cache {
-            salt: Some(*credential_key),
+            in_plain_text: true,
             ..Cache::with_key(credential_key)
         }
     }
@@ -173,19 +182,41 @@ impl Cache {
     pub fn password_id(&self, password: &Secret) -> String {
         use base64::Engine;
         let quick = self.credential_id(password);
-        let Some(salt) = &self.salt else { return quick };
+        if !self.in_plain_text {
+            return quick;
+        }
         let mut passwords = self.passwords.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(id) = passwords.get(&quick) {
             return id.clone();
         }
         let mut bytes = [0; 32];
-        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, salt, password.expose().as_bytes(), &mut bytes);
+        pbkdf2::derive(
+            pbkdf2::PBKDF2_HMAC_SHA256,
+            ROUNDS,
+            &self.key_of_ids().salt,
+            password.expose().as_bytes(),
+            &mut bytes,
+        );
         let id = base64::engine::general_purpose::STANDARD_NO_PAD.encode(bytes);
         if passwords.len() >= MOST_PASSWORDS {
             passwords.clear();
         }
         passwords.insert(quick, id.clone());
         id
+    }
+
+    fn key_of_ids(&self) -> &CredentialKey {
+        self.credential_key.get_or_init(|| {
+            let salt = self
+                .watcher
+                .get()
+                .and_then(|watcher| watcher.credential_key())
+                .unwrap_or(*self.own_key);
+            CredentialKey {
+                hmac: hmac::Key::new(hmac::HMAC_SHA256, &salt),
+                salt,
+            }
+        })
     }
 
     /// The id of a credential: an HMAC under a key of this cache. Who has that key, too, can try secrets against it: see [`Cache::password_id`].
@@ -198,7 +229,7 @@ impl Cache {
         blocks.extend_from_slice(&(secret.len() as u64).to_be_bytes());
         let whole = blocks.len().next_multiple_of(BLOCK);
         blocks.resize(whole, 0);
-        base64::engine::general_purpose::STANDARD_NO_PAD.encode(hmac::sign(&self.credential_key, &blocks))
+        base64::engine::general_purpose::STANDARD_NO_PAD.encode(hmac::sign(&self.key_of_ids().hmac, &blocks))
     }
 
     /// The turn of that name.

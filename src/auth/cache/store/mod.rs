@@ -18,9 +18,9 @@ mod turns;
 
 use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use once_cell::sync::Lazy;
@@ -166,7 +166,10 @@ pub struct Store {
     wanted: Wanted,
     directory: Result<PathBuf>,
     cache: Weak<Cache>,
-    id: [u8; ID_LEN],
+    /// What ids of credentials are made with here: settled when the first is needed, or the folder is opened for a call.
+    id: OnceLock<[u8; ID_LEN]>,
+    /// What becomes that where the folder has none yet.
+    fresh: [u8; ID_LEN],
     random: Arc<dyn Random>,
     /// Held while the disk is at work, by threads that may wait.
     inner: Mutex<Inner>,
@@ -216,44 +219,28 @@ impl Store {
         Ok(made)
     }
 
-    /// A cache with a copy on disk. Looks for the folder and for the key of credential ids; the file waits for the first call.
+    /// A cache with a copy on disk, which is not touched: who only looks into a cache that is not there makes none.
     fn make(wanted: &Wanted, place: &Environment, random: &Arc<dyn Random>) -> Result<(Arc<Cache>, Arc<Store>)> {
         let directory = wanted.directory.clone().map_or_else(|| folder::usual(place), Ok);
-        let mut id = [0; ID_LEN];
-        random.fill(&mut id)?;
-        let opened = directory
-            .clone()
-            .and_then(|directory| Folder::open(&directory).map(Arc::new))
-            .and_then(|folder| id_of(&folder, wanted, id, random.as_ref()).map(|id| (folder, id)));
-        let mut inner = Inner::default();
-        let (mut said, mut warnings) = (Vec::new(), Vec::new());
-        match opened {
-            Ok((folder, kept)) => {
-                inner.folder = Some(folder);
-                id = kept;
-            }
-            Err(error) => {
-                said.push(error.code());
-                warnings.push(memory_only(error));
-            }
-        }
-        inner.id = id;
+        let mut fresh = [0; ID_LEN];
+        random.fill(&mut fresh)?;
         let cache = Arc::new(if wanted.plain_text {
-            Cache::in_plain_text(&id)
+            Cache::in_plain_text(&fresh)
         } else {
-            Cache::with_key(&id)
+            Cache::with_key(&fresh)
         });
         let store = Arc::new(Store {
             wanted: wanted.clone(),
             directory,
             cache: Arc::downgrade(&cache),
-            id,
+            id: OnceLock::new(),
+            fresh,
             random: Arc::clone(random),
-            inner: Mutex::new(inner),
+            inner: Mutex::default(),
             waiting: Mutex::default(),
             held: Mutex::default(),
-            warnings: Mutex::new(warnings),
-            said: Mutex::new(said),
+            warnings: Mutex::default(),
+            said: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
             queue: Arc::default(),
             open: AtomicBool::new(false),
@@ -272,7 +259,34 @@ impl Store {
             inner.not_before = None;
             lock(&self.said).clear();
         }
-        self.folder(&mut inner).is_err() || inner.id == self.id
+        let Some(id) = self.id.get() else { return true };
+        let name = id_file(&self.wanted);
+        let is_there = self.directory.as_ref().is_ok_and(|directory| !is_nothing(&directory.join(name)));
+        !is_there || self.folder(&mut inner).is_err() || inner.id == *id
+    }
+
+    /// What ids of credentials are made with: the folder's, or, where that cannot be used, this process's own.
+    fn settled_id(&self) -> [u8; ID_LEN] {
+        *self.id.get_or_init(|| {
+            let folder = self.directory.clone().and_then(|directory| Folder::open(&directory).map(Arc::new));
+            let kept = folder.and_then(|folder| id_of(&folder, &self.wanted, self.fresh, self.random.as_ref()));
+            kept.unwrap_or_else(|error| {
+                self.warn(memory_only(error));
+                self.fresh
+            })
+        })
+    }
+
+    /// True if there is no file, and this process has seen none: nothing is kept of anybody.
+    pub async fn is_absent(self: &Arc<Self>, call: &Call) -> bool {
+        if self.open.load(Ordering::Acquire) {
+            return false;
+        }
+        let looked = self.on_disk(call, |store, inner| {
+            let known = inner.seen.is_some() || inner.after_damage;
+            Ok(!known && store.path().is_some_and(|path| is_nothing(&path)))
+        });
+        looked.await.unwrap_or(false)
     }
 
     /// Takes over what another store of the same file could not write. Access tokens stay with it: they lie under its ids.
@@ -296,7 +310,10 @@ impl Store {
         }
         inner.folder = None;
         let folder = Folder::open(&self.directory.clone()?).map(Arc::new)?;
-        inner.id = id_of(&folder, &self.wanted, self.id, self.random.as_ref())?;
+        let fresh = self.id.get().copied().unwrap_or(self.fresh);
+        let kept = id_of(&folder, &self.wanted, fresh, self.random.as_ref())?;
+        let _ = self.id.set(kept);
+        inner.id = kept;
         inner.folder = Some(Arc::clone(&folder));
         Ok(folder)
     }
@@ -458,6 +475,14 @@ impl Store {
 
     /// Writes a sign-out. Where everything is signed out and that cannot be written, the file is removed, which is one, too.
     pub async fn sign_out(self: &Arc<Self>, call: &Call, clock: &Arc<dyn Clock>) -> Result<()> {
+        if self.is_absent(call).await {
+            // What came after it is not signed out.
+            let mut waiting = lock(&self.waiting);
+            let until = waiting.iter().rposition(|work| matches!(work, Work::Step(Step::Clear)));
+            waiting.drain(..until.map_or(0, |at| at + 1));
+            waiting.retain(|work| !matches!(work, Work::Step(Step::RemoveAccount(_))));
+            return Ok(());
+        }
         // A person wants it, and may have mended what was wrong.
         if let Ok(mut inner) = self.inner.try_lock() {
             inner.not_before = None;
@@ -540,6 +565,10 @@ impl Store {
 }
 
 impl Watcher for Store {
+    fn credential_key(&self) -> Option<[u8; ID_LEN]> {
+        Some(self.settled_id())
+    }
+
     fn changed(&self, change: &Change) {
         let mut waiting = lock(&self.waiting);
         for step in &change.steps {
@@ -630,9 +659,19 @@ fn memory_only(error: Error) -> Error {
     }
 }
 
+/// True if nothing of that path is there.
+fn is_nothing(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+}
+
+/// The name of the file with what credential ids are made with.
+fn id_file(wanted: &Wanted) -> String {
+    format!("{}.id", wanted.file())
+}
+
 /// The key that credential ids are made with, the same for every process; `fresh` becomes it where there is none yet.
 fn id_of(folder: &Arc<Folder>, wanted: &Wanted, fresh: [u8; ID_LEN], random: &dyn Random) -> Result<[u8; ID_LEN]> {
-    let name = format!("{}.id", wanted.file());
+    let name = id_file(wanted);
     let read = || -> Result<Option<[u8; ID_LEN]>> {
         let content = folder.read(&name)?;
         Ok(content.and_then(|content| <[u8; ID_LEN]>::try_from(content.bytes.as_slice()).ok()))
