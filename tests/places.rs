@@ -602,10 +602,11 @@ fn while_an_emulator_stands_in_no_real_place_is_asked() {
         let error = refusal(&request(&at(place(variables), Some(&emulator)), document));
         assert_eq!(error.code(), Code::Unsupported, "{error}");
     }
-    for grant in ["azure_cli", "azure_developer_cli"] {
+    for grant in ["azure_cli", "azure_developer_cli", "azure_powershell", "visual_studio"] {
         let path = format!("{}:/usr/bin:/bin", text(tempfile::tempdir().unwrap().path()));
         let error = refusal(&request(&at(place(&[("PATH", &path)]), Some(&emulator)), json!({"grant": grant})));
         assert_eq!(error.code(), Code::Unsupported, "{error}");
+        assert!(error.message().contains("emulator stands in"), "{error}");
     }
     assert!(real.seen().is_empty());
     // Azure's own address is the emulator's, like Microsoft's hosts.
@@ -1072,6 +1073,240 @@ fn the_azure_developer_cli_is_asked_in_its_own_words() {
     );
 }
 
+#[cfg(unix)]
+const AZ_POWERSHELL_TOKEN: &str = r#"echo 'WARNING: noise'; printf '\ndefender-xdr:{"step":"token","token":"aaa.bbb.ccc","expires_on":"2099-01-01T00:00:00.0000000Z"}\r\n'"#;
+
+/// The script that a PowerShell was given.
+#[cfg(unix)]
+fn script_of(asked: &str) -> String {
+    use base64::Engine;
+    let (options, encoded) = asked.rsplit_once(' ').unwrap();
+    assert_eq!(options, "-NoProfile -NonInteractive -OutputFormat Text -EncodedCommand");
+    let bytes = base64::engine::general_purpose::STANDARD.decode(encoded).unwrap();
+    let units: Vec<u16> = bytes.chunks(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
+    String::from_utf16(&units).unwrap()
+}
+
+/// What the script does in a real PowerShell is shown by AzurePowerShell.Tests.ps1.
+#[cfg(unix)]
+#[test]
+fn azure_powershell_is_asked_in_a_powershell_of_its_own() {
+    let tools = Tools::with("pwsh", AZ_POWERSHELL_TOKEN);
+    let client = tools.client();
+    let got = acquire(&request(&client, json!({"grant": "azure_powershell"}))).unwrap();
+    assert_eq!(
+        (got.value.as_str(), got.about["expires_on"].as_i64()),
+        ("aaa.bbb.ccc", Some(4_070_908_800))
+    );
+    assert_eq!(got.about["grant"], "azure_powershell");
+    let wish = json!({"grant": "azure_powershell", "tenant_id": TENANT, "scopes": [format!("{XDR}//.default")]});
+    acquire(&request(&client, wish)).unwrap();
+    let scripts: Vec<String> = tools.asked("pwsh").iter().map(|asked| script_of(asked)).collect();
+    assert!(
+        scripts[0].contains(&format!("Get-AzAccessToken -ResourceUrl '{XDR}'\n")),
+        "{}",
+        scripts[0]
+    );
+    assert!(
+        scripts[1].contains(&format!("Get-AzAccessToken -ResourceUrl '{XDR}/' -TenantId '{TENANT}'\n")),
+        "{}",
+        scripts[1]
+    );
+    // Nothing that a script could misread, and no scope that is none of a resource, comes into it.
+    for resource in ["https://x.example/'", "https://x.example/$(id)"] {
+        let error = refusal(&request(&client, json!({"grant": "azure_powershell", "resource": resource})));
+        assert_eq!(error.code(), Code::BadArgument, "{resource}");
+    }
+    let error = refusal(&request(
+        &client,
+        json!({"grant": "azure_powershell", "scopes": [format!("{XDR}/Incident.Read")]}),
+    ));
+    assert_eq!(error.code(), Code::InvalidScope, "{error}");
+    assert_eq!(tools.asked("pwsh").len(), 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_goes_wrong_with_azure_powershell_is_told() {
+    let canary = "eyJjYW5hcnkiOiJ4In0.Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5.Y2FuYXJ5";
+    let says = |answer: Value| format!("echo 'defender-xdr:{answer}'");
+    for (script, code, message, hint) in [
+        (
+            says(json!({"step": "module", "message": "x", "found": ""})),
+            Code::ToolMissing,
+            "no module Az.Accounts",
+            "Install-Module Az.Accounts",
+        ),
+        (
+            says(json!({"step": "module", "message": "x", "found": "1.9.5, 2.1.2"})),
+            Code::ToolMissing,
+            "Az.Accounts 1.9.5, 2.1.2, and 2.2.0 is the first",
+            "Update-Module",
+        ),
+        (
+            says(json!({"step": "module", "message": "running scripts is disabled", "found": "1.0.0, 5.0.0"})),
+            Code::ToolFailed,
+            "could not be loaded (Az.Accounts 1.0.0, 5.0.0): running scripts is disabled",
+            "Import-Module",
+        ),
+        (
+            says(json!({"step": "account", "message": "no account"})),
+            Code::InteractionRequired,
+            "nobody is signed in to Azure PowerShell",
+            "-Scope Process",
+        ),
+        (
+            says(json!({"step": "token", "message": "Your Azure credentials have expired, run Connect-AzAccount."})),
+            Code::InteractionRequired,
+            "credentials have expired",
+            "Connect-AzAccount -Tenant",
+        ),
+        (
+            says(json!({"step": "token", "message": "AADSTS90002: Tenant not found."})),
+            Code::TenantNotFound,
+            "AADSTS90002",
+            TENANT,
+        ),
+        (
+            says(json!({"step": "token", "message": format!("odd {canary}")})),
+            Code::ToolFailed,
+            "odd [redacted]",
+            "Connect-AzAccount",
+        ),
+        (
+            says(json!({"step": "token", "token": canary})),
+            Code::ToolFailed,
+            "expiry",
+            "Install-Module",
+        ),
+        (
+            says(json!({"step": "token", "token": canary, "expires_on": "2001-01-01T00:00:00Z"})),
+            Code::ToolFailed,
+            "expired",
+            "Connect-AzAccount",
+        ),
+        (format!("echo '{canary}'"), Code::ToolFailed, "not an answer", "by hand"),
+        (
+            format!("echo '{canary}'; echo 'refused {canary}' >&2; exit 1"),
+            Code::ToolFailed,
+            "refused [redacted]",
+            "by hand",
+        ),
+    ] {
+        let tools = Tools::with("pwsh", &script);
+        let error = refusal(&request(&tools.client(), json!({"grant": "azure_powershell", "tenant_id": TENANT})));
+        assert_eq!(error.code(), code, "{script}: {error}");
+        assert!(error.message().contains(message), "{script}: {error}");
+        assert!(error.hint().unwrap().contains(hint), "{script}: {error}");
+        assert!(!error.to_json().to_string().contains("Y2FuYXJ5"), "{error}");
+    }
+    let empty = tempfile::tempdir().unwrap();
+    let error = refusal(&request(
+        &at(place(&[("PATH", text(empty.path()))]), None),
+        json!({"grant": "azure_powershell"}),
+    ));
+    assert_eq!(error.code(), Code::ToolMissing);
+    assert!(error.hint().unwrap().contains("aka.ms/powershell"), "{error}");
+}
+
+/// A list of token providers as Visual Studio writes it, with the programs that are in it.
+#[cfg(unix)]
+fn visual_studio(tools: &Tools, providers: Value) -> Arc<Client> {
+    let list = tools.folder.path().join("tokenprovider.json");
+    std::fs::write(&list, format!("\u{feff}{}", json!({"TokenProviders": providers}))).unwrap();
+    at(place(&[]).with_visual_studio(list), None)
+}
+
+/// On Windows itself the grant is run by `.ci/windows`.
+#[cfg(unix)]
+#[test]
+fn visual_studios_token_providers_are_asked_in_order() {
+    let token = r#"echo '{"access_token":"aaa.bbb.ccc","expires_on":"2099-01-01T00:00:00+00:00"}'"#;
+    let tools = Tools::with("second", token);
+    tools.add("first", "echo 'TS005: the account has to sign in anew' >&2; exit 1");
+    tools.add("last", token);
+    let file = |name: &str| tools.folder.path().join(name);
+    let client = visual_studio(
+        &tools,
+        json!([
+            {"Path": file("last"), "Arguments": [], "Preference": 3},
+            {"Path": file("second"), "Arguments": ["get", "token"], "Preference": 2},
+            {"Path": file("removed"), "Arguments": [], "Preference": 0},
+            {"Path": "relative/first", "Arguments": [], "Preference": 0},
+            {"Path": file("first"), "Preference": 1},
+        ]),
+    );
+    let got = acquire(&request(&client, json!({"grant": "visual_studio", "tenant_id": TENANT}))).unwrap();
+    assert_eq!(
+        (got.value.as_str(), got.about["expires_on"].as_i64()),
+        ("aaa.bbb.ccc", Some(4_070_908_800))
+    );
+    assert_eq!(got.about["grant"], "visual_studio");
+    assert_eq!(tools.asked("first"), [format!("--resource {XDR} --tenant {TENANT}")]);
+    assert_eq!(tools.asked("second"), [format!("get token --resource {XDR} --tenant {TENANT}")]);
+    assert!(tools.asked("last").is_empty());
+    acquire(&request(
+        &client,
+        json!({"grant": "visual_studio", "scopes": [format!("{XDR}/.default")]}),
+    ))
+    .unwrap();
+    assert_eq!(tools.asked("second")[1], format!("get token --resource {XDR}"));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_goes_wrong_with_visual_studio_is_told() {
+    let wish = json!({"grant": "visual_studio"});
+    let error = refusal(&request(&at(place(&[("LOCALAPPDATA", "/tmp")]), None), wish.clone()));
+    assert_eq!(error.code(), Code::Unsupported, "{error}");
+    assert!(error.hint().unwrap().contains("-AzurePowerShell"), "{error}");
+    let tools = Tools::with("provider", "echo 'TS005: sign in' >&2; exit 1");
+    let provider = tools.folder.path().join("provider");
+    let nowhere = at(place(&[]).with_visual_studio(tools.folder.path().join("none.json")), None);
+    let error = refusal(&request(&nowhere, wish.clone()));
+    assert_eq!(error.code(), Code::ToolMissing, "{error}");
+    assert!(error.message().contains("none.json"), "{error}");
+    for (providers, code, message) in [
+        (json!([]), Code::ToolMissing, "none of its token providers"),
+        (json!([{"Path": "/nowhere/x"}]), Code::ToolMissing, "none of its token providers"),
+        (json!({"Path": "/nowhere/x"}), Code::ToolFailed, "cannot be read"),
+        (json!([{"Path": provider}]), Code::InteractionRequired, "TS005"),
+    ] {
+        let error = refusal(&request(&visual_studio(&tools, providers), wish.clone()));
+        assert_eq!(error.code(), code, "{error}");
+        assert!(error.message().contains(message), "{error}");
+    }
+}
+
+/// The tools take claims at the sign-in of their person, and would give the same token again.
+#[cfg(unix)]
+#[test]
+fn claims_that_a_tool_cannot_ask_for_are_not_dropped() {
+    let tools = Tools::with("az", AZ_TOKEN);
+    tools.add("pwsh", AZ_POWERSHELL_TOKEN);
+    let claims = r#"{"access_token":{"acrs":{"essential":true,"value":"c1"}}}"#;
+    for (grant, hint) in [
+        ("azure_cli", "az login --tenant 8e58f0bf"),
+        ("azure_powershell", "Connect-AzAccount -Tenant 8e58f0bf"),
+        ("azure_developer_cli", "azd auth login"),
+        ("visual_studio", "Visual Studio, Tools"),
+    ] {
+        let hint = hint.replace("8e58f0bf", TENANT);
+        let wish = json!({"grant": grant, "tenant_id": TENANT, "claims": claims, "capabilities": ["cp1"]});
+        let error = refusal(&request(&tools.client(), wish));
+        assert_eq!(error.code(), Code::ClaimsChallenge, "{grant}: {error}");
+        assert!(error.claims().is_some_and(|claims| claims.contains("acrs")), "{grant}: {error}");
+        assert!(error.hint().unwrap().contains(&hint), "{grant}: {error}");
+    }
+    assert!(tools.asked("az").is_empty() && tools.asked("pwsh").is_empty());
+    // What this client can handle is no claim to be met.
+    acquire(&request(
+        &tools.client(),
+        json!({"grant": "azure_powershell", "capabilities": ["cp1"]}),
+    ))
+    .unwrap();
+}
+
 /// Old versions print local time without an offset; the tool is run with UTC for its local time.
 #[cfg(unix)]
 #[test]
@@ -1499,6 +1734,8 @@ fn nothing_here_fails_at_once_and_lists_each_way() {
             "virtual machine identity:",
             "Azure CLI:",
             "Azure Developer CLI:",
+            "Azure PowerShell:",
+            "Visual Studio:",
             "browser:",
             why,
         ] {
@@ -1608,6 +1845,47 @@ fn tools_are_asked_before_a_person_and_passed_over_whatever_they_say() {
             .any(|line| line.contains("Azure CLI is passed over: nobody is signed in")),
         "{verbose:?}"
     );
+    // Azure PowerShell is started only where somebody has signed in to it.
+    let home = tempfile::tempdir().unwrap();
+    tools.add("azd", "echo 'ERROR: not logged in' >&2; exit 1");
+    tools.add("pwsh", AZ_POWERSHELL_TOKEN);
+    let at_home = || {
+        let variables = [
+            ("PATH", tools.path()),
+            ("AZURE_POD_IDENTITY_AUTHORITY_HOST", &imds),
+            ("HOME", text(home.path())),
+        ];
+        automatic(&at(place(&variables), None), json!({}))
+    };
+    let contexts = home.path().join(".Azure/AzureRmContext.json");
+    std::fs::create_dir(contexts.parent().unwrap()).unwrap();
+    for (saved, why) in [
+        (None, "no such file"),
+        (Some(json!({"DefaultContextKey": "Default", "Contexts": {}})), "holds no account"),
+        (Some(json!({"Contexts": {"Default": {"Account": null}}})), "holds no account"),
+    ] {
+        if let Some(saved) = saved {
+            std::fs::write(&contexts, saved.to_string()).unwrap();
+        }
+        let (verbose, end) = at_home();
+        assert_eq!(end.unwrap_err().code(), Code::InteractionRequired, "{verbose:?}");
+        let passed = |line: &String| {
+            line.contains("Azure PowerShell is passed over: nobody is signed in")
+                && line.contains("AzureRmContext.json")
+                && line.contains(why)
+        };
+        assert!(verbose.iter().any(passed), "{why}: {verbose:?}");
+    }
+    assert!(tools.asked("pwsh").is_empty());
+    let saved = json!({"Contexts": {"one": {"Account": {"Id": "adele@fabrikam.example", "Type": "User"}}}});
+    std::fs::write(&contexts, saved.to_string()).unwrap();
+    let (verbose, end) = at_home();
+    assert_eq!(end.unwrap()["grant"], "azure_powershell", "{verbose:?}");
+    assert!(
+        verbose.iter().any(|line| line.contains("Azure Developer CLI is passed over")),
+        "{verbose:?}"
+    );
+    tools.add("azd", r#"echo '{"token":"aaa.bbb.ccc","expiresOn":"2099-01-01T00:00:00Z"}'"#);
     // A metadata service that accepts and stays silent costs a second, not more.
     let silent = Scripted::start([Step::Silence]);
     let before = Instant::now();
@@ -1756,6 +2034,7 @@ fn a_c_program_signs_in_by_every_grant_that_brings_what_it_needs() {
     let server = Scripted::answering(|_| Step::token());
     let tools = Tools::with("az", r#"echo '{"accessToken":"aaa.bbb.ccc","expires_on":4102444800}'"#);
     tools.add("azd", r#"echo '{"token":"aaa.bbb.ccc","expiresOn":"2100-01-01T00:00:00Z"}'"#);
+    tools.add("pwsh", AZ_POWERSHELL_TOKEN);
     // {"alg":"none"} and {"exp":4102444800}: it is the receiver who judges it.
     let assertion = "eyJhbGciOiJub25lIn0.eyJleHAiOjQxMDI0NDQ4MDB9.c2lnbmF0dXJl";
     let file = tools.folder.path().join("assertion");
@@ -1765,7 +2044,7 @@ fn a_c_program_signs_in_by_every_grant_that_brings_what_it_needs() {
         document["resource"] = XDR.into();
         if !matches!(
             document["grant"].as_str().unwrap(),
-            "azure_cli" | "azure_developer_cli" | "access_token"
+            "azure_cli" | "azure_developer_cli" | "azure_powershell" | "access_token"
         ) {
             document["authority"] = format!("{}/{TENANT}", server.origin).into();
             document["client_id"] = CLIENT.into();
@@ -1825,6 +2104,7 @@ fn a_c_program_signs_in_by_every_grant_that_brings_what_it_needs() {
         (json!({"grant": "access_token"}), vec!["access_token=aaa.bbb.ccc"], ""),
         (json!({"grant": "azure_cli"}), vec![], ""),
         (json!({"grant": "azure_developer_cli"}), vec![], ""),
+        (json!({"grant": "azure_powershell"}), vec![], ""),
     ];
     let certificate = tools.folder.path().join("app.pem");
     match support::on_path("openssl") {
@@ -1847,5 +2127,7 @@ fn a_c_program_signs_in_by_every_grant_that_brings_what_it_needs() {
         let seen = run(&document, &secrets);
         assert!(seen.contains(sent) && seen.is_empty() == sent.is_empty(), "{document}: {seen}");
     }
-    assert_eq!((tools.asked("az").len(), tools.asked("azd").len()), (1, 1));
+    for tool in ["az", "azd", "pwsh"] {
+        assert_eq!(tools.asked(tool).len(), 1, "{tool}");
+    }
 }

@@ -24,7 +24,7 @@ pub const SECRET_VARIABLES: &[&str] = &[
     "SYSTEM_ACCESSTOKEN",
 ];
 
-/// Variables, and where the Azure Arc agent lives.
+/// Variables, and where the Azure Arc agent and Visual Studio keep what they give away.
 #[derive(Clone, Debug)]
 pub struct Environment {
     /// Values in place of the process's own; `None` hides one.
@@ -33,6 +33,7 @@ pub struct Environment {
     inherits: bool,
     arc_agent: PathBuf,
     arc_tokens: PathBuf,
+    visual_studio: Option<PathBuf>,
 }
 
 impl Environment {
@@ -72,6 +73,7 @@ impl Environment {
             inherits,
             arc_agent: agent,
             arc_tokens: tokens,
+            visual_studio: None,
         }
     }
 
@@ -79,6 +81,12 @@ impl Environment {
     pub fn with_arc(mut self, agent: PathBuf, tokens: PathBuf) -> Environment {
         self.arc_agent = agent;
         self.arc_tokens = tokens;
+        self
+    }
+
+    /// The same place with Visual Studio's list of token providers elsewhere.
+    pub fn with_visual_studio(mut self, list: PathBuf) -> Environment {
+        self.visual_studio = Some(list);
         self
     }
 
@@ -145,6 +153,14 @@ impl Environment {
     /// Where the Azure Arc agent puts its secret files.
     pub fn arc_tokens(&self) -> &Path {
         &self.arc_tokens
+    }
+
+    /// Visual Studio's list of token providers; `None` where there can be none.
+    pub fn visual_studio(&self) -> Option<PathBuf> {
+        self.visual_studio.clone().or_else(|| {
+            let data = self.get("LOCALAPPDATA").filter(|_| cfg!(windows))?;
+            Some(Path::new(&data).join(r".IdentityService\AzureServiceAuth\tokenprovider.json"))
+        })
     }
 }
 
@@ -252,7 +268,15 @@ const OF_APP: &[&str] = &[
     "AZURE_PASSWORD",
 ];
 /// Which tool runs, and where it keeps who is signed in to it.
-const OF_TOOLS: &[&str] = &["PATH", "AZURE_CONFIG_DIR", "AZD_CONFIG_DIR", "HOME", "USERPROFILE"];
+const OF_TOOLS: &[&str] = &[
+    "PATH",
+    "PSModulePath",
+    "AZURE_CONFIG_DIR",
+    "AZD_CONFIG_DIR",
+    "HOME",
+    "USERPROFILE",
+    "LOCALAPPDATA",
+];
 
 impl Environment {
     /// What of the place decides whose token a sign-in gets, to be hashed into its cache key; `None` where the request alone decides. It holds secrets.
@@ -266,7 +290,7 @@ impl Environment {
                 OF_AZURE_PIPELINES,
             ],
             (Grant::Environment, _) => &[OF_APP],
-            (Grant::AzureCli | Grant::AzureDeveloperCli, _) => &[OF_TOOLS],
+            (grant, _) if grant.is_tool() => &[OF_TOOLS],
             (Grant::ManagedIdentity, _) | (_, "managed_identity") => &[OF_MANAGED_IDENTITY],
             (_, "workload_identity") if sign_in.credential.file.is_none() => &[OF_WORKLOAD_IDENTITY],
             (_, "github_actions") => &[OF_GITHUB_ACTIONS],

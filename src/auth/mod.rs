@@ -11,7 +11,7 @@ pub mod cache;
 pub mod claims_request;
 mod client_credentials;
 pub mod credential;
-mod developer_tools;
+pub mod developer_tools;
 mod device_code;
 pub mod environment;
 mod expiry;
@@ -72,6 +72,10 @@ pub enum Grant {
     AzureCli,
     /// The person signed in to the Azure Developer CLI.
     AzureDeveloperCli,
+    /// The person or app signed in to Azure PowerShell.
+    AzurePowerShell,
+    /// The person signed in to Visual Studio.
+    VisualStudio,
     /// What the `AZURE_*` variables describe.
     Environment,
     /// Whatever fits the place.
@@ -91,6 +95,8 @@ impl Grant {
         Grant::ManagedIdentity,
         Grant::AzureCli,
         Grant::AzureDeveloperCli,
+        Grant::AzurePowerShell,
+        Grant::VisualStudio,
         Grant::Environment,
         Grant::Automatic,
     ];
@@ -116,6 +122,8 @@ impl Grant {
             Grant::ManagedIdentity => "managed_identity",
             Grant::AzureCli => "azure_cli",
             Grant::AzureDeveloperCli => "azure_developer_cli",
+            Grant::AzurePowerShell => "azure_powershell",
+            Grant::VisualStudio => "visual_studio",
             Grant::Environment => "environment",
             Grant::Automatic => "automatic",
         }
@@ -155,7 +163,15 @@ impl Grant {
 
     /// True if its tokens are kept. A developer tool keeps its own, and who is signed in to it may change at any moment.
     pub fn is_cached(self) -> bool {
-        !matches!(self, Grant::AzureCli | Grant::AzureDeveloperCli)
+        !self.is_tool()
+    }
+
+    /// True if a developer tool of this machine is asked for the token.
+    pub fn is_tool(self) -> bool {
+        matches!(
+            self,
+            Grant::AzureCli | Grant::AzureDeveloperCli | Grant::AzurePowerShell | Grant::VisualStudio
+        )
     }
 
     /// True if a person takes part while the call runs.

@@ -84,14 +84,16 @@ fn does_not_answer(what: &str, folder: &Path) -> Error {
 }
 
 fn is_program(file: &Path) -> bool {
-    let Ok(found) = std::fs::metadata(file) else { return false };
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        found.is_file() && found.permissions().mode() & 0o111 != 0
+        std::fs::metadata(file).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
     }
+    // What comes from the Store is an alias that can be started and not opened.
     #[cfg(not(unix))]
-    found.is_file()
+    std::fs::metadata(file)
+        .or_else(|_| std::fs::symlink_metadata(file))
+        .is_ok_and(|found| found.is_file())
 }
 
 /// Runs a program, which people call `what`, to its end. It and what it has started are ended at the call's deadline, and when the returned future is dropped.
@@ -112,6 +114,8 @@ pub async fn run(what: &str, program: &Path, arguments: &[&str], place: &Environ
         .env("AZURE_CORE_NO_COLOR", "true")
         .env("AZURE_CORE_ONLY_SHOW_ERRORS", "true")
         .env("AZURE_CORE_LOGIN_EXPERIENCE_V2", "off")
+        .env("POWERSHELL_UPDATECHECK", "Off")
+        .env("POWERSHELL_TELEMETRY_OPTOUT", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -238,7 +238,7 @@ impl Bound {
         let (env, sign_in) = (&self.client().env, self.sign_in());
         let answer = match sign_in.grant {
             Grant::ManagedIdentity => auth::managed_identity(&self.env(), call, sign_in).await,
-            Grant::AzureCli | Grant::AzureDeveloperCli => auth::developer_tool(env, call, sign_in).await,
+            grant if grant.is_tool() => auth::developer_tool(env, call, sign_in).await,
             Grant::OnBehalfOf => auth::on_behalf_of(env, call, sign_in, self.needed_secret()?, proof).await,
             Grant::Password => {
                 let username = sign_in.username.as_deref().unwrap_or_default();
@@ -691,11 +691,15 @@ impl Bound {
                 "the API asks for a token with more claims, which takes a person: {}",
                 error.message()
             );
-            error
+            let challenge = error
                 .with_code(Code::ClaimsChallenge)
                 .with_message(message)
-                .with_claims(Some(claims))
-                .with_hint("sign in interactively with these claims (the request's \"claims\"), then repeat the call")
+                .with_claims(Some(claims));
+            // A tool's own hint says how its person signs in with them.
+            if self.sign_in().grant.is_tool() {
+                return challenge;
+            }
+            challenge.with_hint("sign in interactively with these claims (the request's \"claims\"), then repeat the call")
         })
     }
 

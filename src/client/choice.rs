@@ -1,8 +1,8 @@
 //! The grants `environment` and `automatic`: which way to sign in fits the place, and why.
 //!
 //! The order of the automatic choice: variables that describe an app (`AZURE_*`), workload identity, GitHub Actions, Azure Pipelines, a managed identity
-//! whose place is known by variables or files, the instance metadata service (looked for at most a second), the Azure CLI, the Azure Developer CLI, and
-//! last a person with a browser, if one can be asked here. Never a device code: it has to be asked for.
+//! whose place is known by variables or files, the instance metadata service (looked for at most a second), the Azure CLI, the Azure Developer CLI, Azure
+//! PowerShell, Visual Studio, and last a person with a browser, if one can be asked here. Never a device code: it has to be asked for.
 //!
 //! A way that is not there is passed over. A way that is set up and fails (a wrong secret, a token file that is not there) ends the search with its own
 //! error: another way would be another identity, and hide the fault. Tools are passed over whatever they say: who is signed in to them is no decision
@@ -18,6 +18,7 @@ use super::acquire::Acquired;
 use super::request::{Bound, PreparedRequest};
 use crate::auth::authority::Authority;
 use crate::auth::credential::CredentialDocument;
+use crate::auth::developer_tools::azure_powershell;
 use crate::auth::environment::{App, Environment, missing};
 use crate::auth::interaction::Host;
 use crate::auth::managed_identity::{self, Kind};
@@ -46,13 +47,17 @@ pub enum Way {
     AzureCli,
     /// The Azure Developer CLI.
     AzureDeveloperCli,
+    /// Azure PowerShell.
+    AzurePowerShell,
+    /// Visual Studio.
+    VisualStudio,
     /// A person with a browser.
     Browser,
 }
 
 impl Way {
     /// In the order in which they are tried.
-    const ALL: [Way; 9] = [
+    const ALL: [Way; 11] = [
         Way::Environment,
         Way::WorkloadIdentity,
         Way::GithubActions,
@@ -61,6 +66,8 @@ impl Way {
         Way::Imds,
         Way::AzureCli,
         Way::AzureDeveloperCli,
+        Way::AzurePowerShell,
+        Way::VisualStudio,
         Way::Browser,
     ];
 
@@ -75,6 +82,8 @@ impl Way {
             Way::Imds => "virtual machine identity",
             Way::AzureCli => "Azure CLI",
             Way::AzureDeveloperCli => "Azure Developer CLI",
+            Way::AzurePowerShell => "Azure PowerShell",
+            Way::VisualStudio => "Visual Studio",
             Way::Browser => "browser",
         }
     }
@@ -90,6 +99,8 @@ impl Way {
             Way::Environment | Way::WorkloadIdentity | Way::GithubActions | Way::AzurePipelines => Some(Duration::from_secs(60)),
             Way::ManagedIdentity | Way::Imds => Some(Duration::from_secs(30)),
             Way::AzureCli | Way::AzureDeveloperCli => Some(Duration::from_secs(15)),
+            // They are looked for first, and only asked where somebody has signed in; their start takes seconds.
+            Way::AzurePowerShell | Way::VisualStudio => Some(Duration::from_secs(30)),
             Way::Browser => None,
         }
     }
@@ -106,7 +117,10 @@ impl Way {
             Code::Cancelled => false,
             // The request forbids asking, and this way's cache is empty.
             Code::InteractionRequired if error.oauth_error() == Some("failed_to_acquire_token_silently") => true,
-            _ => matches!(self, Way::AzureCli | Way::AzureDeveloperCli),
+            _ => matches!(
+                self,
+                Way::AzureCli | Way::AzureDeveloperCli | Way::AzurePowerShell | Way::VisualStudio
+            ),
         }
     }
 
@@ -185,7 +199,7 @@ impl Bound {
             format!("no way to sign in was found here. {}", reasons.join(" | ")),
         )
         .with_oauth("user_interaction_required", None)
-        .with_hint("set one of these ways up, or name the one that is meant: an app's client_id (-ClientId in PowerShell, or AZURE_CLIENT_ID) for a person with a browser, with device_code (-DeviceCode) where there is none, with a certificate or secret (-CertificatePath, -ClientSecret) for the app itself; managed_identity (-ManagedIdentity) on an Azure resource; azure_cli (-AzureCli) after az login"))
+        .with_hint("set one of these ways up, or name the one that is meant: an app's client_id (-ClientId in PowerShell, or AZURE_CLIENT_ID) for a person with a browser, with device_code (-DeviceCode) where there is none, with a certificate or secret (-CertificatePath, -ClientSecret) for the app itself; managed_identity (-ManagedIdentity) on an Azure resource; azure_cli (-AzureCli) after az login, azure_powershell (-AzurePowerShell) after Connect-AzAccount"))
     }
 
     async fn try_way(&self, way: Way, worked_before: bool, call: &Call, host: &Arc<dyn Host>) -> Result<Acquired> {
@@ -250,6 +264,11 @@ impl Bound {
             Way::ManagedIdentity | Way::Imds => self.managed(way, &place)?,
             Way::AzureCli => self.tool(Grant::AzureCli),
             Way::AzureDeveloperCli => self.tool(Grant::AzureDeveloperCli),
+            Way::AzurePowerShell => {
+                azure_powershell::look(&place)?;
+                self.tool(Grant::AzurePowerShell)
+            }
+            Way::VisualStudio => self.tool(Grant::VisualStudio),
             Way::Browser => self.by_browser(&place)?,
         };
         Ok(self.derived(sign_in, secrets))

@@ -38,15 +38,20 @@ pub fn get(request: *const dxdr_request) -> Result<Arc<PreparedRequest>> {
 ///                                               Automation, Arc, Service Fabric, Machine Learning, Cloud Shell; see "identity". "scopes" is then one
 ///                                               that ends in /.default
 ///                        "azure_cli", "azure_developer_cli"   the person signed in to that tool, which is asked each time: it keeps its tokens itself
+///                        "azure_powershell"     the account that Connect-AzAccount saved for the user: Az.Accounts 2.2.0 or newer is asked each time, in a
+///                                               pwsh of its own (on Windows else powershell). An account of -Scope Process is not seen there.
+///                                               "scopes" is then one that ends in /.default
+///                        "visual_studio"        the account of Visual Studio on Windows, whose token providers are asked each time. "scopes" is then one
+///                                               that ends in /.default
 ///                        "environment"          what the variables describe: AZURE_TENANT_ID, AZURE_CLIENT_ID, and AZURE_CLIENT_SECRET, or
 ///                                               AZURE_CLIENT_CERTIFICATE_PATH (_PASSWORD, AZURE_CLIENT_SEND_CERTIFICATE_CHAIN), or AZURE_USERNAME and
 ///                                               AZURE_PASSWORD; AZURE_AUTHORITY_HOST names the cloud. The request's own client_id and tenant_id win
 ///                        "automatic"            whatever fits the place, in this order: environment, workload identity, GitHub Actions, Azure Pipelines,
 ///                                               managed identity, the metadata service of a virtual machine (looked for at most 1 s), Azure CLI, Azure
-///                                               Developer CLI, and a person with a browser if one can be asked here and client_id is given; never a
-///                                               device code. A way that is set up and fails ends the search with its error, and so does the way that
-///                                               worked before, as long as it is there; verbose events say why each
-///                                               was passed over. INTERACTION_REQUIRED lists them all
+///                                               Developer CLI, Azure PowerShell (started only where an account is saved), Visual Studio, and a person
+///                                               with a browser if one can be asked here and client_id is given; never a device code. A way that is
+///                                               set up and fails ends the search with its error, and so does the way that worked before, as long as it
+///                                               is there; verbose events say why each was passed over. INTERACTION_REQUIRED lists them all
 ///   "authority"        such as "https://login.microsoftonline.com/TENANT"; aliases and a trailing /oauth2/authorize are understood. Also
 ///                      "https://HOST/adfs" (AD FS), "https://NAME.b2clogin.com/TENANT/POLICY", also with /tfp/ (Azure AD B2C), and
 ///                      "https://NAME.ciamlogin.com" with or without a tenant (Microsoft Entra External ID)

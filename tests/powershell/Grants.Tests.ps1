@@ -25,6 +25,7 @@ Describe 'the parameters of a sign-in' {
                 @('client_credentials', 'azure_pipelines', @{ ClientId = $id; AzurePipelines = $true; ServiceConnectionId = $id }),
                 @('on_behalf_of', $null, @{ ClientId = $id; ClientSecret = $secret; UserAssertion = 'a.b.c' }), @('on_behalf_of', 'certificate', @{ ClientId = $id; Certificate = $certificate; UserAssertion = 'a.b.c' }),
                 @('managed_identity', $null, @{ ManagedIdentity = $true }), @('client_credentials', 'managed_identity', @{ ManagedIdentity = $true; ClientId = $id }), @('azure_cli', $null, @{ AzureCli = $true }), @('azure_developer_cli', $null, @{ AzureDeveloperCli = $true }),
+                @('azure_powershell', $null, @{ AzurePowerShell = $true }), @('visual_studio', $null, @{ VisualStudio = $true }),
                 @('environment', $null, @{ Environment = $true }), @('refresh_token', $null, @{ ClientId = $id; RefreshToken = 'canary-refresh' }))) {
             $plan = Get-TestPlan $case[2]
             Assert-Equal $plan.Document.grant $case[0] "$($case[2].Keys)"

@@ -115,11 +115,11 @@ Describe 'without a way to sign in' {
             Set-EmulatorFault @{ match = @{ path_contains = '/metadata/' }; times = 0; do = @{ status = 404 } }
             $record = Assert-Fails { Get-DefenderToken } '' AuthenticationError
             $lines = "$record" -split "`n"
-            Assert-Equal $lines.Count 10
+            Assert-Equal $lines.Count 12
             Assert-Match $lines[0] '^no way to sign in was found here:$'
             # A script's error view folds the lines into one paragraph, in which the numbers tell the ways apart.
             Assert-Match $lines[1] '^  \(1\) \w+'
-            Assert-Match $lines[-1] '^  \(9\) browser: '
+            Assert-Match $lines[-1] '^  \(11\) browser: '
             Assert-True (-not $record.Exception.Message.Contains("`n")) 'the exception has one line'
             Assert-Match $record.ErrorDetails.RecommendedAction '-ClientId in PowerShell.* \(-DeviceCode\).*-ManagedIdentity'
             $null = Invoke-Emulator DELETE faults

@@ -168,9 +168,13 @@ function script:Get-DefenderFirst {
 }
 
 function script:Get-DefenderTokenSecret {
-    # A token as the caller gave it, ready for Set-DefenderSecret: text or a SecureString.
+    # A token as the caller gave it, ready for Set-DefenderSecret: text or a SecureString. Get-AzAccessToken calls it Token.
     param([object] $Token)
-    if ($Token -isnot [string] -and $Token -isnot [securestring]) { $Token = Get-DefenderValue $Token 'AccessToken' }
+    if ($Token -isnot [string] -and $Token -isnot [securestring]) {
+        $held = Get-DefenderValue $Token 'AccessToken'
+        if ($null -eq $held) { $held = Get-DefenderValue $Token 'Token' }
+        $Token = $held
+    }
     if ($Token -is [string]) {
         $Token = $Token.Trim()
         if ($Token -match '^Bearer\s+(?<token>.+)$') { $Token = $Matches['token'] }

@@ -20,6 +20,8 @@ $script:GrantOptions = @{
     RefreshToken          = , 'ClientId'
     AzureCli              = @()
     AzureDeveloperCli     = @()
+    AzurePowerShell       = @()
+    VisualStudio          = @()
     Environment           = @()
     AccessToken           = @()
 }
@@ -293,6 +295,8 @@ function script:New-DefenderPlan {
         }
         'AzureCli' { $document.grant = 'azure_cli'; break }
         'AzureDeveloperCli' { $document.grant = 'azure_developer_cli'; break }
+        'AzurePowerShell' { $document.grant = 'azure_powershell'; break }
+        'VisualStudio' { $document.grant = 'visual_studio'; break }
         'Environment' { $document.grant = 'environment'; break }
     }
     if ($null -ne $Failure.Record) { return }

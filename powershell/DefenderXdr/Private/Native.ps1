@@ -239,7 +239,7 @@ function script:Add-DefenderNativeMethod {
 $script:PlaceVariables = 'AZURE_TENANT_ID', 'AZURE_CLIENT_ID', 'AZURE_USERNAME', 'AZURE_CLIENT_CERTIFICATE_PATH', 'AZURE_CLIENT_SEND_CERTIFICATE_CHAIN', 'AZURE_AUTHORITY_HOST',
 'AZURE_FEDERATED_TOKEN_FILE', 'AZURE_POD_IDENTITY_AUTHORITY_HOST', 'AZURE_CONFIG_DIR', 'AZD_CONFIG_DIR', 'REGION_NAME', 'IDENTITY_ENDPOINT', 'IDENTITY_SERVER_THUMBPRINT', 'IMDS_ENDPOINT',
 'MSI_ENDPOINT', 'DEFAULT_IDENTITY_CLIENT_ID', 'AUTOMATION_ASSET_ACCOUNTID', 'GITHUB_ACTIONS', 'ACTIONS_ID_TOKEN_REQUEST_URL', 'SYSTEM_OIDCREQUESTURI',
-'AZURESUBSCRIPTION_SERVICE_CONNECTION_ID', 'AZURESUBSCRIPTION_CLIENT_ID', 'AZURESUBSCRIPTION_TENANT_ID', 'PATH', 'HOME', 'XDG_STATE_HOME',
+'AZURESUBSCRIPTION_SERVICE_CONNECTION_ID', 'AZURESUBSCRIPTION_CLIENT_ID', 'AZURESUBSCRIPTION_TENANT_ID', 'PATH', 'PSModulePath', 'HOME', 'XDG_STATE_HOME',
 'CI', 'TF_BUILD', 'GITLAB_CI', 'JENKINS_URL', 'TEAMCITY_VERSION', 'FUNCTIONS_WORKER_RUNTIME', 'WEBSITE_INSTANCE_ID', 'CONTAINER_APP_NAME', 'KUBERNETES_SERVICE_HOST',
 'DISPLAY', 'WAYLAND_DISPLAY', 'XAUTHORITY', 'WSL_DISTRO_NAME', 'SSH_CONNECTION', 'SSH_CLIENT', 'SSH_TTY', 'SESSIONNAME', 'BROWSER', 'DEFENDER_XDR_BROWSER', 'DEFENDER_XDR_LOG'
 $script:ProxyVariables = 'HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy', 'NO_PROXY', 'no_proxy'
@@ -283,6 +283,8 @@ function script:Get-DefenderPlace {
         $seen = Get-DefenderNativeVariable $name
         # PowerShell puts its own folder in front of what it inherits.
         if ($seen -ceq $value -or ($name -eq 'PATH' -and $value -ceq "${PSHOME}:$seen")) { continue }
+        # Any PowerShell puts its own module folders in front of what it inherits.
+        if ($name -eq 'PSModulePath' -and -not @("$value".Split(':') | Where-Object { $_ -ne '' -and $_ -cne "$PSHOME/Modules" -and $_ -cnotlike '*/share/powershell/Modules' -and $_ -cnotin "$seen".Split(':') })) { continue }
         # Programs that are started see a proxy that is set later only without its password, which no document may hold.
         if ($name -in $script:ProxyVariables -and "$value".Contains('@')) { continue }
         $changed[$name] = $value

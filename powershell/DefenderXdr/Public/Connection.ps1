@@ -114,6 +114,14 @@ function Connect-Defender {
     .PARAMETER AzureDeveloperCli
     The account that is signed in to the Azure Developer CLI (azd auth login).
 
+    .PARAMETER AzurePowerShell
+    The account that is signed in to Azure PowerShell (Connect-AzAccount, module Az.Accounts 2.2.0 or newer). It is asked in a PowerShell of its own, which
+    sees what Connect-AzAccount saved for the user, and not an account of -Scope Process or of a managed identity that this session alone has:
+    for that give -AccessToken (Get-AzAccessToken -ResourceUrl https://api.security.microsoft.com) to Connect-Defender.
+
+    .PARAMETER VisualStudio
+    The account of Visual Studio (Tools, Options, Azure Service Authentication). On Windows only.
+
     .PARAMETER Environment
     What the AZURE_* variables describe.
 
@@ -121,7 +129,8 @@ function Connect-Defender {
     A refresh token, as text or SecureString.
 
     .PARAMETER AccessToken
-    A token from elsewhere: text, a SecureString, or the object of Get-ADALToken.
+    A token from elsewhere: text, a SecureString, or the object of Get-ADALToken
+    or Get-AzAccessToken.
     When it expires is read from it; of one that cannot be read nothing is shown as its
     expiry, and it is used until the service refuses it.
 
@@ -285,6 +294,10 @@ function Connect-Defender {
         [switch] $AzureCli,
 
         [switch] $AzureDeveloperCli,
+
+        [switch] $AzurePowerShell,
+
+        [switch] $VisualStudio,
 
         [switch] $Environment,
 
@@ -529,6 +542,14 @@ function Get-DefenderToken {
     .PARAMETER AzureDeveloperCli
     The account that is signed in to the Azure Developer CLI (azd auth login).
 
+    .PARAMETER AzurePowerShell
+    The account that is signed in to Azure PowerShell (Connect-AzAccount, module Az.Accounts 2.2.0 or newer). It is asked in a PowerShell of its own, which
+    sees what Connect-AzAccount saved for the user, and not an account of -Scope Process or of a managed identity that this session alone has:
+    for that give -AccessToken (Get-AzAccessToken -ResourceUrl https://api.security.microsoft.com) to Connect-Defender.
+
+    .PARAMETER VisualStudio
+    The account of Visual Studio (Tools, Options, Azure Service Authentication). On Windows only.
+
     .PARAMETER Environment
     What the AZURE_* variables describe.
 
@@ -686,6 +707,10 @@ function Get-DefenderToken {
         [switch] $AzureCli,
 
         [switch] $AzureDeveloperCli,
+
+        [switch] $AzurePowerShell,
+
+        [switch] $VisualStudio,
 
         [switch] $Environment,
 

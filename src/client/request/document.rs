@@ -101,10 +101,11 @@ fn check(document: Document, place: &Environment) -> Result<SignIn> {
     }
     let client_id = document.client_id.or(app.client_id).unwrap_or_default().trim().to_owned();
     // These sign in as an app of their own.
-    let brings_client = matches!(
-        grant,
-        Grant::AccessToken | Grant::ManagedIdentity | Grant::AzureCli | Grant::AzureDeveloperCli | Grant::Environment | Grant::Automatic
-    );
+    let brings_client = grant.is_tool()
+        || matches!(
+            grant,
+            Grant::AccessToken | Grant::ManagedIdentity | Grant::Environment | Grant::Automatic
+        );
     if client_id.is_empty() && !brings_client {
         return Err(Error::argument(
             "the client ID is empty",
