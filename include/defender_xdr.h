@@ -581,7 +581,11 @@ int32_t dxdr_client_export_refresh_token(dxdr_client *client,
                         "device_code"          a person signs in on another device; the code comes as an event of the operation calls
                         "client_credentials"   the app signs in by itself; needs the app's credential
                         "on_behalf_of"         the app acts for the person whose token you have: the secret "user_assertion"; needs the app's credential
-                        "password"             "username" and the secret "password"
+                        "password"             "username" and the secret "password". Entra is asked first where the person belongs: the password of a federated
+                                               domain goes to its own service (AD FS or another with WS-Trust), and not to Entra
+                        "integrated_windows"   the Windows account of the session, for people of a federated domain; needs "username", the name that Entra
+                                               knows the person by. The event negotiate of the operation calls asks you to send a request as that account:
+                                               the library itself speaks no Kerberos. Then the refresh token serves, and nobody is asked
                         "refresh_token"        needs that secret
                         "access_token"         you have a token already; needs that secret. One that cannot be read, or names no expiry, is taken
                                                for good for an hour whenever it is looked at
@@ -629,7 +633,7 @@ int32_t dxdr_client_export_refresh_token(dxdr_client *client,
    "extra_query"      "name=value&name=value" for the authorize request
    "claims"           a claims request, as a JSON text, for instance that of a CLAIMS_CHALLENGE; a challenge of the incidents API is answered by itself
    "expiry_margin_s"  a cached token with less than this left is not used; 0 to 31536000 (a year: no cached token is, but the refresh token), default 300
-   "username"         the person of the grant password
+   "username"         the person of the grants password and integrated_windows
    "credential"       how the app proves itself, where it is no public client: an object with "type":
                         "client_secret"   (default) the secret of that name
                         "certificate"     an RSA certificate of 2048 bits or more, which signs an assertion for each request (PS256; RS256 for "resource" and
@@ -964,7 +968,7 @@ DXDR_API int32_t dxdr_describe_services(dxdr_buf **json, dxdr_buf **error);
 /*
  Starts to acquire a token. Bad arguments fail here and make no operation; everything later is the operation's own failure.
 
- Events it may bring: open_browser, paste_redirect, device_code, sign, assertion, retry, verbose, warning (see dxdr_op_take_event()). After DONE take
+ Events it may bring: open_browser, paste_redirect, device_code, sign, assertion, negotiate, retry, verbose, warning (see dxdr_op_take_event()). After DONE take
  the token with dxdr_op_take_token().
 
  @param request     the request
@@ -977,7 +981,11 @@ DXDR_API int32_t dxdr_describe_services(dxdr_buf **json, dxdr_buf **error);
 
  Safe from any thread.
  */
-DXDR_API int32_t dxdr_acquire_token_start(dxdr_request *request, uint32_t timeout_ms, dxdr_op **op, dxdr_buf **error);
+DXDR_API
+int32_t dxdr_acquire_token_start(dxdr_request *request,
+                                 uint32_t timeout_ms,
+                                 dxdr_op **op,
+                                 dxdr_buf **error);
 
 /*
  Starts to list incidents, newest first: every one, or the first N. The query is a JSON object; every key is optional:
@@ -1058,6 +1066,9 @@ DXDR_API int32_t dxdr_op_wait(dxdr_op *op, uint32_t wait_ms, int32_t *state);
                    fit the certificate ends the operation with PRIVATE_KEY
    assertion       "audience", "client_id", "problem": why the one before was not good enough, or null; reply required: a client assertion (a JWT). You are
                    asked once more when it has expired or the service refuses it
+   negotiate       "url", "method": "POST", "headers": {"Content-Type", "SOAPAction"}, "body": a text; reply required: {"status": the HTTP status,
+                   "body": the answer's text (it holds an assertion: do not show it)}, or {"error": why nothing could be sent}. Send it as it is with the
+                   credentials of the session's Windows account (Negotiate, RFC 4559; HttpClientHandler.UseDefaultCredentials, WinHTTP), follow no redirect
    device_code     "user_code", "verification_uri", "verification_uri_complete" (or null), "message" (a sentence that says it all), "expires_on" (Unix
                    seconds), "interval": show it to the person; no reply. The operation goes on by itself until they have signed in
    retry           "status", "wait_ms", "attempt", "reason", "host"

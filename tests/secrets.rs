@@ -82,6 +82,7 @@ fn nothing_that_comes_out_holds_a_secret() {
         "canary-made-up-access-token-1234567890".to_owned(),
         "canary-pasted-code-1234567890".to_owned(),
         "canary-certificate-password-1234567890".to_owned(),
+        "canary-federated-password-1234567890".to_owned(),
     ];
     secrets.extend(
         PLACES
@@ -108,6 +109,16 @@ fn nothing_that_comes_out_holds_a_secret() {
         }
     }
     assert!(secrets.len() > 8, "{}", secrets.len());
+    let assertions = emulator
+        .requests()
+        .iter()
+        .filter(|request| request.form.contains_key("assertion"))
+        .count();
+    assert_eq!(assertions, 2, "a federated person signed in by both ways: {output}");
+    assert!(
+        output.contains("/common/UserRealm/*") && !output.contains("UserRealm/lee"),
+        "the trace names nobody: {output}"
+    );
     for secret in &secrets {
         if let Some(piece) = leaks(&output, secret) {
             panic!("a piece of a secret came out: {piece}\n{output}");
@@ -232,6 +243,17 @@ fn every_flow_in_a_process_of_its_own() {
     let refresh = PreparedRequest::new(&client, refresh.to_string().as_bytes()).unwrap();
     refresh.set_secret("refresh_token", &Secret::new(scripted::SECRET.into())).unwrap();
     show(&refresh);
+    // A federated person: by a password that is wrong, by the right one, and by the Windows account.
+    let lee = |grant: &str| {
+        let document = json!({"grant": grant, "authority": authority, "client_id": scripted::CLIENT, "resource": "https://api.security.microsoft.com", "username": "lee@corp.fabrikam.example"});
+        PreparedRequest::new(&client, document.to_string().as_bytes()).unwrap()
+    };
+    for password in ["canary-federated-password-1234567890", "Walk-through-4"] {
+        let request = lee("password");
+        request.set_secret("password", &Secret::new(password.into())).unwrap();
+        show(&request);
+    }
+    watch(&lee("integrated_windows").acquire(true, None).unwrap(), None);
 }
 
 /// Prints all that an operation says; what it brings is the service's data and no secret of ours.
@@ -244,6 +266,11 @@ fn watch(operation: &Operation, paste: Option<&str>) {
                 let event = event.to_json();
                 // An authorize URL carries no secret but is not for a log either; only its kind is printed here.
                 println!("{} {}", event["kind"], event.get("message").unwrap_or(&json!(null)));
+                if event["kind"] == "negotiate" {
+                    operation
+                        .reply(event["id"].as_u64().unwrap(), Zeroizing::new(scripted::send(event).to_string()))
+                        .unwrap();
+                }
                 if event["kind"] == "paste_redirect" {
                     let options = person::Options {
                         stop_at_redirect: true,

@@ -36,6 +36,9 @@ pub struct Config {
     /// Identities of the places the emulator plays.
     #[serde(default)]
     pub managed_identities: Vec<ManagedIdentity>,
+    /// The federation service.
+    #[serde(default)]
+    pub federation: Federation,
     /// What pipelines and clusters say about their workloads.
     #[serde(default)]
     pub workloads: Workloads,
@@ -56,6 +59,9 @@ pub struct Tenant {
     /// Verified domains; any of them names the tenant in a URL.
     #[serde(default)]
     pub domains: Vec<String>,
+    /// Those of them whose people a federation service signs in, not Entra.
+    #[serde(default)]
+    pub federated_domains: Vec<String>,
     /// Its people.
     #[serde(default)]
     pub users: Vec<User>,
@@ -396,6 +402,28 @@ pub struct ManagedIdentity {
     pub permissions: Vec<AppPermissions>,
 }
 
+/// The federation service of the domains that have one.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Federation {
+    /// Whom the Windows account of every session belongs to, since no Kerberos is looked at; none means the first user of a federated domain.
+    pub windows_user: Option<String>,
+    /// Whether assertions are of SAML 2.0 in place of 1.1.
+    pub saml_2: bool,
+    /// Whether WS-Trust 1.3 is offered beside the draft of 2005.
+    pub ws_trust_13: bool,
+}
+
+impl Default for Federation {
+    fn default() -> Self {
+        Self {
+            windows_user: None,
+            saml_2: false,
+            ws_trust_13: true,
+        }
+    }
+}
+
 /// Who vouches for workloads, and under which subject.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -492,6 +520,7 @@ impl Default for Config {
             tokens: Tokens::default(),
             device_code: DeviceCode::default(),
             managed_identities: Vec::new(),
+            federation: Federation::default(),
             workloads: Workloads::default(),
             behaviour: Behaviour::default(),
         })
@@ -610,6 +639,20 @@ impl Config {
                 }
             }
         }
+        for tenant in &self.tenants {
+            let stranger = tenant
+                .federated_domains
+                .iter()
+                .find(|d| !tenant.domains.iter().any(|own| own.eq_ignore_ascii_case(d)));
+            if let Some(domain) = stranger {
+                return fail(format!("`federated_domains`: `{domain}` is none of the tenant's `domains`"));
+            }
+        }
+        if let Some(upn) = &self.federation.windows_user
+            && self.user(upn).is_none()
+        {
+            return fail(format!("`federation.windows_user` names no user: `{upn}`"));
+        }
         if let Some(upn) = &self.behaviour.default_user
             && self.user(upn).is_none()
         {
@@ -650,6 +693,25 @@ impl Config {
             .iter()
             .flat_map(|t| t.users.iter().map(move |u| (t, u)))
             .find(|(_, u)| u.upn.eq_ignore_ascii_case(name) || u.object_id.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether a federation service signs in the person of this name.
+    pub fn is_federated(&self, upn: &str) -> bool {
+        let domain = upn.rsplit_once('@').map_or("", |(_, domain)| domain);
+        let mut domains = self.tenants.iter().flat_map(|t| &t.federated_domains);
+        domains.any(|d| d.eq_ignore_ascii_case(domain))
+    }
+
+    /// Whom the Windows account of every session belongs to.
+    pub fn windows_user(&self) -> Option<(&Tenant, &User)> {
+        match &self.federation.windows_user {
+            Some(upn) => self.user(upn),
+            None => self
+                .tenants
+                .iter()
+                .flat_map(|t| t.users.iter().map(move |u| (t, u)))
+                .find(|(_, u)| self.is_federated(&u.upn)),
+        }
     }
 
     /// Who signs in when nobody is named.

@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use crate::aad_error::AadError;
 use crate::authorize::{is_common, unknown_tenant};
 use crate::clouds::{CLOUDS, Cloud};
+use crate::federation::AUDIENCE;
+use crate::hosts::Base;
 use crate::http::{self, Asked};
-use crate::realm::Realm;
+use crate::realm::{ADFS_HOST, Realm};
 use crate::state::{App, Dialect, stamp};
 
 /// `GET /{tenant}/.well-known/openid-configuration`.
@@ -144,13 +146,29 @@ pub async fn instance(Shared(app): Shared<App>, Extension(asked): Extension<Aske
 pub async fn user_realm(Shared(app): Shared<App>, Path(user): Path<String>, Extension(asked): Extension<Asked>) -> Response {
     let domain = user.rsplit_once('@').map_or("", |(_, domain)| domain);
     let instance = asked.base.cloud().or_else(|| CLOUDS.first()).map(Cloud::instance);
-    let body = if app.config.tenant(domain).is_some() {
+    let body = if app.config.is_federated(&user) {
+        // Under a cloud's name the service has a name of its own, else it lives under the emulator's address.
+        let home = match &asked.base {
+            Base::Own(origin) => origin.clone(),
+            Base::Host(_) => format!("https://{ADFS_HOST}"),
+        };
+        json!({
+            "ver": "1.0",
+            "account_type": "Federated",
+            "domain_name": domain,
+            "federation_protocol": "WSTrust",
+            "federation_metadata_url": format!("{home}/adfs/services/trust/mex"),
+            "federation_active_auth_url": format!("{home}/adfs/services/trust/2005/usernamemixed"),
+            "cloud_instance_name": instance,
+            "cloud_audience_urn": AUDIENCE,
+        })
+    } else if app.config.tenant(domain).is_some() {
         json!({
             "ver": "1.0",
             "account_type": "Managed",
             "domain_name": domain,
             "cloud_instance_name": instance,
-            "cloud_audience_urn": "urn:federation:MicrosoftOnline",
+            "cloud_audience_urn": AUDIENCE,
         })
     } else {
         json!({"ver": "1.0", "account_type": "Unknown", "cloud_instance_name": instance})

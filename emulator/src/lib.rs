@@ -28,6 +28,7 @@ mod discovery;
 mod emulator;
 mod environment;
 pub mod faults;
+mod federation;
 mod hosts;
 mod http;
 mod keys;

@@ -45,6 +45,9 @@ impl Realm {
         if first.eq_ignore_ascii_case("adfs") {
             // Its metadata writes the endpoints with a slash at the end.
             let rest = segments.get(1..)?.join("/").trim_end_matches('/').to_owned();
+            if rest.starts_with("services/trust/") {
+                return Some((Self::Adfs, format!("/adfs/{rest}")));
+            }
             let known = matches!(
                 rest.as_str(),
                 "oauth2/authorize"

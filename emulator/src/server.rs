@@ -22,7 +22,7 @@ use crate::hosts::{self, Base, Service};
 use crate::http::{self, Asked, Params};
 use crate::realm::Realm;
 use crate::state::App;
-use crate::{api, authorize, challenge, control, device, discovery, keys, managed_identity, token, workload};
+use crate::{api, authorize, challenge, control, device, discovery, federation, keys, managed_identity, token, workload};
 
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
@@ -56,6 +56,8 @@ impl Services {
             .route("/common/discovery/instance", get(discovery::instance))
             .route("/common/userrealm/{user}", get(discovery::user_realm))
             .route("/common/UserRealm/{user}", get(discovery::user_realm))
+            .route("/adfs/services/trust/mex", get(federation::metadata))
+            .route("/adfs/services/trust/{version}/{kind}", post(federation::issue))
             .route("/{tenant}/.well-known/openid-configuration", get(discovery::v1))
             .route("/{tenant}/v2.0/.well-known/openid-configuration", get(discovery::v2))
             .route("/{tenant}/discovery/keys", get(discovery::keys))

@@ -156,6 +156,15 @@ pub struct Issued {
     pub claims: Value,
 }
 
+/// A SAML assertion that was issued.
+#[derive(Clone, Debug)]
+pub struct Asserted {
+    pub user: String,
+    pub tenant: String,
+    pub saml_2: bool,
+    pub until: i64,
+}
+
 #[derive(Default)]
 pub struct State {
     pub sessions: HashMap<String, Vec<SignedIn>>,
@@ -163,6 +172,8 @@ pub struct State {
     pub codes: HashMap<String, Code>,
     pub refresh: HashMap<String, Refresh>,
     pub devices: HashMap<String, Device>,
+    /// By the SHA-256 of their bytes.
+    pub assertions: HashMap<[u8; 32], Asserted>,
     /// Certificates registered while running: client id, in lower case, and certificate.
     pub certificates: Vec<(String, Certificate)>,
     /// (user object id or `tenant:ID`, client id, resource app id, scope).

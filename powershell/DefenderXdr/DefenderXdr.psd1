@@ -85,6 +85,7 @@
         'Private/Machine.ps1'
         'Private/Msal.ps1'
         'Private/Native.ps1'
+        'Private/Negotiate.ps1'
         'Private/Request.ps1'
         'Private/Token.ps1'
         'Private/Words.ps1'

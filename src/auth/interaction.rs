@@ -50,6 +50,17 @@ pub enum Question {
         /// The certificate's thumbprint (SHA-1, hexadecimal).
         thumbprint: String,
     },
+    /// Send this as a POST with the Windows account of the session (Negotiate, RFC 4559). Needs a reply: the answer, as JSON.
+    Negotiate {
+        /// Where to.
+        url: String,
+        /// The header `Content-Type`.
+        content_type: &'static str,
+        /// The header `SOAPAction`.
+        action: &'static str,
+        /// The body; it holds no secret.
+        body: String,
+    },
     /// Bring a client assertion, a JWT that proves the app. Needs a reply.
     Assertion {
         /// The token endpoint it will be sent to.

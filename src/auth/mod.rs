@@ -15,6 +15,7 @@ pub mod developer_tools;
 mod device_code;
 pub mod environment;
 mod expiry;
+mod federation;
 pub mod file;
 mod flight;
 pub mod interaction;
@@ -42,6 +43,7 @@ pub use browser::AppWindows;
 pub use client_credentials::{check as check_client_credentials, client_credentials};
 pub use developer_tools::developer_tool;
 pub use device_code::device_code;
+pub use federation::{integrated_windows, redeem as redeem_federated};
 pub use flight::{Flights, asked_to_wait, joined};
 pub use managed_identity::{ManagedIdentity, managed_identity};
 pub use on_behalf_of::on_behalf_of;
@@ -62,6 +64,8 @@ pub enum Grant {
     OnBehalfOf,
     /// A person's name and password (RFC 6749 section 4.3).
     Password,
+    /// A person is known by the Windows account of the session, at the federation service of their domain (WS-Trust, then RFC 7522 section 2.1).
+    IntegratedWindows,
     /// The caller brings a refresh token (RFC 6749 section 6).
     RefreshToken,
     /// The caller brings the access token itself.
@@ -90,6 +94,7 @@ impl Grant {
         Grant::ClientCredentials,
         Grant::OnBehalfOf,
         Grant::Password,
+        Grant::IntegratedWindows,
         Grant::RefreshToken,
         Grant::AccessToken,
         Grant::ManagedIdentity,
@@ -117,6 +122,7 @@ impl Grant {
             Grant::ClientCredentials => "client_credentials",
             Grant::OnBehalfOf => "on_behalf_of",
             Grant::Password => "password",
+            Grant::IntegratedWindows => "integrated_windows",
             Grant::RefreshToken => "refresh_token",
             Grant::AccessToken => "access_token",
             Grant::ManagedIdentity => "managed_identity",
@@ -255,7 +261,7 @@ pub struct SignIn {
     pub expiry_margin: i64,
     /// False where no person can be asked.
     pub interactive: bool,
-    /// The user name of the password grant.
+    /// The user name of the grants `password` and `integrated_windows`.
     pub username: Option<String>,
     /// The app's credential, without its secrets; `None` for a public client and for one with a client secret only.
     pub credential: CredentialDocument,

@@ -117,7 +117,7 @@ impl Bound {
                 }
                 Ok((Arc::new(token), false))
             }
-            Grant::AuthorizationCode | Grant::DeviceCode | Grant::Password | Grant::RefreshToken => {
+            Grant::AuthorizationCode | Grant::DeviceCode | Grant::Password | Grant::IntegratedWindows | Grant::RefreshToken => {
                 let code = self.secret("code");
                 // A code that is still good comes first: it says who is meant.
                 let fresh_code = code.is_some_and(|code| !self.client().cache.is_spent(code));
@@ -132,7 +132,7 @@ impl Bound {
                 if sign_in.cache == CacheUse::Only {
                     return Err(nothing_cached());
                 }
-                if matches!(sign_in.grant, Grant::Password | Grant::RefreshToken) {
+                if matches!(sign_in.grant, Grant::Password | Grant::IntegratedWindows | Grant::RefreshToken) {
                     return self.by_network(call, host, since).await;
                 }
                 if let Some(code) = code {
@@ -179,14 +179,16 @@ impl Bound {
             generation: since,
             epoch: self.client().cache.epoch(),
         };
-        // Who answers for the app's key or assertion answers in a call of its own; what follows is shared like any other.
-        let token = if self.credential()?.is_some_and(Credential::asks_host) {
-            let exchange = |proof: Proof| {
-                let bound = self.clone();
-                self.share(call, grant.name(), spends, move |call| async move {
-                    bound.exchange(&call, &proof, began, until).await
-                })
-            };
+        // Who answers for the app's key or assertion, or for a Windows account, answers in a call of its own; what follows is shared like any other.
+        let exchange = |proof: Proof| {
+            let bound = self.clone();
+            self.share(call, grant.name(), spends, move |call| async move {
+                bound.exchange(&call, &proof, began, until).await
+            })
+        };
+        let token = if grant == Grant::IntegratedWindows {
+            exchange(auth::integrated_windows(&self.client().env, call, self.sign_in(), host).await?).await?
+        } else if self.credential()?.is_some_and(Credential::asks_host) {
             self.proven(call, host, exchange).await?
         } else {
             let work = move |call: Call| async move {
@@ -244,6 +246,7 @@ impl Bound {
                 let username = sign_in.username.as_deref().unwrap_or_default();
                 auth::password(env, call, sign_in, username, self.needed_secret()?, proof).await
             }
+            Grant::IntegratedWindows => auth::redeem_federated(env, call, sign_in, proof, &Proof::new()).await,
             _ => auth::client_credentials(env, call, sign_in, proof).await,
         }
         .map_err(|error| credential::explain(error, proof, sign_in))?;
@@ -644,7 +647,10 @@ impl Bound {
         let token = self.made(answer, source)?;
         self.store(&token, answer, None, epoch);
         self.save(call).await;
-        let brought = matches!(self.sign_in().grant, Grant::Password | Grant::RefreshToken);
+        let brought = matches!(
+            self.sign_in().grant,
+            Grant::Password | Grant::IntegratedWindows | Grant::RefreshToken
+        );
         if source == Source::Interaction || brought {
             self.client().cache.forget_refusals();
         }

@@ -67,7 +67,7 @@ impl Bound {
     fn can_renew_alone(&self) -> bool {
         let by_refresh_token = matches!(
             self.sign_in().grant,
-            Grant::AuthorizationCode | Grant::DeviceCode | Grant::Password | Grant::RefreshToken
+            Grant::AuthorizationCode | Grant::DeviceCode | Grant::Password | Grant::IntegratedWindows | Grant::RefreshToken
         );
         (by_refresh_token || self.sign_in().cache != CacheUse::Only)
             && matches!(self.credential(), Ok(credential) if !credential.is_some_and(Credential::asks_host))
@@ -85,7 +85,7 @@ impl Bound {
         };
         let host = nobody as Arc<dyn Host>;
         match self.sign_in().grant {
-            Grant::AuthorizationCode | Grant::DeviceCode | Grant::Password | Grant::RefreshToken => {
+            Grant::AuthorizationCode | Grant::DeviceCode | Grant::Password | Grant::IntegratedWindows | Grant::RefreshToken => {
                 self.renewed_by_refresh_token(&call, &host).await
             }
             _ => self.renewed_by_network(&call, &host).await,

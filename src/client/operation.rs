@@ -480,6 +480,17 @@ impl Host for Operation {
                 "the sign-in waits until its time limit",
                 json!({ "algorithm": algorithm, "data": STANDARD.encode(data), "thumbprint": thumbprint }),
             ),
+            Question::Negotiate {
+                url,
+                content_type,
+                action,
+                body,
+            } => (
+                "negotiate",
+                true,
+                "the sign-in waits until its time limit",
+                json!({ "url": url, "method": "POST", "headers": { "Content-Type": content_type, "SOAPAction": action }, "body": body }),
+            ),
             Question::Assertion {
                 audience,
                 client_id,

@@ -60,7 +60,7 @@ pub fn put(operation: Running) -> Result<*mut dxdr_op> {
 
 /// Starts to acquire a token. Bad arguments fail here and make no operation; everything later is the operation's own failure.
 ///
-/// Events it may bring: open_browser, paste_redirect, device_code, sign, assertion, retry, verbose, warning (see dxdr_op_take_event()). After DONE take
+/// Events it may bring: open_browser, paste_redirect, device_code, sign, assertion, negotiate, retry, verbose, warning (see dxdr_op_take_event()). After DONE take
 /// the token with dxdr_op_take_token().
 ///
 /// @param request     the request
@@ -223,6 +223,9 @@ pub unsafe extern "C" fn dxdr_op_wait(op: *mut dxdr_op, wait_ms: u32, state: *mu
 ///                   fit the certificate ends the operation with PRIVATE_KEY
 ///   assertion       "audience", "client_id", "problem": why the one before was not good enough, or null; reply required: a client assertion (a JWT). You are
 ///                   asked once more when it has expired or the service refuses it
+///   negotiate       "url", "method": "POST", "headers": {"Content-Type", "SOAPAction"}, "body": a text; reply required: {"status": the HTTP status,
+///                   "body": the answer's text (it holds an assertion: do not show it)}, or {"error": why nothing could be sent}. Send it as it is with the
+///                   credentials of the session's Windows account (Negotiate, RFC 4559; HttpClientHandler.UseDefaultCredentials, WinHTTP), follow no redirect
 ///   device_code     "user_code", "verification_uri", "verification_uri_complete" (or null), "message" (a sentence that says it all), "expires_on" (Unix
 ///                   seconds), "interval": show it to the person; no reply. The operation goes on by itself until they have signed in
 ///   retry           "status", "wait_ms", "attempt", "reason", "host"

@@ -30,7 +30,11 @@ pub fn get(request: *const dxdr_request) -> Result<Arc<PreparedRequest>> {
 ///                        "device_code"          a person signs in on another device; the code comes as an event of the operation calls
 ///                        "client_credentials"   the app signs in by itself; needs the app's credential
 ///                        "on_behalf_of"         the app acts for the person whose token you have: the secret "user_assertion"; needs the app's credential
-///                        "password"             "username" and the secret "password"
+///                        "password"             "username" and the secret "password". Entra is asked first where the person belongs: the password of a federated
+///                                               domain goes to its own service (AD FS or another with WS-Trust), and not to Entra
+///                        "integrated_windows"   the Windows account of the session, for people of a federated domain; needs "username", the name that Entra
+///                                               knows the person by. The event negotiate of the operation calls asks you to send a request as that account:
+///                                               the library itself speaks no Kerberos. Then the refresh token serves, and nobody is asked
 ///                        "refresh_token"        needs that secret
 ///                        "access_token"         you have a token already; needs that secret. One that cannot be read, or names no expiry, is taken
 ///                                               for good for an hour whenever it is looked at
@@ -78,7 +82,7 @@ pub fn get(request: *const dxdr_request) -> Result<Arc<PreparedRequest>> {
 ///   "extra_query"      "name=value&name=value" for the authorize request
 ///   "claims"           a claims request, as a JSON text, for instance that of a CLAIMS_CHALLENGE; a challenge of the incidents API is answered by itself
 ///   "expiry_margin_s"  a cached token with less than this left is not used; 0 to 31536000 (a year: no cached token is, but the refresh token), default 300
-///   "username"         the person of the grant password
+///   "username"         the person of the grants password and integrated_windows
 ///   "credential"       how the app proves itself, where it is no public client: an object with "type":
 ///                        "client_secret"   (default) the secret of that name
 ///                        "certificate"     an RSA certificate of 2048 bits or more, which signs an assertion for each request (PS256; RS256 for "resource" and

@@ -216,7 +216,7 @@ impl HttpTransport {
             format!(
                 "{method} {}://{host}{} {outcome} {took}ms id={}",
                 url.scheme(),
-                url.path(),
+                nameless(url.path()),
                 call.correlation_id
             )
         });
@@ -543,6 +543,14 @@ fn roots(pem: &[u8]) -> Result<Vec<reqwest::Certificate>> {
             "give a file of certificates in PEM form (-----BEGIN CERTIFICATE-----)",
         )),
     }
+}
+
+/// A path as the trace shows it: what names a person, an e-mail address or the like, is left out.
+fn nameless(path: &str) -> String {
+    let shown = path
+        .split('/')
+        .map(|part| if part.contains('@') || part.contains("%40") { "*" } else { part });
+    shown.collect::<Vec<&str>>().join("/")
 }
 
 /// The host of an address, with the port where one is named.

@@ -31,7 +31,7 @@ internal sealed class Suite<N>(string kind, string[] args) where N : INative
         foreach (var check in new Action[]
         {
             VersionAndNames, WrongArguments, ASecretAsSecureString, AWrongSecret, TokenAndIncidents, OneIncident, ABadFilter, Cancelling, APersonPastes,
-            ACertificateOfDotNet, ManyThreads, EverythingOnce,
+            ACertificateOfDotNet, AWindowsAccount, ManyThreads, EverythingOnce,
         })
         {
             try
@@ -467,6 +467,56 @@ internal sealed class Suite<N>(string kind, string[] args) where N : INative
         Same(Ok, N.dxdr_op_free(op));
         Same(Ok, N.dxdr_request_free(request));
         Same(Ok, N.dxdr_client_free(client));
+    }
+
+    /// <summary>Integrated Windows authentication: .NET sends the request with the account of the session, which the emulator does not ask for.</summary>
+    private void AWindowsAccount()
+    {
+        var client = Client();
+        var request = Request(client, $$"""{"grant":"integrated_windows","tenant_id":"{{tenant}}","client_id":"{{publicClientId}}","username":"lee@corp.fabrikam.example","resource":"https://api.security.microsoft.com"}""");
+        Good(N.dxdr_acquire_token_start(request, 0, out var op, out var error), error);
+        var asked = 0;
+        int state;
+        while ((state = Wait(op)) == Event)
+        {
+            Good(N.dxdr_op_take_event(op, out var taken, out error), error);
+            var question = Json(taken);
+            if (question.GetProperty("kind").GetString() == "negotiate")
+            {
+                asked++;
+                var reply = Utf8(Sent(question));
+                Good(N.dxdr_op_reply(op, question.GetProperty("id").GetUInt64(), reply, (nuint)reply.Length, out error), error);
+            }
+        }
+        if (state == Failed)
+        {
+            Good(N.dxdr_op_take_error(op, out var detail, out error), error);
+            throw new Wrong(Take(detail));
+        }
+        Same(Done, state);
+        Same(1, asked);
+        Good(N.dxdr_op_take_token(op, out var token, out error), error);
+        Same("lee@corp.fabrikam.example", Decode(Value(token)).GetProperty("summary").GetProperty("user").GetString());
+        Same(Ok, N.dxdr_token_free(token));
+        Same(Ok, N.dxdr_op_free(op));
+        Same(Ok, N.dxdr_request_free(request));
+        Same(Ok, N.dxdr_client_free(client));
+    }
+
+    /// <summary>Sends what the event negotiate asks for; the reply to it.</summary>
+    private static string Sent(JsonElement question)
+    {
+        using var http = new HttpClient(new HttpClientHandler { UseDefaultCredentials = true, AllowAutoRedirect = false });
+        using var message = new HttpRequestMessage(new HttpMethod(question.GetProperty("method").GetString()!), question.GetProperty("url").GetString());
+        message.Content = new ByteArrayContent(Utf8(question.GetProperty("body").GetString()!));
+        foreach (var header in question.GetProperty("headers").EnumerateObject())
+        {
+            var headers = header.Name == "Content-Type" ? (System.Net.Http.Headers.HttpHeaders)message.Content.Headers : message.Headers;
+            headers.TryAddWithoutValidation(header.Name, header.Value.GetString());
+        }
+        using var answer = http.Send(message);
+        using var body = new StreamReader(answer.Content.ReadAsStream());
+        return JsonSerializer.Serialize(new { status = (int)answer.StatusCode, body = body.ReadToEnd() });
     }
 
     /// <summary>A token endpoint that answers once; returns what it was sent.</summary>

@@ -93,6 +93,16 @@ refused = by_password.acquire_token_by_username_password("diego@fabrikam.example
 assert 50076 in refused["error_codes"] and refused["suberror"] == "basic_action" and refused["claims"], refused["error_codes"]
 print("ok wrong password and second step")
 
+# A person whose domain is federated: realm, metadata, WS-Trust, and the assertion that it brings.
+result = by_password.acquire_token_by_username_password("lee@corp.fabrikam.example", "Walk-through-4", scope)
+check("user name and password of a federated domain", result, "access_token", "refresh_token")
+try:
+    by_password.acquire_token_by_username_password("lee@corp.fabrikam.example", "wrong", scope)
+    sys.exit("a wrong password of a federated domain was taken")
+except RuntimeError as error:
+    assert "FailedAuthentication" in str(error), error
+print("ok wrong password of a federated domain")
+
 credential = {"private_key": ready["private_key"], "public_certificate": ready["certificate"]}
 signing = msal.ConfidentialClientApplication(ready["confidential_client_id"], client_credential=credential, **common)
 check("certificate, with its chain", signing.acquire_token_for_client(scopes=scope), "access_token")

@@ -95,10 +95,8 @@ Describe 'Get-MsalToken arguments' {
         Assert-Equal (Get-MsalPlan @{ ClientId = $id; UseEmbeddedWebView = $true }).Document.redirect_uri 'https://login.microsoftonline.com/common/oauth2/nativeclient'
     }
     It 'that cannot be served say so, and what to use' {
-        foreach ($arguments in @{ IntegratedWindowsAuth = $true }, @{ ProofOfPossession = 'x' }) {
-            $record = Assert-Fails { Get-MsalToken -ClientId $id @arguments } UNSUPPORTED NotImplemented
-            Assert-True $record.ErrorDetails.RecommendedAction
-        }
+        $record = Assert-Fails { Get-MsalToken -ClientId $id -ProofOfPossession 'x' } UNSUPPORTED NotImplemented
+        Assert-True $record.ErrorDetails.RecommendedAction
         $record = Assert-Fails { New-MsalClientApplication -ClientId $id -ClientCertificate (New-TestCertificate) -ClientClaims @{ a = 'b' } } UNSUPPORTED NotImplemented
         Assert-Match $record.ErrorDetails.RecommendedAction 'ClientAssertion'
     }
@@ -159,8 +157,8 @@ Describe 'MSAL applications' {
     It 'come down the pipeline as what they are' {
         $plan = Get-MsalPlan @{ PublicClientApplication = (New-MsalClientApplication $id) }
         Assert-Equal $plan.Document.grant 'authorization_code'
-        Assert-Match (Assert-Fails { $id | Get-MsalToken -IntegratedWindowsAuth }).FullyQualifiedErrorId 'DefenderXdr\.UNSUPPORTED'
-        Assert-Match (Assert-Fails { New-MsalClientApplication $id | Get-MsalToken -IntegratedWindowsAuth }).FullyQualifiedErrorId 'DefenderXdr\.UNSUPPORTED'
+        Assert-Match (Assert-Fails { $id | Get-MsalToken -Interactive -ProofOfPossession 'x' }).FullyQualifiedErrorId 'DefenderXdr\.UNSUPPORTED'
+        Assert-Match (Assert-Fails { New-MsalClientApplication $id | Get-MsalToken -IntegratedWindowsAuth -ProofOfPossession 'x' }).FullyQualifiedErrorId 'DefenderXdr\.UNSUPPORTED'
         Assert-Match (Assert-Fails { New-MsalClientApplication $id -ClientSecret (New-Secret 'x') | Get-MsalToken -ProofOfPossession 'x' }).FullyQualifiedErrorId 'DefenderXdr\.UNSUPPORTED'
     }
     It 'say what is possible' {

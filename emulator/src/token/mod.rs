@@ -9,6 +9,7 @@ pub mod issue;
 mod on_behalf_of;
 mod password;
 mod refresh;
+mod saml;
 
 use axum::Extension;
 use axum::extract::{Path, State as Shared};
@@ -106,6 +107,8 @@ impl<'a> Request<'a> {
             "device_code" | "urn:ietf:params:oauth:grant-type:device_code" => self.device_code(),
             "password" => self.password(),
             "urn:ietf:params:oauth:grant-type:jwt-bearer" => self.on_behalf_of(),
+            "urn:ietf:params:oauth:grant-type:saml1_1-bearer" => self.saml(false),
+            "urn:ietf:params:oauth:grant-type:saml2-bearer" => self.saml(true),
             other => Err(AadError::new(
                 "unsupported_grant_type",
                 70_003,

@@ -56,6 +56,7 @@ function script:Invoke-DefenderEvent {
         'device_code' { Show-DefenderDeviceCode $notice $Progress; break }
         'sign' { Invoke-DefenderSign -Operation $Operation -Notice $notice -Progress $Progress -Failure $Failure; break }
         'assertion' { Invoke-DefenderAssertion -Operation $Operation -Notice $notice -Progress $Progress -Failure $Failure; break }
+        'negotiate' { Invoke-DefenderNegotiate -Operation $Operation -Notice $notice -Failure $Failure; break }
         'paste_redirect' { Invoke-DefenderPaste -Operation $Operation -Notice $notice -Failure $Failure; break }
         default { Write-Verbose (Format-DefenderText "$kind $($notice['message'])") }
     }

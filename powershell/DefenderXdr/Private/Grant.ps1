@@ -5,6 +5,7 @@
 $script:GrantOptions = @{
     User                  = 'ClientId', 'RedirectUri', 'LoginHint', 'DomainHint', 'Prompt'
     DeviceCode            = , 'ClientId'
+    IntegratedWindowsAuth = 'ClientId', 'LoginHint'
     Credential            = 'ClientId', 'Region'
     ClientSecret          = 'ClientId', 'UserAssertion', 'Region'
     Certificate           = 'ClientId', 'UserAssertion', 'Region', 'SendX5c'
@@ -229,6 +230,12 @@ function script:New-DefenderPlan {
             break
         }
         'DeviceCode' { $document.grant = 'device_code'; break }
+        'IntegratedWindowsAuth' {
+            $document.grant = 'integrated_windows'
+            $document.username = Get-DefenderWindowsName ([string] $Given['LoginHint']) $Failure
+            if ($document.Contains('login_hint')) { $document.Remove('login_hint') }
+            break
+        }
         'Credential' {
             $credential = $Given.Credential
             $id = [guid]::Empty

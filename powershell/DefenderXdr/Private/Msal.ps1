@@ -237,10 +237,7 @@ function script:New-MsalPlan {
     $secrets = @{}
     $plan = @{ Document = $document; Secrets = $secrets; Certificate = $null; Anew = $false; Timeout = 300 }
     $unsupported = $null
-    if ($Given['IntegratedWindowsAuth']) {
-        $unsupported = 'signing in with the Windows account (-IntegratedWindowsAuth) is not possible', 'Use -Interactive or -DeviceCode; for a job without a person use a certificate or a managed identity.'
-    }
-    elseif ($Given.ContainsKey('ProofOfPossession')) { $unsupported = 'proof-of-possession tokens (-ProofOfPossession) are not possible', 'Leave it out: the API takes bearer tokens.' }
+    if ($Given.ContainsKey('ProofOfPossession')) { $unsupported = 'proof-of-possession tokens (-ProofOfPossession) are not possible', 'Leave it out: the API takes bearer tokens.' }
     if ($null -ne $unsupported) {
         $Failure.Record = New-DefenderErrorRecord -Name 'UNSUPPORTED' -Code 1006 -Message $unsupported[0] -Hint $unsupported[1]
         return
@@ -288,6 +285,12 @@ function script:New-MsalPlan {
         $document.grant = 'password'
         $document.username = $Given.UserCredential.UserName
         $secrets.password = $Given.UserCredential.Password
+        $plan.Anew = $true
+    }
+    elseif ($Given['IntegratedWindowsAuth']) {
+        $document.grant = 'integrated_windows'
+        $document.username = Get-DefenderWindowsName ([string] $Given['LoginHint']) $Failure
+        if ($null -ne $Failure.Record) { return }
         $plan.Anew = $true
     }
     elseif ($Given['DeviceCode']) {

@@ -48,8 +48,13 @@ function Connect-Defender {
     Signs in on another device: the address and the code are shown as a warning, which remote sessions and runbooks show too. The code is also
     an object of type DefenderXdr.DeviceCode in the information stream (6>&1).
 
+    .PARAMETER IntegratedWindowsAuth
+    Signs in with the Windows account of this session, without a prompt, where the person's domain is federated with AD FS or another service that speaks
+    WS-Trust. The user name is -LoginHint, else what Windows says (whoami /upn).
+
     .PARAMETER Credential
-    With -ClientId: a person's user name and password, which Entra refuses where more than a password is wanted. Without: an app's client ID
+    With -ClientId: a person's user name and password, which Entra refuses where more than a password is wanted; that of a federated domain goes to its
+    own service (AD FS). Without: an app's client ID
     as the user name, and its secret as the password.
 
     .PARAMETER ClientSecret
@@ -252,6 +257,8 @@ function Connect-Defender {
         [string] $Prompt,
 
         [switch] $DeviceCode,
+
+        [switch] $IntegratedWindowsAuth,
 
         [pscredential] $Credential,
 
@@ -476,8 +483,13 @@ function Get-DefenderToken {
     Signs in on another device: the address and the code are shown as a warning, which remote sessions and runbooks show too. The code is also
     an object of type DefenderXdr.DeviceCode in the information stream (6>&1).
 
+    .PARAMETER IntegratedWindowsAuth
+    Signs in with the Windows account of this session, without a prompt, where the person's domain is federated with AD FS or another service that speaks
+    WS-Trust. The user name is -LoginHint, else what Windows says (whoami /upn).
+
     .PARAMETER Credential
-    With -ClientId: a person's user name and password, which Entra refuses where more than a password is wanted. Without: an app's client ID
+    With -ClientId: a person's user name and password, which Entra refuses where more than a password is wanted; that of a federated domain goes to its
+    own service (AD FS). Without: an app's client ID
     as the user name, and its secret as the password.
 
     .PARAMETER ClientSecret
@@ -665,6 +677,8 @@ function Get-DefenderToken {
         [string] $Prompt,
 
         [switch] $DeviceCode,
+
+        [switch] $IntegratedWindowsAuth,
 
         [pscredential] $Credential,
 

@@ -379,7 +379,8 @@ function Get-MsalToken {
     Asks a person, without a look into the cache.
 
     .PARAMETER IntegratedWindowsAuth
-    The Windows account without a prompt needs a federation server and WS-Trust, which this module does not speak: fails with DefenderXdr.UNSUPPORTED.
+    Signs in with the Windows account of this session, without a prompt, where the person's domain is federated with AD FS or another service that speaks
+    WS-Trust. The user name is -LoginHint, else what Windows says (whoami /upn). An account that Entra itself manages cannot: use -Interactive.
 
     .PARAMETER Silent
     Takes the token from the cache or by a refresh token; never asks a person. It finds who signed in with a browser or a device code, and not, as
@@ -401,7 +402,8 @@ function Get-MsalToken {
     SelectAccount (the default), ForceLogin, Consent, NoPrompt, Create or Never.
 
     .PARAMETER UserCredential
-    A person's user name and password, which Entra refuses where more than a password is wanted. -Silent does not find what it brought.
+    A person's user name and password, which Entra refuses where more than a password is wanted. The password of a federated domain goes to its own
+    service (AD FS), not to Entra. -Silent does not find what it brought.
 
     .PARAMETER CorrelationId
     An ID of your own for the request, to find it in the sign-in logs.

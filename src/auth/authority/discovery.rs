@@ -11,6 +11,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::super::Env;
+use super::super::federation::Realms;
 use super::{Authority, Kind};
 use crate::document;
 use crate::error::{Code, Error, Result};
@@ -23,7 +24,11 @@ const LIFETIME: i64 = 24 * 3600;
 
 /// What was learned about authorities. Failures are not kept, except for the region: a place that has no metadata service gets none.
 #[derive(Default)]
-pub struct Metadata(Mutex<Known>);
+pub struct Metadata {
+    known: Mutex<Known>,
+    /// Where people belong.
+    pub(in crate::auth) realms: Realms,
+}
 
 #[derive(Default)]
 struct Known {
@@ -42,7 +47,7 @@ impl Metadata {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The region found earlier, or why none was.

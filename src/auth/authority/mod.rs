@@ -298,7 +298,8 @@ impl Authority {
         self.base.host_str().unwrap_or_default()
     }
 
-    fn is_loopback(&self) -> bool {
+    /// True for an address of this machine, which stands in for a service.
+    pub fn is_loopback(&self) -> bool {
         crate::transport::is_loopback(&self.base)
     }
 

@@ -143,8 +143,12 @@ impl Key {
         Key {
             access,
             refresh: Id::of(&own),
-            // A password or an assertion is another's word for a person; a code or refresh token is a sign-in of their own.
-            shared: matches!(sign_in.grant, Grant::AuthorizationCode | Grant::RefreshToken).then_some(shared),
+            // A password or an assertion is another's word for a person; a code, a refresh token or the session's Windows account is a sign-in of their own.
+            shared: matches!(
+                sign_in.grant,
+                Grant::AuthorizationCode | Grant::IntegratedWindows | Grant::RefreshToken
+            )
+            .then_some(shared),
             own: true,
             // Who is meant is in the key already.
             login: None,

@@ -208,13 +208,13 @@ fn check(document: Document, place: &Environment) -> Result<SignIn> {
     }
     let username = document.username.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
     match (grant, &username) {
-        (Grant::Password, None) => {
+        (Grant::Password | Grant::IntegratedWindows, None) => {
             return Err(Error::argument(
-                "the grant password needs a username",
+                format!("the grant {} needs a username", grant.name()),
                 "set username to the person's sign-in name, such as adele@contoso.com",
             ));
         }
-        (Grant::Password, Some(_)) | (_, None) => {}
+        (Grant::Password | Grant::IntegratedWindows, Some(_)) | (_, None) => {}
         (_, Some(_)) => {
             return Err(Error::argument(
                 format!("the grant {} takes no username", grant.name()),

@@ -71,7 +71,10 @@ impl State {
         let hash = |secret: &Secret| client.cache.credential_id(secret);
         let of_credential = sign_in.credential.secret_names();
         // Two refresh tokens may be two people's: what is brought is a part of the key, as the app's own credential is.
-        let brings = matches!(sign_in.grant, Grant::OnBehalfOf | Grant::Password | Grant::RefreshToken) || secrets.get("code").is_some();
+        let brings = matches!(
+            sign_in.grant,
+            Grant::OnBehalfOf | Grant::Password | Grant::IntegratedWindows | Grant::RefreshToken
+        ) || secrets.get("code").is_some();
         let mut ids: Vec<String> = secrets
             .iter()
             .filter(|(name, _)| !of_credential.contains(name))

@@ -1,0 +1,167 @@
+//! A provider's metadata (WS-MetadataExchange): WSDL 1.1 with WS-Policy, of which one thing is wanted, the address that issues tokens for a kind of proof.
+
+use std::time::Duration;
+
+use roxmltree::Node;
+use tokio::time::Instant;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::realm::{self, Federated};
+use super::xml::{self, ADDRESSING, POLICY, UTILITY, child, children, is};
+use super::{Way, ws_trust};
+use crate::auth::{Env, SignIn};
+use crate::error::{Code, Error, Result};
+use crate::transport::{Call, Request, Retry, TOKEN_BODY_LIMIT};
+
+/// How long the document is waited for.
+const LIMIT: Duration = Duration::from_secs(10);
+
+const WSDL: &str = "http://schemas.xmlsoap.org/wsdl/";
+const WSDL_SOAP: &str = "http://schemas.xmlsoap.org/wsdl/soap12/";
+const HTTP: &str = "http://schemas.xmlsoap.org/soap/http";
+const NEGOTIATE: &str = "http://schemas.microsoft.com/ws/06/2004/policy/http";
+/// WS-SecurityPolicy 1.2 (with WS-Trust 1.3), and that of 2005.
+const SECURITY: [&str; 2] = [
+    "http://docs.oasis-open.org/ws-sx/ws-securitypolicy/200702",
+    "http://schemas.xmlsoap.org/ws/2005/07/securitypolicy",
+];
+
+/// Where tokens are issued, and in which words.
+pub struct Endpoint {
+    pub url: Url,
+    pub version: ws_trust::Version,
+}
+
+/// The endpoint of the person's provider.
+pub async fn endpoint(env: &Env, call: &Call, sign_in: &SignIn, federated: &Federated, way: Way) -> Result<Endpoint> {
+    let browser = "sign in with a browser (grant authorization_code)";
+    if let Some(protocol) = federated.protocol.as_deref().filter(|name| !name.eq_ignore_ascii_case("wstrust")) {
+        return Err(Error::new(
+            Code::Unsupported,
+            format!("the person's domain is federated by {protocol}, which takes a browser"),
+        )
+        .with_hint(browser));
+    }
+    let Some(url) = &federated.metadata else {
+        // Then Entra may know the endpoint itself, whose path says which version it speaks.
+        return match &federated.active {
+            Some(url) if way == Way::Password => Ok(Endpoint {
+                version: if url.path().contains("/2005/") {
+                    ws_trust::Version::Of2005
+                } else {
+                    ws_trust::Version::Of13
+                },
+                url: url.clone(),
+            }),
+            _ => Err(Error::new(
+                Code::Unsupported,
+                "Entra knows no address of the federation service that checks this person's sign-in",
+            )
+            .with_hint(browser)),
+        };
+    };
+    let call = Call {
+        deadline: call.deadline.min(Instant::now() + LIMIT),
+        ..call.clone()
+    };
+    let request = Request {
+        method: "GET",
+        url: url.clone(),
+        headers: vec![("accept", Zeroizing::new("application/xml, text/xml, */*".to_owned()))],
+        body: None,
+        retry: Retry::Safe,
+        body_limit: TOKEN_BODY_LIMIT,
+        direct: false,
+    };
+    let response = env.transport.send(&call, request).await?;
+    let unread = || xml::not_understood(&response.host, response.status, "its metadata");
+    if response.status != 200 {
+        return Err(unread());
+    }
+    let text = xml::text_of(&response).ok_or_else(unread)?;
+    let document = xml::parse(text).ok_or_else(unread)?;
+    let Some((address, version)) = find(document.root_element(), way) else {
+        let (what, path) = match way {
+            Way::Password => ("user name and password", "/adfs/services/trust/13/usernamemixed"),
+            Way::Windows => ("the Windows account", "/adfs/services/trust/13/windowstransport"),
+        };
+        return Err(Error::new(
+            Code::Unsupported,
+            format!("the federation service {} offers no endpoint for {what}", response.host),
+        )
+        .with_hint(format!("{browser}, or have an administrator of AD FS turn the endpoint {path} on")));
+    };
+    Ok(Endpoint {
+        url: realm::endpoint(&address, sign_in)?,
+        version,
+    })
+}
+
+/// The address for one kind of proof, of WS-Trust 1.3 where there is a choice.
+fn find(root: Node<'_, '_>, way: Way) -> Option<(String, ws_trust::Version)> {
+    let all = |namespace, name| root.descendants().filter(move |node| is(*node, namespace, name));
+    let policies: Vec<String> = all(POLICY, "Policy")
+        .filter(|policy| asks_for(*policy, way))
+        .filter_map(|policy| policy.attribute((UTILITY, "Id")))
+        .map(|id| format!("#{id}"))
+        .collect();
+    let mut found: Option<(String, ws_trust::Version)> = None;
+    for port in all(WSDL, "service").flat_map(|service| children(service, WSDL, "port")) {
+        let name = port.attribute("binding").map(|name| name.rsplit(':').next().unwrap_or(name));
+        let binding = all(WSDL, "binding").find(|binding| name.is_some() && binding.attribute("name") == name);
+        let address = child(port, ADDRESSING, "EndpointReference")
+            .and_then(|reference| child(reference, ADDRESSING, "Address"))
+            .and_then(|address| address.text());
+        let (Some(binding), Some(address)) = (binding, address) else {
+            continue;
+        };
+        let refers = children(binding, POLICY, "PolicyReference")
+            .filter_map(|reference| reference.attribute("URI"))
+            .any(|uri| policies.iter().any(|policy| policy == uri));
+        let over_http = child(binding, WSDL_SOAP, "binding").is_some_and(|soap| soap.attribute("transport") == Some(HTTP));
+        let version = children(binding, WSDL, "operation")
+            .filter_map(|operation| child(operation, WSDL_SOAP, "operation")?.attribute("soapAction"))
+            .find_map(ws_trust::Version::of_action);
+        let (true, true, Some(version)) = (refers, over_http, version) else {
+            continue;
+        };
+        if found.is_none() || version == ws_trust::Version::Of13 {
+            let is_best = version == ws_trust::Version::Of13;
+            found = Some((address.trim().to_owned(), version));
+            if is_best {
+                break;
+            }
+        }
+    }
+    found
+}
+
+/// True if the policy wants that proof, over TLS.
+fn asks_for(policy: Node<'_, '_>, way: Way) -> bool {
+    let over_tls = policy
+        .descendants()
+        .any(|node| SECURITY.iter().any(|security| is(node, security, "TransportBinding")));
+    let alternatives = children(policy, POLICY, "ExactlyOne").flat_map(|one| children(one, POLICY, "All"));
+    over_tls
+        && alternatives.into_iter().any(|all| match way {
+            Way::Windows => child(all, NEGOTIATE, "NegotiateAuthentication").is_some(),
+            Way::Password => all
+                .children()
+                .filter(|node| {
+                    ["SignedEncryptedSupportingTokens", "SignedSupportingTokens"].contains(&node.tag_name().name())
+                        && node.tag_name().namespace().is_some_and(|namespace| SECURITY.contains(&namespace))
+                })
+                .any(takes_user_name),
+        })
+}
+
+/// True for supporting tokens with a user name of WS-Security 1.0.
+fn takes_user_name(tokens: Node<'_, '_>) -> bool {
+    SECURITY.iter().any(|security| {
+        child(tokens, POLICY, "Policy")
+            .and_then(|policy| child(policy, security, "UsernameToken"))
+            .and_then(|token| child(token, POLICY, "Policy"))
+            .is_some_and(|policy| child(policy, security, "WssUsernameToken10").is_some())
+    })
+}
