@@ -17,6 +17,9 @@ mod actor;
 mod canary;
 #[path = "cache_on_disk/clocks.rs"]
 mod clocks;
+#[cfg(target_os = "linux")]
+#[path = "cache_on_disk/device.rs"]
+mod device;
 mod disk;
 #[cfg(target_os = "linux")]
 #[path = "cache_on_disk/keyrings.rs"]
@@ -25,6 +28,9 @@ mod keyrings;
 mod library;
 #[path = "cache_on_disk/limits.rs"]
 mod limits;
+#[cfg(target_os = "linux")]
+#[path = "cache_on_disk/links.rs"]
+mod links;
 #[path = "cache_on_disk/powershell.rs"]
 mod powershell;
 #[path = "cache_on_disk/processes.rs"]
@@ -40,6 +46,8 @@ mod stress;
 mod support;
 #[path = "cache_on_disk/troubles.rs"]
 mod troubles;
+#[path = "cache_on_disk/waiting.rs"]
+mod waiting;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -299,15 +307,21 @@ fn a_fresh_account_gets_a_folder_of_its_own() {
 
 /// The words that run a program where mounts are its own, after a script of the shell.
 fn in_own_mounts(script: &str) -> Option<Vec<String>> {
-    let words = ["unshare", "-m", "sh", "-c"].map(str::to_owned);
-    let probe = Command::new("unshare")
-        .args(["-m", "sh", "-c", "mount -t tmpfs none /mnt"])
-        .output();
-    probe.is_ok_and(|output| output.status.success()).then(|| {
-        let mut words = words.to_vec();
-        words.extend([format!("{script} && exec \"$@\""), "sh".to_owned()]);
-        words
-    })
+    // Who is not root may be it in a user namespace.
+    let ways = [&["unshare", "-m"][..], &["unshare", "-r", "-m"]];
+    let way = ways.into_iter().find(|way| {
+        let mut probe = Command::new(way[0]);
+        probe.args(&way[1..]).args(["sh", "-c", "mount -t tmpfs none /mnt"]);
+        probe.output().is_ok_and(|output| output.status.success())
+    })?;
+    let mut words: Vec<String> = way.iter().map(|word| (*word).to_owned()).collect();
+    words.extend([
+        "sh".to_owned(),
+        "-c".to_owned(),
+        format!("{script} && exec \"$@\""),
+        "sh".to_owned(),
+    ]);
+    Some(words)
 }
 
 #[test]

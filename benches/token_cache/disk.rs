@@ -17,6 +17,8 @@ use crate::report::{Figure, Goal, Report};
 pub const SECRET: &str = "emu8Q~runbook.secret.for.tests.only-1";
 const LIMIT_MS: u32 = 60_000;
 const ROUNDS: usize = 31;
+/// How many tokens are stored for one figure.
+const STORES: usize = 21;
 
 /// What a child process needs to ask for a token with a cache on disk.
 pub struct Place {
@@ -155,6 +157,66 @@ pub fn ask(settings: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// What a child does: fetches a token again and again, in turns with a cache on disk and with none, and says what each call took, in milliseconds.
+pub fn store(settings: &str) -> Result<(), String> {
+    let settings: Value = serde_json::from_str(settings).map_err(|error| error.to_string())?;
+    let say = |failure: crate::library::Failure| failure.to_string();
+    let library = Library::load(Path::new(settings["library"].as_str().ok_or("which library?")?))?;
+    let mut memory = settings["config"].clone();
+    memory["cache"] = json!("private");
+    let secret = library.secret(SECRET).map_err(say)?;
+    let clients = [
+        library.client(&settings["config"]).map_err(say)?,
+        library.client(&memory).map_err(say)?,
+    ];
+    let mut requests = Vec::new();
+    for client in &clients {
+        let request = client.request(&settings["request"]).map_err(say)?;
+        request.set_secret("client_secret", &secret).map_err(say)?;
+        // The first look at the file is another figure's.
+        request.acquire(LIMIT_MS).map_err(say)?;
+        let mut always = settings["request"].clone();
+        always["cache"] = json!("skip");
+        let request = client.request(&always).map_err(say)?;
+        request.set_secret("client_secret", &secret).map_err(say)?;
+        requests.push(request);
+    }
+    let mut took: [Vec<f64>; 2] = Default::default();
+    for round in 0..STORES + 3 {
+        for step in 0..2 {
+            let which = (round + step) % 2;
+            let (Some(request), Some(took)) = (requests.get(which), took.get_mut(which)) else {
+                continue;
+            };
+            let started = Instant::now();
+            let token = request.acquire(LIMIT_MS).map_err(say)?;
+            let ms = started.elapsed().as_secs_f64() * 1e3;
+            if token.describe().map_err(say)?["source"] != "network" {
+                return Err("a token came from the cache".to_owned());
+            }
+            if round >= 3 {
+                took.push(ms);
+            }
+        }
+    }
+    let protection = clients.first().ok_or("no client")?.describe().map_err(say)?["cache_protection"].take();
+    println!("{}", json!({"disk": took[0], "memory": took[1], "protection": protection}));
+    Ok(())
+}
+
+/// What storing a token costs in a process that has seen the file.
+fn stores(report: &mut Report, place: &Place, (ids, what): ([&'static str; 2], &str)) -> Result<(), String> {
+    let said = place.run("store")?.0;
+    let samples =
+        |name: &str| -> Result<Vec<f64>, String> { serde_json::from_value(said[name].clone()).map_err(|error| error.to_string()) };
+    let memory = Figure::new(ids[0], "a token from the service, kept in memory", "ms", samples("memory")?);
+    let disk = Figure::new(ids[0], format!("one that is stored, too: {what}"), "ms", samples("disk")?);
+    report.figure(&memory);
+    report.figure(&disk);
+    report.derived(ids[1], "more for storing it", disk.median() - memory.median(), "ms", None);
+    Ok(())
+}
+
 /// The same up to the library being loaded: what is not the cache's doing.
 pub fn load(settings: &str) -> Result<(), String> {
     let settings: Value = serde_json::from_str(settings).map_err(|error| error.to_string())?;
@@ -260,6 +322,10 @@ pub fn silent(report: &mut Report, library: &Path, emulator: &Process) -> Result
                 "ms",
                 None,
             );
+        }
+        stores(report, &plain, (["disk_store", "disk_store_own"], "plain text"))?;
+        if encrypted {
+            stores(report, &sealed, (["disk_store_sealed", "disk_store_sealed_own"], "encrypted"))?;
         }
     }
     Ok(())

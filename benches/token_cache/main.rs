@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         ["nothing", _] => Ok(()),
         ["load", settings] => disk::load(settings),
         ["ask", settings] => disk::ask(settings),
+        ["store", settings] => disk::store(settings),
         ["wait", settings] => flight::wait(settings),
         // cargo bench says --bench; cargo test --all-targets does not, and wants nothing measured.
         words if words.contains(&"--help") || !words.contains(&"--bench") => {

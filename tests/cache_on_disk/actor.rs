@@ -64,6 +64,11 @@ impl Actor {
         actor
     }
 
+    /// Its process: the words that start one become it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     fn act(&mut self, order: &Value) -> Value {
         writeln!(self.orders, "{order}").unwrap();
         let answer: Option<Value> = self.lines.by_ref().map(Result::unwrap).find_map(|line| {

@@ -306,3 +306,10 @@ fn killed_processes_leave_nothing_torn_and_nobody_lost_where_the_file_is_encrypt
 fn processes_without_disk_harm_nobody() {
     run(false, true, true);
 }
+
+#[test]
+fn processes_without_disk_harm_nobody_where_the_file_is_encrypted() {
+    if keyrings::kernel_keyring("processes without disk beside an encrypted file").is_some() {
+        run(false, true, false);
+    }
+}

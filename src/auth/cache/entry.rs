@@ -6,6 +6,11 @@ use super::key::{Id, Owner};
 use crate::auth::token::{Token, User};
 use crate::secret::Secret;
 
+/// For how many seconds a refresh token is kept that only those find who bring the same code, password or refresh token again.
+pub const OWN: i64 = 86_400;
+/// For how many seconds it is remembered that an account was signed out: longer than any call takes.
+pub const REMOVED: i64 = 86_400;
+
 /// An access token.
 #[derive(Clone, Debug)]
 pub struct AccessEntry {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::accounts::{Account, fits, several};
 use super::change::{Change, Step};
-use super::entry::{AccessEntry, RefreshEntry, account_of, is_same};
+use super::entry::{AccessEntry, OWN, REMOVED, RefreshEntry, account_of, is_same};
 use super::group::{ByHash, Grouped, Who, account_hash, text_hash};
 use super::key::{Id, Key, Owner};
 use super::table::Table;
@@ -17,10 +17,6 @@ use crate::auth::{SignIn, authority};
 use crate::error::Result;
 use crate::secret::Secret;
 
-/// For how many seconds a refresh token is kept that only those find who bring the same code, password or refresh token again.
-const OWN_MEMORY: i64 = 86_400;
-/// For how many seconds it is remembered that an account was removed: longer than any call takes.
-const REMOVED_MEMORY: i64 = 86_400;
 /// So many that callers of different keys rarely meet, and so few that an empty cache is small.
 const SHARDS: usize = 64;
 
@@ -95,7 +91,7 @@ impl Grouped for RefreshEntry {
     }
 
     fn is_dead(&self, now: i64) -> bool {
-        self.own && now.saturating_sub(self.since) >= OWN_MEMORY
+        self.own && now.saturating_sub(self.since) >= OWN
     }
 }
 
@@ -272,6 +268,8 @@ impl Memory {
 
     /// The refresh token of the one account that fits.
     pub fn find_renewal(&self, key: &Key, sign_in: &SignIn) -> Result<Option<Found>> {
+        // Before the look: what is signed out after it is not to come back by this token.
+        let epoch = self.epoch();
         let renewals = self.renewals.read().unwrap_or_else(PoisonError::into_inner);
         let Some(group) = renewals.table.get(&key.refresh) else {
             return Ok(None);
@@ -300,7 +298,7 @@ impl Memory {
             account: account_of(&renewal.user).to_owned(),
             token: renewal.token.clone(),
             user: Arc::clone(&renewal.user),
-            epoch: self.epoch(),
+            epoch,
         }))
     }
 
@@ -414,7 +412,7 @@ impl Memory {
     fn remove_account(&self, account: &Account, now: i64) {
         {
             let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
-            removed.retain(|_, (_, at)| now.saturating_sub(*at) < REMOVED_MEMORY);
+            removed.retain(|_, (_, at)| now.saturating_sub(*at) < REMOVED);
             let epoch = self.epoch.fetch_add(1, Ordering::AcqRel) + 1;
             removed.insert(account.clone(), (epoch, now));
             self.removal.fetch_max(epoch, Ordering::AcqRel);

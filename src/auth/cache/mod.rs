@@ -261,10 +261,7 @@ impl Cache {
 
     /// The refresh token of the one account that fits.
     pub fn find_renewal(&self, key: &Key, sign_in: &SignIn) -> Result<Option<Found>> {
-        // Before the look: what is signed out after it is not to come back by this token.
-        let epoch = self.memory.epoch();
-        let found = self.memory.find_renewal(key, sign_in)?;
-        Ok(found.map(|found| Found { epoch, ..found }))
+        self.memory.find_renewal(key, sign_in)
     }
 
     /// Marks a code as sent. False if it was sent before: it works once (RFC 6749 section 4.1.2), and a second try may revoke what the first brought.

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::super::accounts::Account;
 use super::super::change::Step;
-use super::super::entry::account_of;
+use super::super::entry::{OWN, REMOVED, account_of};
 use super::super::group::text_hash;
 use super::super::key::Id;
 use super::entries::{AccessBrief, Brief, Line, Lines, RefreshBrief};
@@ -25,10 +25,6 @@ use crate::error::{Code, Error, Result};
 pub const MOST: usize = 10_000;
 /// The most failures of one file.
 const MOST_FAILURES: usize = 100;
-/// For how many seconds a refresh token is kept that only those find who bring the same secret.
-const OWN: i64 = 86_400;
-/// For how many seconds it is remembered that an account was signed out: longer than any call takes.
-const REMOVED: i64 = 86_400;
 /// For how many milliseconds a failure is told to those who waited for the call.
 const FAILURE: i64 = 300_000;
 /// The most bytes of a content: so many that what else a file has finds room below the limit for reading it.
