@@ -122,3 +122,68 @@ Describe 'examples' {
         }
     }
 }
+
+Describe 'a certificate in a vault' {
+    It 'signs the app in without leaving it' {
+        $certificate = New-TestCertificate
+        # A vault on loopback, which answers as "Get Certificate" and "Sign" of Key Vault's REST API 7.4 do.
+        # It takes no port that the system would choose.
+        for ($port = 18000; ; $port++) {
+            $vault = "http://localhost:$port/"
+            $listener = [Net.HttpListener]::new()
+            $listener.Prefixes.Add($vault)
+            try { $listener.Start(); break }
+            catch [Net.HttpListenerException] { if ($port -gt 18999) { throw } }
+        }
+        $shell = [powershell]::Create()
+        $null = $shell.AddScript({
+                param($listener, $vault, $certificate, $asked)
+                $encode = { param($bytes) [Convert]::ToBase64String($bytes).TrimEnd('=').Replace('+', '-').Replace('/', '_') }
+                $key = [Security.Cryptography.X509Certificates.RSACertificateExtensions]::GetRSAPrivateKey($certificate)
+                while ($listener.IsListening) {
+                    try { $context = $listener.GetContext() }
+                    catch { return }
+                    $path = $context.Request.Url.PathAndQuery
+                    $body = [IO.StreamReader]::new($context.Request.InputStream).ReadToEnd()
+                    $asked.Add("$($context.Request.HttpMethod) $path $($context.Request.Headers['Authorization'])")
+                    $answer = switch ($path) {
+                        '/certificates/app?api-version=7.4' { @{ id = "${vault}certificates/app/1"; kid = "${vault}keys/app/1"; cer = [Convert]::ToBase64String($certificate.RawData) } }
+                        '/keys/app/1/sign?api-version=7.4' {
+                            $wish = $body | ConvertFrom-Json
+                            $digest = [Convert]::FromBase64String($wish.value.Replace('-', '+').Replace('_', '/').PadRight(44, '='))
+                            @{ kid = "${vault}keys/app/1"; value = & $encode $key.SignHash($digest, [Security.Cryptography.HashAlgorithmName]::SHA256, [Security.Cryptography.RSASignaturePadding]::Pss) }
+                        }
+                    }
+                    $bytes = [Text.Encoding]::UTF8.GetBytes(($answer | ConvertTo-Json))
+                    $context.Response.ContentType = 'application/json'
+                    $context.Response.OutputStream.Write($bytes, 0, $bytes.Length)
+                    $context.Response.Close()
+                }
+            }).AddArgument($listener).AddArgument($vault).AddArgument($certificate)
+        $log = [Collections.ArrayList]::Synchronized([Collections.ArrayList]::new())
+        $null = $shell.AddArgument($log)
+        $serving = $shell.BeginInvoke()
+        try {
+            Use-TestEmulator $certificate -Resources @(@{ app_id = 'cfa8b339-82a2-471a-a3c9-0fc0be7a4093'; name = 'Azure Key Vault'; identifiers = @('https://vault.azure.net'); delegated = @(); application = @() }) {
+                $place = @{ NO_PROXY = 'localhost,127.0.0.1' }
+                foreach ($property in (Invoke-Emulator GET 'environment/functions').PSObject.Properties) { $place[$property.Name] = [string] $property.Value }
+                $example = [IO.Path]::Combine($RepositoryRoot, 'examples', 'places', 'key-vault', 'sign-in.ps1')
+                $place.PSModulePath = [IO.Path]::Combine($RepositoryRoot, 'powershell') + [IO.Path]::PathSeparator + $env:PSModulePath
+                $script = "`$ErrorActionPreference = 'Stop'; Set-StrictMode -Version Latest
+                    (& '$example' -TenantId $($Emulator.tenant_id) -ClientId $($Emulator.confidential_client_id) -Certificate ${vault}certificates/app).Permissions -join ','
+                    @(Get-DefenderIncident -First 1).Count; `$first = Get-DefenderToken; (Get-DefenderToken -Force).AccessToken -cne `$first.AccessToken"
+                $ran = Invoke-Process $PowerShellProgram @('-NoProfile', '-OutputFormat', 'Text', '-EncodedCommand', [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($script))) $place
+                Assert-Equal $ran.Code 0 "$($ran.Out) $($ran.Err)"
+                Assert-Match $ran.Out '(?s)Incident\.Read\.All.*\s1\s+True'
+            }
+            $calls = @($log | ForEach-Object { ($_ -split ' ')[0..1] -join ' ' })
+            Assert-Equal $calls 'GET /certificates/app?api-version=7.4', 'POST /keys/app/1/sign?api-version=7.4', 'GET /certificates/app?api-version=7.4', 'POST /keys/app/1/sign?api-version=7.4'
+            foreach ($call in $log) { Assert-Match $call ' Bearer eyJ' }
+        }
+        finally {
+            $listener.Close()
+            $null = $shell.EndInvoke($serving)
+            $shell.Dispose()
+        }
+    }
+}

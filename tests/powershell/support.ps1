@@ -47,9 +47,10 @@ function Invoke-Emulator {
 
 function Use-TestEmulator {
     # Runs the block against an emulator of its own that knows the certificate as the confidential client's; the shared one is back after it.
-    param([Security.Cryptography.X509Certificates.X509Certificate2] $Certificate, [scriptblock] $Body)
+    param([Security.Cryptography.X509Certificates.X509Certificate2] $Certificate, [scriptblock] $Body, [object[]] $Resources = @())
     $program = [Environment]::GetEnvironmentVariable('DXDR_TEST_EMULATOR_PROGRAM')
     $config = (Invoke-Process $program @('config')).Out | ConvertFrom-Json
+    $config.resources = @($config.resources) + $Resources
     $pem = "-----BEGIN CERTIFICATE-----`n$([Convert]::ToBase64String($Certificate.RawData, 'InsertLineBreaks').Replace("`r", ''))`n-----END CERTIFICATE-----`n"
     foreach ($entry in $config.apps) { if ($entry.client_id -eq $Emulator.confidential_client_id) { $entry | Add-Member -NotePropertyName certificates -NotePropertyValue @(@{ name = 'test'; pem = $pem }) } }
     $file = [IO.Path]::GetTempFileName()
