@@ -139,6 +139,33 @@ fn a_busy_lock_at_the_first_start_does_not_cost_the_process_its_disk() {
 }
 
 #[test]
+fn a_request_is_prepared_without_a_wait_for_the_lock_that_a_damaged_id_needs() {
+    let (server, folder) = (issuing(), tempfile::tempdir().unwrap());
+    let ask = Ask::app(&server, folder.path());
+    fs::write(folder.path().join("test.id"), "damaged").unwrap();
+    mode(&folder.path().join("test.id"), 0o600);
+    let lock = fs::File::create(folder.path().join("test.lock")).unwrap();
+    mode(&folder.path().join("test.lock"), 0o600);
+    lock.lock().unwrap();
+    let client = Client::new(ask.config.to_string().as_bytes()).unwrap();
+    let request = PreparedRequest::new(&client, ask.document.to_string().as_bytes()).unwrap();
+    let began = std::time::Instant::now();
+    request.set_secret("client_secret", &Secret::new(SECRET.to_owned())).unwrap();
+    // A call would wait for ten seconds.
+    assert!(began.elapsed() < std::time::Duration::from_secs(6), "{:?}", began.elapsed());
+    lock.unlock().unwrap();
+    let (token, _) = request.acquire_now(None, None).unwrap();
+    assert_eq!(fs::read(folder.path().join("test.id")).unwrap().len(), 32);
+    // The id that was made meanwhile is everybody's now.
+    let outcome = ask.elsewhere();
+    assert_eq!(
+        (outcome.token.as_str(), outcome.source.as_str()),
+        (token.value(), "cache"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
 fn a_folder_that_was_removed_is_a_sign_out_and_the_new_one_is_used() {
     let (server, home) = (issuing_codes(), tempfile::tempdir().unwrap());
     let folder = home.path().join("cache");

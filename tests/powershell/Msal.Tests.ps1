@@ -286,6 +286,34 @@ Describe 'Get-MsalToken signs in' {
         foreach ($number in 1, 2) { Assert-Equal (Get-MsalToken @user -UserCredential $credential).Account.Username 'adele@fabrikam.example' }
         Assert-Equal @(Get-EmulatorRequest '/oauth2/v2.0/token').Count 2
     }
+    It 'with a name and password, and silently after that, in this session and for that person alone' {
+        Reset-Emulator
+        Clear-MsalTokenCache
+        $adele = [pscredential]::new('adele@fabrikam.example', (New-Secret 'Walk-through-1'))
+        $first = Get-MsalToken @user -UserCredential $adele
+        Assert-Equal (Get-MsalToken @user -Silent).AccessToken $first.AccessToken
+        Assert-Equal (Get-MsalToken @user -Silent -LoginHint 'adele@fabrikam.example').AccessToken $first.AccessToken
+        Assert-Equal @(Get-EmulatorRequest '/oauth2/v2.0/token').Count 1
+        # The password is not sent again, whatever is asked for.
+        $renewed = Get-MsalToken @user -Silent -ForceRefresh
+        Assert-True ($renewed.AccessToken -cne $first.AccessToken)
+        Assert-Equal ($renewed.Account.Username) 'adele@fabrikam.example'
+        Assert-Equal @(Get-EmulatorRequest '/oauth2/v2.0/token')[-1].form.grant_type 'refresh_token'
+        $null = Assert-Fails { Get-MsalToken @user -Silent -LoginHint 'somebody@fabrikam.example' } '' AuthenticationError
+        # Who has not the password finds nothing by the name: another session of the process, another command.
+        $shell = New-TestShell
+        try {
+            $null = $shell.AddScript('Get-MsalToken -ClientId $User.ClientId -TenantId $User.TenantId -Scopes "https://api.security.microsoft.com/.default" -Silent -LoginHint adele@fabrikam.example').Invoke()
+            Assert-Match "$($shell.Streams.Error)" 'no token in the cache fits'
+        }
+        catch { Assert-Match "$_" 'no token in the cache fits' }
+        finally { $shell.Dispose() }
+        Clear-MsalTokenCache
+        $null = Assert-Fails { Get-MsalToken @user -Silent } '' AuthenticationError
+        $null = Get-MsalToken @user -UserCredential $adele
+        Remove-DefenderAccount adele@fabrikam.example
+        $null = Assert-Fails { Get-MsalToken @user -Silent } '' AuthenticationError
+    }
     It 'an app, by its secret, and as a piped application' {
         Reset-Emulator
         $token = Get-MsalToken @app

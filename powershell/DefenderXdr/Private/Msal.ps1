@@ -2,6 +2,7 @@
 
 $script:MsalApplications = [System.Collections.ArrayList]::new()
 $script:MsalAccounts = [ordered]@{}     # who has signed in, by client ID, cache and account
+$script:MsalPasswords = [ordered]@{}    # and with which password, by the same: copies
 $script:MsalDiskCaches = [System.Collections.ArrayList]::new()     # the caches on disk that applications were given, as JSON
 $script:MsalBeside = $null              # whether the real MSAL.PS is loaded too; looked at once
 $script:MsalToString = [psscriptmethod]::new('ToString', { "$($this.PSObject.TypeNames[1]) $($this.ClientId)" })
@@ -359,11 +360,44 @@ function script:Get-MsalTokenObject {
     if ($given.ContainsKey('TokenCache') -or $given['PlainTextTokenCache']) { $plan.Cache = Get-DefenderCacheChoice $given $script:TokenCache $Failure }
     if ($null -ne $Failure.Record) { return }
     $token = Get-DefenderPlanToken $plan $null $plan.Timeout $Failure
+    if ($null -ne $Failure.Record -and $given['Silent'] -and $Failure.Record.Exception.Name -eq 'INTERACTION_REQUIRED' -and $Failure.Record.Exception.ServiceErrorCodes.Length -eq 0) {
+        $again = New-MsalPasswordPlan $plan $application
+        if ($null -ne $again) {
+            $plan = $again
+            $Failure.Record = $null
+            $token = Get-DefenderPlanToken $plan $null $plan.Timeout $Failure
+        }
+    }
     if ($null -ne $Failure.Record) {
         $Failure.Record = ConvertTo-MsalErrorRecord $Failure.Record
         return
     }
     New-MsalTokenObject $token $application $plan ([bool] $given['AsSecureString']) $watch.ElapsedMilliseconds
+}
+
+function script:New-MsalPasswordPlan {
+    # What -Silent asks for where nobody signed in to the application but by -UserCredential in this session: the cache's answer to who brings that
+    # password. Nothing is asked with it. Nothing if the call does not mean just one such person.
+    param([hashtable] $Plan, [object] $Application)
+    $used = if ($Plan['Cache']) { $Plan.Cache } else { $script:TokenCache }
+    $who = if ($Plan.Document.Contains('login_hint')) { $Plan.Document.login_hint }
+    $found = @(foreach ($key in $script:MsalPasswords.Keys) {
+            if (-not $key.StartsWith("$($Application.ClientId)`0$used`0", [System.StringComparison]::OrdinalIgnoreCase)) { continue }
+            $kept = $script:MsalPasswords[$key]
+            if ($null -eq $who -or $kept.Username -eq $who -or $kept.Account -eq $who) { $kept }
+        })
+    if ($found.Length -ne 1) { return }
+    $document = [ordered]@{ client_id = $Plan.Document.client_id; scopes = $Plan.Document.scopes; authority = $Plan.Document.authority; grant = 'password'; username = $found[0].Username; cache = 'only' }
+    foreach ($name in 'expiry_margin_s', 'correlation_id') { if ($Plan.Document.Contains($name)) { $document[$name] = $Plan.Document[$name] } }
+    @{ Document = $document; Secrets = @{ password = $found[0].Password }; Certificate = $null; Anew = $false; Timeout = $Plan.Timeout; Cache = $Plan['Cache'] }
+}
+
+function script:Remove-MsalPassword {
+    # Forgets what is kept of a sign-in by password, if anything is.
+    param([string] $Key)
+    if (-not $script:MsalPasswords.Contains($Key)) { return }
+    $script:MsalPasswords[$Key].Password.Dispose()
+    $script:MsalPasswords.Remove($Key)
 }
 
 function script:New-MsalTokenObject {
@@ -374,7 +408,13 @@ function script:New-MsalTokenObject {
     if ($about.HomeAccountId) {
         $account = New-MsalAccount $about.HomeAccountId $about.Account $about.Authority
         $used = if ($Plan['Cache']) { $Plan.Cache } else { $script:TokenCache }
-        $script:MsalAccounts["$($Application.ClientId)`0$used`0$($about.HomeAccountId)"] = $account
+        $key = "$($Application.ClientId)`0$used`0$($about.HomeAccountId)"
+        $script:MsalAccounts[$key] = $account
+        if ($Plan.Document.grant -eq 'password' -and $Plan.Anew) {
+            Remove-MsalPassword $key
+            $script:MsalPasswords[$key] = @{ Username = $Plan.Document.username; Account = $about.Account; Password = $Plan.Secrets.password.Copy() }
+            while ($script:MsalPasswords.Count -gt 64) { Remove-MsalPassword ([string] @($script:MsalPasswords.Keys)[0]) }
+        }
     }
     $correlation = [guid]::Empty
     $null = [guid]::TryParse([string] $about.CorrelationId, [ref] $correlation)

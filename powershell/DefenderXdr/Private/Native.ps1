@@ -483,7 +483,7 @@ function script:Clear-DefenderCache {
     # A token that was brought is no part of the cache.
     if ($null -ne $script:Connection -and $script:Connection.Renewal.Handle -ne [System.IntPtr]::Zero -and $script:Connection.Cache -eq $script:ClientCache) { $entries += $script:Connection.Entry }
     foreach ($entry in $entries) { $entry.Value = $null; $entry.About = $null }
-    foreach ($key in @($script:MsalAccounts.Keys)) { if ($key.Contains("`0$($script:ClientCache)`0")) { $script:MsalAccounts.Remove($key) } }
+    foreach ($key in @($script:MsalAccounts.Keys)) { if ($key.Contains("`0$($script:ClientCache)`0")) { Remove-MsalPassword $key; $script:MsalAccounts.Remove($key) } }
     Invoke-DefenderAccountTask ([ordered]@{ accounts = 'clear' }) $Failure $Cache $Seen
 }
 
@@ -501,7 +501,7 @@ function script:Remove-DefenderCachedAccount {
     foreach ($key in @($script:MsalAccounts.Keys)) {
         if (-not $key.Contains("`0$($script:ClientCache)`0")) { continue }
         $known = $script:MsalAccounts[$key]
-        if ($key.EndsWith("`0$Account", [System.StringComparison]::OrdinalIgnoreCase) -or $known.Username -eq $Account) { $script:MsalAccounts.Remove($key) }
+        if ($key.EndsWith("`0$Account", [System.StringComparison]::OrdinalIgnoreCase) -or $known.Username -eq $Account) { Remove-MsalPassword $key; $script:MsalAccounts.Remove($key) }
     }
 }
 

@@ -383,8 +383,8 @@ function Get-MsalToken {
     WS-Trust. The user name is -LoginHint, else what Windows says (whoami /upn). An account that Entra itself manages cannot: use -Interactive.
 
     .PARAMETER Silent
-    Takes the token from the cache or by a refresh token; never asks a person. It finds who signed in with a browser or a device code, and not, as
-    MSAL did, who was signed in by -UserCredential: give that again.
+    Takes the token from the cache or by a refresh token; never asks a person. It finds who signed in with a browser or a device code and,
+    as MSAL did, who was signed in by -UserCredential in this session, for a day. Another session has to give that again.
 
     .PARAMETER DeviceCode
     Signs in on another device: the address and the code are shown as a warning, and are an object in the information stream.
@@ -403,7 +403,8 @@ function Get-MsalToken {
 
     .PARAMETER UserCredential
     A person's user name and password, which Entra refuses where more than a password is wanted. The password of a federated domain goes to its own
-    service (AD FS), not to Entra. -Silent does not find what it brought.
+    service (AD FS), not to Entra. The session keeps a copy of it in memory, which is never sent again: by it -Silent finds what it
+    brought. Clear-MsalTokenCache and Remove-DefenderAccount forget it.
 
     .PARAMETER CorrelationId
     An ID of your own for the request, to find it in the sign-in logs.

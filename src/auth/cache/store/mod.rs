@@ -265,13 +265,17 @@ impl Store {
         !is_there || self.folder(&mut inner).is_err() || inner.id == *id
     }
 
-    /// What ids of credentials are made with: the folder's, or, where that cannot be used, this process's own.
+    /// What ids of credentials are made with: the folder's, or, where that cannot be used, this process's own. Nobody can stop a request while it is
+    /// prepared, so another process is not waited for.
     fn settled_id(&self) -> [u8; ID_LEN] {
         *self.id.get_or_init(|| {
             let folder = self.directory.clone().and_then(|directory| Folder::open(&directory).map(Arc::new));
-            let kept = folder.and_then(|folder| id_of(&folder, &self.wanted, self.fresh, self.random.as_ref()));
+            let kept = folder.and_then(|folder| id_of(&folder, &self.wanted, self.fresh, self.random.as_ref(), locks::soon));
             kept.unwrap_or_else(|error| {
-                self.warn(memory_only(error));
+                // The first call waits for the lock, and may get this one written.
+                if error.code() != Code::CacheLocked {
+                    self.warn(memory_only(error));
+                }
                 self.fresh
             })
         })
@@ -311,7 +315,7 @@ impl Store {
         inner.folder = None;
         let folder = Folder::open(&self.directory.clone()?).map(Arc::new)?;
         let fresh = self.id.get().copied().unwrap_or(self.fresh);
-        let kept = id_of(&folder, &self.wanted, fresh, self.random.as_ref())?;
+        let kept = id_of(&folder, &self.wanted, fresh, self.random.as_ref(), locks::short)?;
         let _ = self.id.set(kept);
         inner.id = kept;
         inner.folder = Some(Arc::clone(&folder));
@@ -669,8 +673,15 @@ fn id_file(wanted: &Wanted) -> String {
     format!("{}.id", wanted.file())
 }
 
-/// The key that credential ids are made with, the same for every process; `fresh` becomes it where there is none yet.
-fn id_of(folder: &Arc<Folder>, wanted: &Wanted, fresh: [u8; ID_LEN], random: &dyn Random) -> Result<[u8; ID_LEN]> {
+/// The key that credential ids are made with, the same for every process; `fresh` becomes it where there is none yet. One that is damaged is replaced under
+/// the lock that `wait` gets.
+fn id_of(
+    folder: &Arc<Folder>,
+    wanted: &Wanted,
+    fresh: [u8; ID_LEN],
+    random: &dyn Random,
+    wait: fn(&Arc<Folder>, &str) -> Result<locks::FileLock>,
+) -> Result<[u8; ID_LEN]> {
     let name = id_file(wanted);
     let read = || -> Result<Option<[u8; ID_LEN]>> {
         let content = folder.read(&name)?;
@@ -690,7 +701,7 @@ fn id_of(folder: &Arc<Folder>, wanted: &Wanted, fresh: [u8; ID_LEN], random: &dy
         return Ok(kept);
     }
     // What is there is damaged, or the file system cannot do that.
-    let _lock = locks::short(folder, &format!("{}.lock", wanted.file()))?;
+    let _lock = wait(folder, &format!("{}.lock", wanted.file()))?;
     if let Some(kept) = read()? {
         return Ok(kept);
     }
