@@ -904,7 +904,8 @@ int32_t dxdr_get_incidents(dxdr_request *request,
                        every "poll_s"? (10). The machine action comes as the item. The same one under way, or the one that brought the machine into
                        this state before, is taken for it, with a warning; another one of the kind under way is BUSY. With "wait", an action whose end
                        cannot be seen comes as it was started, and then the error, which names it
-   machines.release, machines.restrict, machines.unrestrict   "machine", "comment", "wait"?, "poll_s"?
+   machines.release, machines.restrict, machines.unrestrict   "machine", "comment", "wait"?, "poll_s"?. Where the machine's actions (as far as they may be
+                       read) show that it is released, or its restriction lifted, nothing is sent: that action comes, with a warning
    machines.scan       the same, "type"?: "Quick" (default), "Full"
    machines.quarantine the same, "sha1"
    machines.tag        "machine", "tag", "action"?: "add" (default), "remove"
@@ -921,7 +922,7 @@ int32_t dxdr_get_incidents(dxdr_request *request,
    tells records apart; "retry"?: "safe" or "never"; "first"?, "items"?, "resume"?. With paging "$top" of the query is the size of a page, and no limit:
    "first" is. The lists of the operations above are paged as those are; on any other path only the service's links lead on
 
- A wish that may be a list may not be an empty one (BAD_ARGUMENT): left out, it asks for all.
+ A wish may not be an empty text or an empty list (BAD_ARGUMENT), but for "assigned_to": left out, it asks for all.
 
  A change that would be made twice if it were sent twice (a comment, an action, any path that is not a GET, unless "retry" is "safe") is sent once.
  Where its answer is lost, cannot be read or is a 5xx, the error's "message" says that it is not known whether it was made, its "hint" how to find

@@ -307,6 +307,31 @@ fn machines_are_named_exactly_and_what_is_done_stays_done() {
         .call(json!({"operation": "machines.release", "machine": "ws-0002", "comment": "clean", "wait": true}))
         .unwrap();
     assert_eq!(released.items[0]["status"], "Succeeded");
+    // Once more: it is released already, which is told, and nothing is sent.
+    let sent = || {
+        let requests = bench.emulator.requests();
+        requests.iter().filter(|request| request.path.ends_with("/unisolate")).count()
+    };
+    let (before, release) = (
+        sent(),
+        json!({"operation": "machines.release", "machine": "ws-0002", "comment": "clean"}),
+    );
+    let again = bench.call(release).unwrap();
+    assert_eq!((&again.items[0]["id"], sent()), (&released.items[0]["id"], before));
+    assert!(again.kinds("warning")[0]["message"].as_str().unwrap().contains("nothing was sent"));
+    // The newest first.
+    let listed = bench
+        .call(json!({"operation": "machine_actions.list", "machine_id": machines[1]["id"], "first": 2}))
+        .unwrap();
+    assert_eq!(
+        listed.items.iter().map(|item| &item["id"]).collect::<Vec<_>>(),
+        [&released.items[0]["id"], &action["id"]]
+    );
+    // A device that only an incident names is a machine too.
+    let device = bench.call(json!({"operation": "machines.get", "machine": "srv-build-02"})).unwrap();
+    assert_eq!(device.items[0]["id"], "53d355096e98b7e610637a8cdd93cb3721f2ca65");
+    let tag = json!({"operation": "machines.tag", "machine": device.items[0]["id"], "tag": "Build"});
+    assert_eq!(bench.call(tag).unwrap().items[0]["machineTags"], json!(["Build"]));
 
     let scan = bench
         .call(json!({"operation": "machines.scan", "machine": "srv-web", "comment": "c", "type": "Full"}))

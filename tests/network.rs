@@ -3,14 +3,14 @@
 
 mod scripted;
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use defender_xdr::client::{Cancel, Client};
-use defender_xdr::clock::{self, BoxFuture, Clock, SystemRandom};
+use defender_xdr::clock::{Clock, SystemRandom};
 use defender_xdr::error::{Code, Error};
-use scripted::{CLIENT, SECRET, Scripted, Step, TENANT, VirtualClock, app_request, virtual_client};
+use scripted::{CLIENT, Laptop, SECRET, Scripted, Step, TENANT, VirtualClock, app_request, virtual_client};
 
 /// One call against a script; the next call on the same request must work.
 fn fail(steps: Vec<Step>) -> (Error, Vec<String>, Vec<Duration>) {
@@ -185,36 +185,6 @@ fn silence_ends_at_the_limit_and_at_a_cancel() {
     assert!(with_a_token.is_cancelled(), "also where the cache has a token");
 }
 
-/// A clock of a machine that can be put to sleep; waits are real but for what it sleeps.
-#[derive(Default)]
-struct Laptop {
-    slept_ms: Arc<AtomicI64>,
-    waits: AtomicUsize,
-}
-
-impl Laptop {
-    fn sleeps(&self, hours: i64) {
-        self.slept_ms.fetch_add(hours * 3_600_000, Ordering::SeqCst);
-    }
-}
-
-impl Clock for Laptop {
-    fn unix_ms(&self) -> i64 {
-        1_790_000_000_000 + self.steady_ms()
-    }
-
-    fn steady_ms(&self) -> i64 {
-        self.slept_ms.load(Ordering::SeqCst)
-    }
-
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        let slept_ms = Arc::clone(&self.slept_ms);
-        let wait = clock::wait(move || slept_ms.load(Ordering::SeqCst), duration);
-        self.waits.fetch_add(1, Ordering::SeqCst);
-        Box::pin(wait)
-    }
-}
-
 /// A call under which the machine sleeps for two hours, once `ready` says so; then the next call, which must work.
 fn asleep(steps: Vec<Step>, limit: Duration, ready: impl Fn(&Laptop, &Scripted) -> bool) -> Result<(), Error> {
     let (steps, over) = (Mutex::new(steps.into_iter()), Arc::new(AtomicBool::new(false)));
@@ -248,7 +218,7 @@ fn asleep(steps: Vec<Step>, limit: Duration, ready: impl Fn(&Laptop, &Scripted) 
 fn net_43_a_sleep_of_the_machine_counts_against_every_limit() {
     let day = Duration::from_secs(86_400);
     let half_an_hour = || Step::answer(429, &[("Retry-After", "1800")], b"{}");
-    let waits = |laptop: &Laptop, _: &Scripted| laptop.waits.load(Ordering::SeqCst) == 1;
+    let waits = |laptop: &Laptop, _: &Scripted| laptop.waits() == 1;
 
     let exchange = asleep(Vec::new(), day, |_, server| !server.seen().is_empty()).unwrap_err();
     assert!(

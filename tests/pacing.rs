@@ -8,9 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bench::bench_with;
-use defender_xdr::client::State;
+use defender_xdr::client::{PreparedRequest, State};
 use defender_xdr::clock::Clock as _;
 use defender_xdr::error::Code;
+use defender_xdr::secret::Secret;
+use scripted::{Scripted, Step, VirtualClock};
 use serde_json::{Value, json};
 
 /// One at a time: the memory of the whole process is measured.
@@ -201,6 +203,50 @@ fn whatever_is_done_with_graphs_alerts_shares_one_documented_limit() {
     assert_eq!(requests.iter().filter(|r| r.status == Some(429)).count(), 0);
     let seconds = (bench.clock.unix_ms() - begun) / 1000;
     assert!(waits >= 2 && (120..240).contains(&seconds), "{waits} waits, {seconds} s");
+}
+
+#[test]
+fn paths_without_a_name_have_a_limit_each_whatever_object_they_are_about() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let clock = VirtualClock::new();
+    let server = Scripted::answering(|_| Step::json(200, r#"{"value":[]}"#));
+    let request = PreparedRequest::new(&scripted::virtual_client(&clock), br#"{"grant":"access_token"}"#).unwrap();
+    let token = Secret::new("canary-token-0123456789".to_owned());
+    request.set_secret("access_token", &token).unwrap();
+    let waits = |path: String| {
+        let call = json!({"service": "endpoint", "path": path, "base_url": server.origin, "pacing": "on"});
+        let operation = request.call(call.to_string().as_bytes(), None).unwrap();
+        let mut waits = Vec::new();
+        loop {
+            match operation.wait(Duration::from_secs(30)) {
+                State::Event => waits.push(operation.take_event().unwrap().to_json().clone()),
+                State::Done => break,
+                other => panic!("{other:?} {:?}", operation.error()),
+            }
+        }
+        waits.retain(|event| event["kind"] == "pacing");
+        waits
+    };
+    for number in 0..100 {
+        assert_eq!(
+            waits(format!("/api/machines/{number:040x}/logonusers")),
+            Vec::<Value>::new(),
+            "{number}"
+        );
+    }
+    for number in 0..100 {
+        assert_eq!(
+            waits(format!("/api/software/microsoft-_-{number}/vulnerabilities")),
+            Vec::<Value>::new(),
+            "{number}"
+        );
+    }
+    assert_eq!(clock.waits(), Vec::<Duration>::new());
+    let waited = waits("/api/v1.0/machines/some-pc/logonUsers".to_owned());
+    assert_eq!(
+        (waited.len(), &waited[0]["endpoint"]),
+        (1, &json!("GET /api/machines/{id}/logonusers"))
+    );
 }
 
 #[test]

@@ -6,17 +6,21 @@ mod scripted;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use defender_xdr::client::{Operation, PreparedRequest, State};
+use defender_xdr::client::{Client, Operation, PreparedRequest, State};
+use defender_xdr::clock::{Clock, SystemRandom};
 use defender_xdr::error::{Code, Error};
 use defender_xdr::secret::Secret;
-use scripted::{Scripted, Step, VirtualClock};
+use scripted::{Laptop, Scripted, Step, VirtualClock};
 use serde_json::{Value, json};
 
 fn request_at(clock: &Arc<VirtualClock>) -> Arc<PreparedRequest> {
-    let client = scripted::virtual_client(clock);
-    let request = PreparedRequest::new(&client, br#"{"grant":"access_token"}"#).unwrap();
+    request_of(&scripted::virtual_client(clock))
+}
+
+fn request_of(client: &Arc<Client>) -> Arc<PreparedRequest> {
+    let request = PreparedRequest::new(client, br#"{"grant":"access_token"}"#).unwrap();
     request
         .set_secret("access_token", &Secret::new("canary-token-0123456789".to_owned()))
         .unwrap();
@@ -177,6 +181,41 @@ fn graph(patch: Step, comment: Step, back: Step) -> Scripted {
             back.clone()
         }
     })
+}
+
+#[test]
+fn a_machine_that_slept_behind_a_change_does_not_call_it_worth_another_try() {
+    let busy = || Step::answer(429, &[("Retry-After", "1800")], b"{}");
+    let slept = |server: &Scripted, mut document: Value| {
+        let laptop = Arc::new(Laptop::default());
+        let clock = Arc::clone(&laptop) as Arc<dyn Clock>;
+        let client = Client::with(br#"{"cache":"private"}"#, clock, Arc::new(SystemRandom)).unwrap();
+        document["base_url"] = json!(server.origin);
+        let limit = Some(Duration::from_secs(3600));
+        let operation = request_of(&client).call(document.to_string().as_bytes(), limit).unwrap();
+        let late = Instant::now() + Duration::from_secs(30);
+        while laptop.waits() == 0 {
+            assert!(Instant::now() < late, "nothing is waited for");
+            std::thread::yield_now();
+        }
+        laptop.sleeps(2);
+        Came::of(&operation)
+    };
+    let comment = json!({"operation": "incidents.update", "backend": "graph", "follow": false, "id": 7, "comment": "once"});
+    // The comment was added, and the wait for the incident as it is now is longer than the call may take.
+    let added = Scripted::answering(move |request| {
+        if request.starts_with("POST") {
+            Step::json(201, "{}")
+        } else {
+            busy()
+        }
+    });
+    slept(&added, comment).unknown(Code::Timeout, "incidents.get");
+    assert_eq!(changes(&added), 1);
+    // What changes nothing is worth another try.
+    let get = json!({"operation": "incidents.get", "backend": "graph", "follow": false, "id": 7});
+    let error = slept(&Scripted::answering(move |_| busy()), get).error.unwrap();
+    assert!(error.code() == Code::Timeout && error.is_retryable(), "{error:?}");
 }
 
 #[test]
@@ -362,10 +401,37 @@ fn an_empty_list_of_wishes_is_not_a_wish_for_everything() {
     ] {
         let mut document = json!({"operation": operation, "base_url": "http://127.0.0.1:1"});
         document[key] = json!([]);
-        let error = request.call(document.to_string().as_bytes(), None).err().unwrap();
-        assert_eq!(error.code(), Code::BadArgument, "{operation} {key}");
-        assert!(error.message().contains(key), "{error}");
+        let refused = |document: &Value| {
+            let error = request.call(document.to_string().as_bytes(), None).err();
+            let error = error.unwrap_or_else(|| panic!("{document}"));
+            assert_eq!(error.code(), Code::BadArgument, "{document}");
+            assert!(error.message().contains(key) || key == "ids", "{error}");
+        };
+        refused(&document);
+        // An empty text asks for nothing either, but for what nobody owns.
+        if key != "assigned_to" {
+            document[key] = json!(["High", " "]);
+            refused(&document);
+            document[key] = json!("");
+            refused(&document);
+        }
     }
+    for operation in [
+        "incidents.list",
+        "incidents.watch",
+        "alerts.list",
+        "machines.list",
+        "machine_actions.list",
+        "indicators.list",
+    ] {
+        let document = json!({"operation": operation, "base_url": "http://127.0.0.1:1", "filter": " "});
+        let error = request.call(document.to_string().as_bytes(), None).err();
+        let error = error.unwrap_or_else(|| panic!("{document}"));
+        assert_eq!(error.code(), Code::BadArgument, "{document}");
+        assert!(error.message().contains("\"filter\" is empty"), "{error}");
+    }
+    let error = request.list_incidents(br#"{"filter":""}"#, None).err().unwrap();
+    assert!(error.message().contains("\"filter\" is empty"), "{error}");
 }
 
 #[test]

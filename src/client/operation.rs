@@ -84,6 +84,8 @@ struct Inner {
     /// How many items were handed over at first, and how many were taken in all.
     first: usize,
     taken: usize,
+    /// The error of who gives up now, while a change is under way that another try may make twice.
+    unsettled: Option<Box<Error>>,
     pending: HashMap<u64, Pending>,
     next_id: u64,
     end: Option<End>,
@@ -156,6 +158,9 @@ impl Operation {
                 () = shared.cancelled.notified() => {}
                 result = limited => {
                     let result = result.and_then(std::result::Result::ok).unwrap_or_else(|| {
+                        if let Some(error) = shared.lock().unsettled.take() {
+                            return Err(*error);
+                        }
                         Err(Error::new(Code::Timeout, format!("the call took longer than its limit of {} s", timeout.as_secs_f32())).with_retry(None).with_hint("allow more time, or check the network"))
                     });
                     shared.end(match result {
@@ -387,6 +392,10 @@ fn state_of(inner: &Inner) -> State {
 
 impl Notices for Operation {
     fn tell(&self, notice: Notice) {
+        if let Notice::Unsettled(error) = notice {
+            self.lock().unsettled = error;
+            return;
+        }
         if !self.listens {
             return;
         }
@@ -426,7 +435,7 @@ impl Notices for Operation {
                 );
             }
             Notice::Detail { kind, fields } => self.push(kind, "none", None, fields, None),
-            Notice::Held(_) => {}
+            Notice::Held(_) | Notice::Unsettled(_) => {}
             Notice::Verbose(message) => {
                 self.push("verbose", "none", None, json!({ "message": message }), None);
             }

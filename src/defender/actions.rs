@@ -124,6 +124,8 @@ const YOUNG: u32 = 3;
 pub async fn wait(channel: &Channel<'_>, id: &str, every: Duration, young: bool) -> Result<Bytes> {
     let row = &rows::ACTIONS_GET;
     let session = channel.session;
+    // It was started, as its id shows.
+    channel.settled();
     let mut looks = 0u32;
     loop {
         let status = match channel.ask(&Ask::get(row, channel.url(row, Some(id)))).await {

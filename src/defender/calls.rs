@@ -317,7 +317,7 @@ impl List {
                 .collect();
             parts.push((!any.is_empty()).then(|| format!("({})", any.join(" or "))));
         }
-        let own = filter::checked(params.text("filter")?)?;
+        let own = filter::checked(params.wish("filter")?)?;
         let evidence = row.name == "alerts.list" && params.flag("evidence", false)?;
         Ok(List {
             place,

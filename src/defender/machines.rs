@@ -213,6 +213,10 @@ impl Act {
     pub async fn run(&self, session: &Session<'_>) -> Result<()> {
         let channel = session.channel(&ENDPOINT, &self.place)?;
         let id = self.name.id(&channel).await?;
+        if let Some(action) = self.undone(&channel, &id).await {
+            session.sink.take(vec![action], None).await;
+            return Ok(());
+        }
         let body = object([("Comment", quoted(&self.comment))].into_iter().chain(self.members.iter().cloned()));
         // Never sent twice: what became of an action whose answer was lost is looked up.
         let ask = Ask::with_body(self.row, channel.url(self.row, Some(&id)), body);
@@ -230,6 +234,22 @@ impl Act {
         };
         session.sink.take(vec![action], None).await;
         Ok(())
+    }
+
+    /// The action that has undone already what is to be undone; nothing is sent then. Where the actions may not be seen, or there is none, the service decides.
+    async fn undone(&self, channel: &Channel<'_>, machine: &str) -> Option<Bytes> {
+        let opposite = self.opposite.filter(|_| self.kind.starts_with("Un"))?;
+        let counts = "(status eq 'Succeeded' or status eq 'Pending' or status eq 'InProgress')";
+        let found = actions::newest(channel, machine, &[self.kind, opposite], Some(counts)).await.ok()?;
+        let last = found.into_iter().next()?;
+        if last.kind != self.kind || last.is_going() {
+            return None;
+        }
+        channel.session.warn(format!(
+            "machine {machine} is in this state already, by action {} (of {}): nothing was sent",
+            last.id, last.requestor
+        ));
+        Some(last.bytes)
     }
 
     /// The action at its end. Where that cannot be seen, the action as it was started is handed over all the same: it goes on.

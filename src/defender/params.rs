@@ -68,6 +68,15 @@ impl Params {
         Ok(self.typed::<String>(name, "a text")?.filter(|text| !text.trim().is_empty()))
     }
 
+    /// A text that is a wish: an empty one would look like a wish for everything.
+    pub fn wish(&mut self, name: &str) -> Result<Option<String>> {
+        let text = self.typed::<String>(name, "a text")?;
+        if text.as_ref().is_some_and(|text| text.trim().is_empty()) {
+            return Err(empty(name));
+        }
+        Ok(text)
+    }
+
     /// A text that has to be there.
     pub fn need(&mut self, name: &str, hint: &str) -> Result<String> {
         self.text(name)?
@@ -106,8 +115,17 @@ impl Params {
         })
     }
 
-    /// The same for a wish: an empty list would look like one for everything.
+    /// The same for a wish: an empty list, or an empty text in it, would look like one for everything.
     pub fn texts(&mut self, name: &str) -> Result<Vec<String>> {
+        let texts = self.people(name)?;
+        if texts.iter().any(|text| text.trim().is_empty()) {
+            return Err(empty(name));
+        }
+        Ok(texts)
+    }
+
+    /// The same where an empty text is a wish of its own: what nobody owns.
+    pub fn people(&mut self, name: &str) -> Result<Vec<String>> {
         let texts = self.texts_or_none(name)?;
         if texts.is_empty() && self.raw(name).is_some_and(|raw| raw.get() != "null") {
             return Err(Error::argument(
@@ -183,6 +201,13 @@ impl Params {
             Some((name, _, _)) => Err(unknown(name)),
         }
     }
+}
+
+fn empty(name: &str) -> Error {
+    Error::argument(
+        format!("\"{name}\" is empty, which asks for nothing"),
+        format!("give \"{name}\" a value, or leave it out where it is not to matter"),
+    )
 }
 
 fn unknown(name: &str) -> Error {

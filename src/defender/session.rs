@@ -13,7 +13,7 @@ use super::preflight::{self, Preflight};
 use super::refusal::{self, is_documented_404, refusal};
 use super::services::operations::Operation;
 use super::services::{Cloud, Service};
-use super::unsettled::Failed;
+use super::unsettled::{Failed, is_harmless};
 use super::{Bearer, Bearers, Refused, Sink, challenge, pacing};
 use crate::error::{Code, Error, Result};
 use crate::transport::{
@@ -249,7 +249,7 @@ impl Channel<'_> {
     }
 
     /// The documented limit is kept here, and by whose budget.
-    fn budget(&self, row: &Operation, token: &str) -> Option<Arc<pacing::Budget>> {
+    fn budget(&self, ask: &Ask, token: &str) -> Option<Arc<pacing::Budget>> {
         let emulator = self.session.transport.emulator_origin();
         let loopback = is_loopback(&self.base);
         let paced = match self.session.pacing {
@@ -269,7 +269,7 @@ impl Channel<'_> {
         Some(pacing::budget(format!(
             "{}\n{host}\n{tenant}\n{app}\n{}",
             emulator.unwrap_or_default(),
-            row.name
+            ask.row.counted_as(ask.method, ask.url.path())
         )))
     }
 
@@ -293,7 +293,13 @@ impl Channel<'_> {
         let since = Instant::now();
         let by = session.timed().deadline;
         let slot = budget
-            .slot(ask.row.limit, session.transport.clock(), session.call, by, ask.row.name)
+            .slot(
+                ask.row.limit,
+                session.transport.clock(),
+                session.call,
+                by,
+                &ask.row.counted_as(ask.method, ask.url.path()),
+            )
             .await;
         if let Some(working) = &session.working {
             working.paused(since);
@@ -309,10 +315,28 @@ impl Channel<'_> {
 
     /// The same for those who find out by themselves what became of a change.
     pub async fn attempt(&self, ask: &Ask) -> std::result::Result<Response, Failed> {
+        let result = self.exchange(ask).await;
+        // What was done is known now; a comment that was added is still not to be added again.
+        let settled = match &result {
+            Ok(_) => ask.row.name.starts_with("machine"),
+            Err(failed) => !failed.unsettled,
+        };
+        if settled && !is_harmless(ask) {
+            self.settled();
+        }
+        result
+    }
+
+    /// What became of a change is known: whoever gives up waiting from here on may do so as of any call.
+    pub fn settled(&self) {
+        self.session.call.notices.tell(Notice::Unsettled(None));
+    }
+
+    async fn exchange(&self, ask: &Ask) -> std::result::Result<Response, Failed> {
         let transport = self.session.transport;
         let mut token = self.token().await?;
         self.check(ask.row, &token)?;
-        let budget = self.budget(ask.row, &token);
+        let budget = self.budget(ask, &token);
         let (mut renewed, mut answered, mut refusals) = (false, false, 0);
         let mut tally = Tally::default();
         let mut before: Option<Failed> = None;
@@ -355,10 +379,18 @@ impl Channel<'_> {
                 partial: ask.partial,
             };
             let too_late = call.deadline <= Instant::now();
+            if let Some(error) = Failed::given_up(ask) {
+                let error = error.with_ids(Some(&call.correlation_id), None);
+                call.notices.tell(Notice::Unsettled(Some(Box::new(error))));
+            }
             self.sent_ms.store(transport.clock().steady_ms(), Ordering::Relaxed);
             let result = transport.send_on(call, request, terms).await;
             if let Ok(response) = &result {
                 self.hear(response);
+                // Refused, for now: nothing was done, and the wait for the next try may be long.
+                if matches!(response.status, 401 | 429) && !is_harmless(ask) {
+                    self.settled();
+                }
             }
             // The service counts each try, so each takes its place in the budget. A 429 is answered below.
             if slot.is_some()

@@ -34,11 +34,15 @@ impl Failed {
         Failed { error, unsettled }
     }
 
+    /// The error of who gives up while the answer is awaited, as after a sleep of the machine; `None` where another try does no harm.
+    pub fn given_up(ask: &Ask) -> Option<Error> {
+        let error = Error::new(Code::Timeout, "the call took longer than its limit").with_retry(None);
+        (!is_harmless(ask)).then(|| Failed { error, unsettled: true }.unknown(ask))
+    }
+
     /// The error, which says so where a change may have been made and another try may make it twice.
     pub fn told(self, ask: &Ask) -> Error {
-        // What changes nothing, or the same again, can be tried again.
-        let harmless = ask.method == "GET" || ask.retry != Retry::Never || ask.row.name.starts_with("hunting.");
-        if self.unsettled && !harmless {
+        if self.unsettled && !is_harmless(ask) {
             self.unknown(ask)
         } else {
             self.error
@@ -58,6 +62,11 @@ impl Failed {
         };
         self.error.with_message(message).with_hint(hint).without_retry()
     }
+}
+
+/// What changes nothing, or the same again, can be tried again.
+pub fn is_harmless(ask: &Ask) -> bool {
+    ask.method == "GET" || ask.retry != Retry::Never || ask.row.name.starts_with("hunting.")
 }
 
 /// What may have been done, and how to find out.

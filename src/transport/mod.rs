@@ -76,6 +76,8 @@ pub enum Notice {
     },
     /// A wait for a disk, a device or another program begins or ends: with it the error of who cannot wait that long. Hosts are not told.
     Held(Option<Box<Error>>),
+    /// A change was sent: with it the error of who cannot wait for its answer, since another try may make it twice. `None`: that is over. Hosts are not told.
+    Unsettled(Option<Box<Error>>),
     /// A decision taken, for those who want to follow.
     Verbose(String),
     /// Something the caller should know.

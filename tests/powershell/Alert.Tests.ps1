@@ -29,6 +29,10 @@ Describe 'Get-DefenderAlert' {
         Assert-Equal @(Get-DefenderAlert).Count 5
         Assert-Equal @(Get-DefenderAlert -Severity High -Status New).id $A1, $A3
         Assert-Equal @(Get-DefenderAlert -IncidentId 811099, 811098).id $A1, $A2
+        # One that there is not is told from one without alerts.
+        $record = Assert-Fails { Get-DefenderAlert -IncidentId 77777701 -ErrorAction Stop } NOT_FOUND ObjectNotFound
+        Assert-Match "$record" '77777701'
+        Assert-Equal @(Get-DefenderAlert -IncidentId 811203 -ErrorAction Stop).Count 0
         # An incident's number in the place of an alert's id, and incidents of a table.
         foreach ($try in { Get-DefenderAlert 811099 }, { Get-DefenderAlert 811099 -Evidence }) {
             $got = Get-Recorded $try

@@ -145,6 +145,14 @@ Enable-DefenderMachineIsolation ws-0001 -Comment c
         $released = Disable-DefenderMachineIsolation ws-0001 -Comment 'INC-1 over' -Confirm:$false -WarningVariable warnings 3>$null
         Assert-Equal $released.type 'Unisolate'
         Assert-Match $warnings 'answer was lost'
+        # Released already: told, and nothing is sent.
+        $null = Invoke-Emulator POST clock @{ advance_seconds = 60 }
+        $sent = @(Get-EmulatorRequest '/unisolate').Count
+        $again = Disable-DefenderMachineIsolation ws-0001 -Comment 'INC-1 over' -Confirm:$false -WarningVariable warnings 3>$null
+        Assert-Equal $again.id $released.id
+        Assert-Match $warnings 'nothing was sent'
+        Assert-Equal @(Get-EmulatorRequest '/unisolate').Count $sent
+        Assert-Equal (Get-DefenderMachineAction -First 1).id $released.id 'the newest is first'
         # Another one of the kind is not this one.
         $null = Start-DefenderFileQuarantine ws-0001 -Sha1 ('a' * 40) -Comment c -Confirm:$false
         $got = Get-Recorded { Start-DefenderFileQuarantine ws-0001 -Sha1 ('b' * 40) -Comment c -Confirm:$false }

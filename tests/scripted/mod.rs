@@ -4,12 +4,12 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use defender_xdr::client::{Client, PreparedRequest};
-use defender_xdr::clock::{BoxFuture, Clock, SystemRandom};
+use defender_xdr::clock::{self, BoxFuture, Clock, SystemRandom};
 use defender_xdr::secret::Secret;
 
 pub mod tls;
@@ -244,6 +244,41 @@ impl Clock for VirtualClock {
             .fetch_add(i64::try_from(duration.as_millis()).unwrap(), Ordering::SeqCst);
         self.waits.lock().unwrap().push(duration);
         Box::pin(std::future::ready(()))
+    }
+}
+
+/// A clock of a machine that can be put to sleep; waits are real but for what it sleeps.
+#[derive(Default)]
+pub struct Laptop {
+    slept_ms: Arc<AtomicI64>,
+    waits: AtomicUsize,
+}
+
+impl Laptop {
+    pub fn sleeps(&self, hours: i64) {
+        self.slept_ms.fetch_add(hours * 3_600_000, Ordering::SeqCst);
+    }
+
+    /// How many waits were begun.
+    pub fn waits(&self) -> usize {
+        self.waits.load(Ordering::SeqCst)
+    }
+}
+
+impl Clock for Laptop {
+    fn unix_ms(&self) -> i64 {
+        1_790_000_000_000 + self.steady_ms()
+    }
+
+    fn steady_ms(&self) -> i64 {
+        self.slept_ms.load(Ordering::SeqCst)
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        let slept_ms = Arc::clone(&self.slept_ms);
+        let wait = clock::wait(move || slept_ms.load(Ordering::SeqCst), duration);
+        self.waits.fetch_add(1, Ordering::SeqCst);
+        Box::pin(wait)
     }
 }
 

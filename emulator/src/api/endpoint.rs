@@ -233,12 +233,21 @@ fn list(app: &App, asked: &Asked, collection: &str, fields: &[(&str, Type)]) -> 
     let next_link = state.next_link;
     // The alerts that only incidents hold are listed to who asks for an alert or an incident.
     let any_alert = collection == "alerts" && filter.as_ref().is_some_and(|f| f.asks_for("id") || f.asks_for("incidentId"));
-    let records = if any_alert {
+    // So are the devices that only incidents name.
+    let any_machine = collection == "machines" && filter.as_ref().is_some_and(|f| f.asks_for("id") || f.asks_for("computerDnsName"));
+    let mut records = if any_alert {
         api::alerts::all(&state)
+    } else if any_machine {
+        api::machines::all(&state)
     } else {
         state.records.of(collection).cloned().unwrap_or_default()
     };
     drop(state);
+    if collection == "machineactions" {
+        // "List machineActions": the first ones are the latest.
+        records.reverse();
+        records.sort_by_key(|action| std::cmp::Reverse(action["creationDateTimeUtc"].as_str().and_then(clock::parse_ticks)));
+    }
     let kind = |name: &str| fields.iter().find(|(n, _)| *n == name).map(|(_, kind)| *kind);
     let mut found = records
         .iter()
@@ -272,12 +281,16 @@ fn one(app: &App, collection: &str, id: &str) -> Result<Response, Refusal> {
         let found = api::alerts::find(&state, id);
         return found.map(|record| http::json(200, &record)).ok_or_else(|| missing(collection, id));
     }
+    if collection == "machines" {
+        let found = api::machines::find(&state, id);
+        return found.map(|record| http::json(200, &record)).ok_or_else(|| missing(collection, id));
+    }
     let records = state.records.of(collection).cloned().unwrap_or_default();
     drop(state);
     let same = |value: &Value| value.as_str().is_some_and(|have| have.eq_ignore_ascii_case(id));
     records
         .iter()
-        .find(|record| same(&record["id"]) || collection == "machines" && same(&record["computerDnsName"]))
+        .find(|record| same(&record["id"]))
         .map(|record| http::json(200, record))
         .ok_or_else(|| missing(collection, id))
 }
@@ -340,12 +353,8 @@ fn act(app: &App, asked: &Asked, caller: &Caller, id: &str, kind: &str) -> Resul
     settle(app);
     let now = clock::iso(app.now() * clock::SECOND);
     let mut state = app.state();
-    let machine = state
-        .records
-        .machines
-        .iter()
-        .find(|m| m["id"] == id)
-        .cloned()
+    let machine = api::machines::find(&state, id)
+        .filter(|machine| machine["id"] == id)
         .ok_or_else(|| missing("machines", id))?;
     let mut actions = state.records.machineactions.iter().filter(|a| a["machineId"] == id);
     if actions
@@ -415,12 +424,7 @@ fn tag(app: &App, asked: &Asked, id: &str) -> Result<Response, Refusal> {
     let body = api::body(asked)?;
     let (value, action) = (text(&body, "Value")?, text(&body, "Action")?);
     let mut state = app.state();
-    let machine = state
-        .records
-        .machines
-        .iter_mut()
-        .find(|m| m["id"] == id)
-        .ok_or_else(|| missing("machines", id))?;
+    let machine = api::machines::find_to_change(&mut state, id).ok_or_else(|| missing("machines", id))?;
     let mut tags = machine["machineTags"].as_array().cloned().unwrap_or_default();
     tags.retain(|tag| tag != value);
     match action {

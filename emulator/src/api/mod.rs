@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod graph;
 pub mod hunting;
 pub mod incidents;
+pub mod machines;
 pub mod words;
 
 use axum::Extension;

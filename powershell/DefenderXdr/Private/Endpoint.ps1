@@ -122,7 +122,12 @@ function script:Get-DefenderAlertRecord {
         }
         return
     }
-    if ($null -eq $AlertId) { Get-DefenderEndpointRecord $Session 'alerts' 'id' $AlertId $Given; return }
+    if ($null -eq $AlertId) {
+        $came = @{ Any = $false }
+        Get-DefenderEndpointRecord $Session 'alerts' 'id' $AlertId $Given | ForEach-Object { $came.Any = $true; $_ }
+        if ($Given.ContainsKey('IncidentId') -and -not $came.Any -and -not $Session.Failed -and -not $Session.OwnToken) { Test-DefenderIncidentId $Session $Given['IncidentId'] }
+        return
+    }
     $converter = Get-DefenderEndpointConverter 'alerts' $Given
     foreach ($id in $AlertId) {
         $failed = @{ Record = $null }
@@ -131,6 +136,19 @@ function script:Get-DefenderAlertRecord {
         # An incident's id is a number, and an alert's is not.
         if ($failed.Record.Exception.Name -ceq 'NOT_FOUND' -and $id -match '^[0-9]+$') { Add-DefenderHint $failed.Record "the alerts of an incident are listed by -IncidentId $id" }
         Write-DefenderRecordError $Session $failed.Record '' $id
+    }
+}
+
+function script:Test-DefenderIncidentId {
+    # No alert came: an incident that there is not is an error, and no incident without alerts. Whether there is one is not always to be seen.
+    param([hashtable] $Session, [string[]] $Id)
+    foreach ($one in $Id) {
+        if ($one -notmatch '^[0-9]+$') { continue }
+        $failed = @{ Record = $null }
+        $null = Invoke-DefenderCall $Session ([ordered]@{ operation = 'incidents.get'; id = [long] $one; follow = $false }) -Failed $failed
+        if ($null -eq $failed.Record) { continue }
+        if ($failed.Record.Exception.Name -ceq 'NOT_FOUND') { Write-DefenderRecordError $Session $failed.Record '' $one }
+        else { Write-Verbose (Format-DefenderText "no alerts came, and whether there is an incident $one could not be seen: $($failed.Record.Exception.Message)") }
     }
 }
 

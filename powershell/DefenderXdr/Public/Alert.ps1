@@ -26,7 +26,8 @@ function Get-DefenderAlert {
     The kind of attack, such as Execution or CredentialAccess; one or more.
 
     .PARAMETER IncidentId
-    The number of the incident that the alerts belong to; one or more. An empty list is refused.
+    The number of the incident that the alerts belong to; one or more. An empty list is refused. Where no alert comes, each is looked for among the
+    incidents (where the sign-in may read those): one that there is not is an error, NOT_FOUND.
 
     .PARAMETER Since
     Alerts created at this time or later. A time without a zone is local.

@@ -286,6 +286,8 @@ function Disable-DefenderMachineIsolation {
     Starts the release of each machine, once it is confirmed. Names are resolved to ids before anything is done. It needs the permission
     Machine.Isolate, and a person the role 'Active remediation actions'.
 
+    A machine that was released already, by its actions, is told by a warning; nothing is sent, and the action that released it comes.
+
     Returns the machine action of each machine, for Wait-DefenderMachineAction or Stop-DefenderMachineAction.
 
     .PARAMETER Machine
@@ -429,6 +431,8 @@ function Disable-DefenderMachineRestriction {
     .DESCRIPTION
     Starts the removal of the restriction of code execution from each machine, once it is confirmed. It needs the permission
     Machine.RestrictExecution, and a person the role 'Active remediation actions'.
+
+    A machine whose restriction was lifted already, by its actions, is told by a warning; nothing is sent, and the action that lifted it comes.
 
     Returns the machine action of each machine, for Wait-DefenderMachineAction or Stop-DefenderMachineAction.
 
@@ -798,7 +802,8 @@ function Get-DefenderMachineAction {
     Gets machine actions: what was started on machines, by whom, and how it stands.
 
     .DESCRIPTION
-    Lists actions, page by page and record by record, or gets single ones by id. With machines down the pipeline it lists the actions of each; actions
+    Lists actions, page by page and record by record, or gets single ones by id. The service lists the newest first, so -First 5 gives the
+    latest five. With machines down the pipeline it lists the actions of each; actions
     down the pipeline it gets again. It needs the permission Machine.Read (an app: Machine.Read.All).
 
     .PARAMETER Id

@@ -246,7 +246,7 @@ pub static PATHS: [Operation; 4] = [
     row("graph.alerts", &GRAPH, "POST", "/v1.0/security/alerts_v2/{id}/comments", GRAPH_ALERT_WRITE, INVESTIGATE, GRAPH_ALERTS, ONE),
 ];
 
-/// Paths that no row names, by service: no permissions known, and the limit most rows have.
+/// Paths that no row names, by service: no permissions known, and the limit most rows have, for each by itself (see [`Operation::counted_as`]).
 pub static OTHER: [Operation; 3] = [
     row("xdr.other", &XDR, "", "", (&[], &[]), VIEW, per(50, 1500), ONE),
     row("endpoint.other", &ENDPOINT, "", "", (&[], &[]), VIEW, USUAL, ONE),
@@ -282,6 +282,29 @@ impl Operation {
                     _ => graph,
                 }
             })
+    }
+
+    /// What calls are counted as, by the documented limits: an operation, or of paths that no row names each by itself, whatever ids it has. What is an id there
+    /// nobody tells: a segment with a digit or one of `.@%:-` in it, and the one between a collection and what belongs to one of its objects.
+    pub fn counted_as(&self, method: &str, path: &str) -> String {
+        if !self.path.is_empty() {
+            return self.name.to_owned();
+        }
+        let path = path.replacen("/api/v1.0/", "/api/", 1).replacen("/beta/", "/v1.0/", 1);
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let last = parts.len().saturating_sub(1);
+        let shape = parts.iter().enumerate().map(|(at, part)| {
+            // A function's arguments stand in parentheses.
+            let (name, function) = part.split_once('(').map_or((*part, false), |(name, _)| (name, true));
+            let is_marked = name.bytes().any(|byte| byte.is_ascii_digit() || b".@%:-".contains(&byte));
+            let is_between = parts.first() == Some(&"api") && at == 2 && at < last;
+            if at > 0 && !function && (is_marked || is_between) {
+                "{id}".to_owned()
+            } else {
+                name.to_ascii_lowercase()
+            }
+        });
+        format!("{method} /{}", shape.collect::<Vec<_>>().join("/"))
     }
 
     /// The path with the id in its place, escaped as one segment.
@@ -337,6 +360,36 @@ mod tests {
         assert_eq!(
             (comment.limit, comment.delegated),
             (per(150, 0), &["SecurityAlert.ReadWrite.All"][..])
+        );
+    }
+
+    #[test]
+    fn a_path_without_a_row_is_counted_by_its_shape() {
+        let of = |service, method, path: &str| Operation::of(service, method, path).counted_as(method, path);
+        assert_eq!(of(&ENDPOINT, "GET", "/api/machines"), "machines.list");
+        for (path, shape) in [
+            (
+                "/api/machines/56f18844cec46b794bf3beae9e1cc08ca6babb22/logonusers",
+                "GET /api/machines/{id}/logonusers",
+            ),
+            ("/api/v1.0/machines/some-pc/LogonUsers/", "GET /api/machines/{id}/logonusers"),
+            ("/api/users/someone/alerts", "GET /api/users/{id}/alerts"),
+            ("/api/ips/192.0.2.1/stats", "GET /api/ips/{id}/stats"),
+            ("/api/Vulnerabilities/CVE-2026-0001", "GET /api/vulnerabilities/{id}"),
+            (
+                "/api/vulnerabilities/machinesVulnerabilities",
+                "GET /api/vulnerabilities/machinesvulnerabilities",
+            ),
+            (
+                "/api/machines/findbyip(ip='192.0.2.1',timestamp=2026-01-01T00:00:00Z)",
+                "GET /api/machines/findbyip",
+            ),
+        ] {
+            assert_eq!(of(&ENDPOINT, "GET", path), shape);
+        }
+        assert_eq!(
+            of(&GRAPH, "GET", "/beta/users/a@b.example/messages"),
+            "GET /v1.0/users/{id}/messages"
         );
     }
 
