@@ -112,6 +112,11 @@ fn a_named_browser_that_is_started_from_a_dead_disk_holds_up_no_other_call() {
     with_the_disk(START, "in_a_process_a_named_browser_is_started");
 }
 
+#[test]
+fn the_accounts_of_a_cache_on_a_dead_disk_hold_up_no_other_call_and_can_be_cancelled() {
+    with_the_disk(LOOK, "in_a_process_accounts_are_asked_for");
+}
+
 // ---- inside ------------------------------------------------------------------------------------------------------------------------------
 
 /// The other end of the disk: it comes to this once somebody waits for it.
@@ -260,6 +265,29 @@ fn in_a_process_a_named_browser_is_started() {
     let _held = by_the_built_in_way(&operation, &disk);
     desk.others_go_on();
     ends_by_a_cancel(&operation);
+}
+
+#[test]
+#[ignore = "run by a test above"]
+fn in_a_process_accounts_are_asked_for() {
+    let (disk, desk) = (Disk::of_this_process(), Desk::new());
+    for (name, document) in [
+        ("listed", json!({"accounts": "list"})),
+        ("removed", json!({"accounts": "remove", "account": "ana@contoso.com"})),
+        (
+            "exported",
+            json!({"accounts": "export_refresh_token", "account": "ana@contoso.com"}),
+        ),
+        ("cleared", json!({"accounts": "clear"})),
+    ] {
+        let config = json!({"emulator": "", "cache": {"name": name, "persist": true, "directory": folder()}});
+        // Nobody could stop this.
+        let client = Client::new(config.to_string().as_bytes()).unwrap();
+        let operation = client.accounts_start(document.to_string().as_bytes(), None).unwrap();
+        let _held = disk.holds();
+        desk.others_go_on();
+        ends_by_a_cancel(&operation);
+    }
 }
 
 fn ends_by_a_cancel(operation: &Running) {
