@@ -447,7 +447,7 @@ static int a_blocking_sign_in_given_up(void)
     REQUIRE_STATUS(DXDR_STATUS_CANCELLED, task.status);
     REQUIRE(port_closes(port));
     drop_buf(&task.error);
-    REQUIRE_STATUS(DXDR_STATUS_BROWSER_TIMEOUT, dxdr_acquire_token(task.request, 300, NULL, &task.token, &task.error));
+    REQUIRE_STATUS(DXDR_STATUS_BROWSER_TIMEOUT, dxdr_acquire_token(task.request, 3000, NULL, &task.token, &task.error));
     snprintf(json, sizeof json, "http://localhost:%u", (unsigned)port);
     REQUIRE_HOLDS(text_of(task.error), json);
     REQUIRE(port_closes(port));
