@@ -83,6 +83,11 @@ fn credential() {
 }
 
 #[test]
+fn windows_account() {
+    holds("windows_account", plain());
+}
+
+#[test]
 fn device_code() {
     holds("device_code", hooked());
 }

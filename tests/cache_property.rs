@@ -8,13 +8,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use base64::Engine;
-use defender_xdr::client::{Client, PreparedRequest};
+use defender_xdr::auth::token::Token;
+use defender_xdr::client::{Client, PreparedRequest, State};
 use defender_xdr::clock::{Clock, SystemRandom};
+use defender_xdr::error::Error;
 use defender_xdr::secret::Secret;
 use scripted::{Scripted, Step, VirtualClock, virtual_client};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 const TENANTS: [&str; 3] = [
     "8e58f0bf-3f7c-4dc0-90c3-f13a92d07897",
@@ -70,11 +74,54 @@ fn words(service: &str, path: &str, form: &BTreeMap<String, String>, person: Opt
     .to_string()
 }
 
+/// Everybody is of a federated domain, for whom asks: where that domain's service is, and what it takes.
+fn federation(path: &str, request: &str) -> Option<Step> {
+    let host = request.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
+    if path.starts_with("/common/UserRealm/") {
+        let realm = json!({"account_type": "Federated", "federation_metadata_url": format!("http://{host}/mex")});
+        return Some(Step::json(200, &realm.to_string()));
+    }
+    let metadata = format!(
+        "<w:definitions xmlns:w=\"http://schemas.xmlsoap.org/wsdl/\" xmlns:b=\"http://schemas.xmlsoap.org/wsdl/soap12/\" xmlns:p=\"http://schemas.xmlsoap.org/ws/2004/09/policy\" xmlns:u=\"http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd\" xmlns:s=\"http://schemas.xmlsoap.org/ws/2005/07/securitypolicy\" xmlns:h=\"http://schemas.microsoft.com/ws/06/2004/policy/http\" xmlns:a=\"http://www.w3.org/2005/08/addressing\"><p:Policy u:Id=\"x\"><p:ExactlyOne><p:All><h:NegotiateAuthentication/><s:TransportBinding/></p:All></p:ExactlyOne></p:Policy><w:binding name=\"b\"><p:PolicyReference URI=\"#x\"/><b:binding transport=\"http://schemas.xmlsoap.org/soap/http\"/><w:operation><b:operation soapAction=\"http://schemas.xmlsoap.org/ws/2005/02/trust/RST/Issue\"/></w:operation></w:binding><w:service><w:port binding=\"w:b\"><a:EndpointReference><a:Address>http://{host}/windowstransport</a:Address></a:EndpointReference></w:port></w:service></w:definitions>"
+    );
+    (path == "/mex").then(|| Step::answer(200, &[], metadata.as_bytes()))
+}
+
+/// A token for a request, and whether the cache had it. Who asks is signed in to Windows as the person meant.
+fn acquired(request: &Arc<PreparedRequest>, wanted: &str) -> Result<(Arc<Token>, bool), Error> {
+    if request.describe()["grant"] != "integrated_windows" {
+        return request.acquire_now(None, None);
+    }
+    let wanted: Value = serde_json::from_str(wanted).unwrap();
+    let person = wanted["person"].as_str().unwrap();
+    let body = format!(
+        "<t:RequestedSecurityToken xmlns:t=\"http://schemas.xmlsoap.org/ws/2005/02/trust\"><Assertion xmlns=\"urn:oasis:names:tc:SAML:1.0:assertion\">who-{person}-</Assertion></t:RequestedSecurityToken>"
+    );
+    let operation = request.acquire(true, None)?;
+    loop {
+        match operation.wait(Duration::from_secs(60)) {
+            State::Event => {
+                let event = operation.take_event().unwrap();
+                let event = event.to_json();
+                if event["kind"] == "negotiate" {
+                    let reply = json!({"status": 200, "body": body}).to_string();
+                    operation.reply(event["id"].as_u64().unwrap(), Zeroizing::new(reply)).unwrap();
+                }
+            }
+            State::Done => return Ok(operation.token().unwrap()),
+            _ => return Err(operation.error().unwrap()),
+        }
+    }
+}
+
 /// Gives each request a token whose text is what it was asked for.
 fn server(service: &'static str) -> Scripted {
     let count = AtomicU64::new(0);
     Scripted::answering(move |request| {
         let path = request.split(' ').nth(1).unwrap().to_owned();
+        if let Some(answer) = federation(&path, request) {
+            return answer;
+        }
         let body = request.split("\r\n\r\n").nth(1).unwrap();
         let form: BTreeMap<String, String> = url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
         let tenant = path.split('/').nth(1).unwrap();
@@ -83,7 +130,12 @@ fn server(service: &'static str) -> Scripted {
         let proof = ["password", "code", "refresh_token", "assertion"]
             .iter()
             .find_map(|name| form.get(*name));
-        let person = proof.map(|proof| proof.split('-').nth(1).unwrap().to_owned());
+        let asserted = form.get("grant_type").filter(|grant| grant.contains("saml")).map(|_| {
+            let assertion = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&form["assertion"]).unwrap();
+            let text = String::from_utf8(assertion).unwrap();
+            text.split("who-").nth(1).unwrap().split('-').next().unwrap().to_owned()
+        });
+        let person = asserted.or_else(|| proof.map(|proof| proof.split('-').nth(1).unwrap().to_owned()));
         let n = count.fetch_add(1, Ordering::SeqCst);
         let token = format!("t.{}.{n}", b64(words(service, &path, &form, person.as_deref())));
         let mut answer = json!({"access_token": token, "token_type": "Bearer", "expires_in": 3599});
@@ -105,6 +157,7 @@ fn draw(numbers: &mut Numbers, clients: &[Arc<Client>], servers: &[Scripted; 2])
     let grant = numbers.of(&[
         "client_credentials",
         "password",
+        "integrated_windows",
         "refresh_token",
         "on_behalf_of",
         "authorization_code",
@@ -112,7 +165,7 @@ fn draw(numbers: &mut Numbers, clients: &[Arc<Client>], servers: &[Scripted; 2])
     ]);
     let person = numbers.of(&PEOPLE);
     let claims = numbers.of(&CLAIMS);
-    let confidential = matches!(grant, "client_credentials" | "on_behalf_of") || numbers.below(3) == 0;
+    let confidential = matches!(grant, "client_credentials" | "on_behalf_of") || grant != "integrated_windows" && numbers.below(3) == 0;
     let credential = confidential.then(|| numbers.of(&CREDENTIALS));
     let mut document = json!({"grant": grant.trim_end_matches("_silent"), "authority": format!("{origin}/{tenant}"), "client_id": app});
     let mut form = BTreeMap::from([("client_id".to_owned(), app.to_owned())]);
@@ -139,7 +192,7 @@ fn draw(numbers: &mut Numbers, clients: &[Arc<Client>], servers: &[Scripted; 2])
         form.insert("client_secret".to_owned(), credential.to_owned());
     }
     match grant {
-        "password" => document["username"] = json!(format!("{person}@fabrikam.example")),
+        "password" | "integrated_windows" => document["username"] = json!(format!("{person}@fabrikam.example")),
         "authorization_code" => document["redirect_uri"] = json!("https://portal.azure.com"),
         "authorization_code_silent" => {
             document["redirect_uri"] = json!("https://portal.azure.com");
@@ -208,7 +261,7 @@ fn no_request_ever_gets_a_token_that_was_not_given_for_it() {
                 drawn
             };
             let about = request.describe();
-            match request.acquire_now(None, None) {
+            match acquired(&request, &wanted) {
                 Ok((token, from_cache)) => {
                     let given = token.value().split('.').nth(1).unwrap();
                     let given = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(given).unwrap();

@@ -208,7 +208,9 @@ async fn post<T>(
     if let Some(credentials) = &credentials {
         headers.push(("authorization", Zeroizing::new(format!("Basic {}", credentials.1.as_str()))));
     }
-    let mut body = String::with_capacity(8192);
+    // Made at its full size, however long an assertion is: growth would leave copies behind.
+    let room = form.iter().map(|(key, value)| key.len() + 3 * value.len() + 2).sum();
+    let mut body = String::with_capacity(room);
     {
         let mut serializer = url::form_urlencoded::Serializer::new(&mut body);
         for (key, value) in form.iter().filter(|pair| basic.is_none_or(|basic| basic.0 != pair.0)) {

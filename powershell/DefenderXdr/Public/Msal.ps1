@@ -383,8 +383,8 @@ function Get-MsalToken {
     WS-Trust. The user name is -LoginHint, else what Windows says (whoami /upn). An account that Entra itself manages cannot: use -Interactive.
 
     .PARAMETER Silent
-    Takes the token from the cache or by a refresh token; never asks a person. It finds who signed in with a browser or a device code and,
-    as MSAL did, who was signed in by -UserCredential in this session, for a day. Another session has to give that again.
+    Takes the token from the cache or by a refresh token; never asks a person. It finds who signed in with a browser, a device code or the
+    Windows account and, as MSAL did, who was signed in by -UserCredential in this session, for a day. Another session has to give that again.
 
     .PARAMETER DeviceCode
     Signs in on another device: the address and the code are shown as a warning, and are an object in the information stream.

@@ -1,21 +1,15 @@
 //! A provider's metadata (WS-MetadataExchange): WSDL 1.1 with WS-Policy, of which one thing is wanted, the address that issues tokens for a kind of proof.
 
-use std::time::Duration;
-
 use roxmltree::Node;
-use tokio::time::Instant;
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::realm::{self, Federated};
 use super::xml::{self, ADDRESSING, POLICY, UTILITY, child, children, is};
-use super::{Way, ws_trust};
+use super::{Way, soon, ws_trust};
 use crate::auth::{Env, SignIn};
 use crate::error::{Code, Error, Result};
 use crate::transport::{Call, Request, Retry, TOKEN_BODY_LIMIT};
-
-/// How long the document is waited for.
-const LIMIT: Duration = Duration::from_secs(10);
 
 const WSDL: &str = "http://schemas.xmlsoap.org/wsdl/";
 const WSDL_SOAP: &str = "http://schemas.xmlsoap.org/wsdl/soap12/";
@@ -61,10 +55,6 @@ pub async fn endpoint(env: &Env, call: &Call, sign_in: &SignIn, federated: &Fede
             .with_hint(browser)),
         };
     };
-    let call = Call {
-        deadline: call.deadline.min(Instant::now() + LIMIT),
-        ..call.clone()
-    };
     let request = Request {
         method: "GET",
         url: url.clone(),
@@ -74,7 +64,7 @@ pub async fn endpoint(env: &Env, call: &Call, sign_in: &SignIn, federated: &Fede
         body_limit: TOKEN_BODY_LIMIT,
         direct: false,
     };
-    let response = env.transport.send(&call, request).await?;
+    let response = env.transport.send(&soon(call), request).await?;
     let unread = || xml::not_understood(&response.host, response.status, "its metadata");
     if response.status != 200 {
         return Err(unread());

@@ -9,8 +9,11 @@ mod realm;
 mod ws_trust;
 mod xml;
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::answer::{self, Answer};
@@ -25,6 +28,9 @@ pub(super) use realm::Realms;
 pub use realm::{Federated, of_password};
 use ws_trust::Assertion;
 
+/// How long a realm or a provider's metadata is waited for.
+const LIMIT: Duration = Duration::from_secs(10);
+
 /// How a person proves who they are to the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
@@ -32,6 +38,14 @@ enum Way {
     Password,
     /// With the Windows account of the session, by Negotiate (`windowstransport`).
     Windows,
+}
+
+/// The same call with the limit of what comes before a sign-in.
+fn soon(call: &Call) -> Call {
+    Call {
+        deadline: call.deadline.min(Instant::now() + LIMIT),
+        ..call.clone()
+    }
 }
 
 /// What proves the person to the token endpoint, by the password that their own provider checks. Sent once: a wrong one counts towards a lock-out.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::soon;
 use crate::auth::authority::{self, Kind};
 use crate::auth::{Env, SignIn};
 use crate::document;
@@ -131,7 +132,7 @@ async fn discover(env: &Env, call: &Call, sign_in: &SignIn, username: &str) -> R
         body_limit: TOKEN_BODY_LIMIT,
         direct: false,
     };
-    let response = env.transport.send(call, request).await?;
+    let response = env.transport.send(&soon(call), request).await?;
     let realm = match response.status {
         // A cloud without this discovery has no federated people.
         404 => Realm::Unknown,
