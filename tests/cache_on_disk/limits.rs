@@ -217,3 +217,24 @@ fn copies_that_a_person_made_of_a_damaged_file_stay() {
         assert_eq!(left.contains(&(*name).to_owned()), stays, "{name}: {left:?}");
     }
 }
+
+#[test]
+fn a_file_that_is_too_large_stays_and_is_named_with_the_way_out() {
+    let (server, folder) = (issuing(), tempfile::tempdir().unwrap());
+    let ask = Ask::app(&server, folder.path());
+    let path = folder.path().join("test.cache");
+    let file = std::fs::File::create(&path).unwrap();
+    let len = (256 << 20) + 1;
+    file.set_len(len).unwrap();
+    let outcome = ask.elsewhere();
+    assert_eq!((outcome.name.as_str(), outcome.source.as_str()), ("OK", "network"), "{outcome:?}");
+    let said = outcome.warnings.iter().find(|warning| warning["name"] == "CACHE_IO").unwrap();
+    assert!(said["message"].as_str().unwrap().contains("is larger than 256 MiB"), "{said}");
+    assert!(said["hint"].as_str().unwrap().contains("clear the cache"), "{said}");
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), len);
+    // And that is a way out.
+    let client = defender_xdr::client::Client::new(ask.config.to_string().as_bytes()).unwrap();
+    client.clear_cache().unwrap();
+    assert_eq!(ask.elsewhere().source, "network");
+    assert_eq!(ask.elsewhere().source, "cache");
+}

@@ -119,3 +119,22 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> Error {
 fn refused(path: &Path, why: &str, hint: &str) -> Error {
     Error::new(Code::CachePermission, format!("{} {why}", path.display())).with_hint(hint)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_could_read_again_is_not_written() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::open(place.path()).unwrap();
+        folder.replace("a.cache", "a.new", b"before").unwrap();
+        // Zeros that nobody looks at take no memory.
+        let most = usize::try_from(LIMIT).unwrap();
+        let error = folder.replace("a.cache", "a.new", &vec![0; most + 1]).unwrap_err();
+        assert_eq!(error.code(), Code::CacheIo);
+        assert!(error.hint().unwrap().contains("clear the cache"), "{error}");
+        assert_eq!(folder.read("a.cache").unwrap().unwrap().bytes.as_slice(), b"before");
+        assert_eq!(folder.names(), ["a.cache"]);
+    }
+}
