@@ -277,7 +277,8 @@ impl Client {
         done.unwrap_or_else(|_| Err(Error::new(Code::Panic, "the work on accounts ended without a result")))
     }
 
-    /// Takes in what other processes did to the copy on disk. False if there is no file of it, which stays so; `None` where there is no copy.
+    /// Takes in what other processes did to the copy on disk. False if there is no file of it; one that never was is not made. `None` where there is no
+    /// copy.
     async fn take_in_disk(&self, call: &Call, operation: &Operation) -> Option<bool> {
         let store = self.store.as_ref()?;
         if store.is_absent(call).await {
@@ -295,7 +296,7 @@ impl Client {
             .with_hint("allow more time, or unlock the keyring");
             operation.tell(notice_of(&late));
         }
-        Some(true)
+        Some(store.has_file(call).await)
     }
 
     /// The same, and says what was found.
@@ -336,7 +337,7 @@ impl Client {
                 return Ok(());
             };
             if let Some(operation) = &asks {
-                client.tell_place(operation, Some(!store.is_absent(&call).await), None);
+                client.tell_place(operation, Some(store.has_file(&call).await), None);
             }
             store.sign_out(&call, client.clock()).await
         });

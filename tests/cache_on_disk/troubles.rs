@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use defender_xdr::client::{Client, PreparedRequest};
+use defender_xdr::client::{Client, PreparedRequest, State};
 use defender_xdr::secret::Secret;
 use serde_json::json;
 
@@ -136,6 +136,31 @@ fn a_busy_lock_at_the_first_start_does_not_cost_the_process_its_disk() {
     actor.client();
     assert_eq!(actor.sign_in(&ask, "code-1"), ["NO_KEYRING"]);
     assert_eq!(actor.accounts()["accounts"][0]["persisted"], true);
+}
+
+#[test]
+fn who_lists_accounts_is_told_whether_there_is_a_file() {
+    let (server, folder) = (issuing(), tempfile::tempdir().unwrap());
+    let ask = Ask::app(&server, folder.path());
+    let client = Client::new(ask.config.to_string().as_bytes()).unwrap();
+    let found = || {
+        let listing = client.accounts_start(br#"{"accounts":"list"}"#, None).unwrap();
+        let mut found = None;
+        while listing.wait(std::time::Duration::from_secs(60)) == State::Event {
+            let event = listing.take_event().unwrap();
+            if event.to_json()["kind"] == "cache" {
+                found = event.to_json()["found"].as_bool();
+            }
+        }
+        found
+    };
+    assert_eq!(found(), Some(false));
+    assert_eq!(files(folder.path()), Vec::<String>::new());
+    disk::make_file(&ask);
+    assert_eq!(found(), Some(true));
+    // Also by who has read it before.
+    fs::remove_file(folder.path().join("test.cache")).unwrap();
+    assert_eq!(found(), Some(false));
 }
 
 #[test]

@@ -281,6 +281,12 @@ impl Store {
         })
     }
 
+    /// True if there is a file now, or it cannot be told.
+    pub async fn has_file(self: &Arc<Self>, call: &Call) -> bool {
+        let looked = self.on_disk(call, |store, _| Ok(store.path().is_some_and(|path| !is_nothing(&path))));
+        looked.await.unwrap_or(true)
+    }
+
     /// True if there is no file, and this process has seen none: nothing is kept of anybody.
     pub async fn is_absent(self: &Arc<Self>, call: &Call) -> bool {
         if self.open.load(Ordering::Acquire) {
