@@ -5,7 +5,7 @@ use roxmltree::{Document, Node, ParsingOptions};
 use crate::error::{Code, Error, Result};
 use crate::transport::Response;
 
-/// The most elements, attributes and texts that are read. AD FS' metadata has some 4,000.
+/// The most elements, attributes and texts that are read. AD FS' metadata in MSAL's tests has some 1,500.
 const MOST_NODES: u32 = 100_000;
 
 pub const SOAP: &str = "http://www.w3.org/2003/05/soap-envelope";
