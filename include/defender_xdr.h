@@ -642,6 +642,7 @@ int32_t dxdr_client_export_refresh_token(dxdr_client *client,
                                           "LocalMachine" of Windows, with "thumbprint" (SHA-1) or "subject" (distinguished or common name; the one valid
                                           longest), whose key is never exported; "caller_signs", the certificate's DER in base64, whose key stays with you:
                                           the event sign asks for each signature. "send_x5c": true sends the certificate and its issuers along
+                                          "claims": an object of more claims for the assertion, beside its aud, iss, sub, jti, nbf, iat and exp
                         "assertion"       a signed assertion from elsewhere: the secret "client_assertion", or "file", an absolute path that is read at each
                                           use, or "from_event": true, which asks for it by the event assertion at each use
                         "workload_identity"   a token file, read at each use: "file", else AZURE_FEDERATED_TOKEN_FILE

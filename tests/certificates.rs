@@ -303,6 +303,36 @@ fn every_form_of_file_signs() {
 }
 
 #[test]
+fn claims_of_the_callers_own_are_signed_too() {
+    let Some(made) = made("claims_of_the_callers_own_are_signed_too") else {
+        return;
+    };
+    made.join("one.pem", &["leaf.crt", "a.key"]);
+    let server = Scripted::start([]);
+    let client = client(&clock_at(now()));
+    let wish = |claims: Value| {
+        let credential = json!({"type": "certificate", "path": made.path("one.pem"), "claims": claims});
+        request(&client, &server, credential, json!({}))
+    };
+    for (address, calls) in [("192.0.2.7", 1), ("192.0.2.7", 1), ("192.0.2.8", 2)] {
+        server.add(Step::token());
+        wish(json!({"client_ip": address, "n": 1}))
+            .unwrap()
+            .acquire_now(None, None)
+            .unwrap();
+        // Other claims may mean another token.
+        assert_eq!(server.seen().len(), calls, "{address}");
+        let (_, claims) = verified(&form(&server), &made.certificate("leaf.crt"), &audience(&server, true));
+        assert_eq!((&claims["client_ip"], &claims["n"]), (&json!(address), &json!(1)));
+    }
+    for name in ["aud", "iss", "sub", "jti", "nbf", "iat", "exp"] {
+        let error = wish(json!({ name: "x" })).err().unwrap();
+        assert_eq!(error.code(), Code::BadArgument, "{name}");
+        assert!(error.message().contains(name), "{error}");
+    }
+}
+
+#[test]
 fn each_dialect_gets_the_signature_it_wants_and_the_chain_on_request() {
     let Some(made) = made("each_dialect_gets_the_signature_it_wants_and_the_chain_on_request") else {
         return;

@@ -198,6 +198,10 @@ Describe 'a registered certificate' {
             $null = Assert-Fails { Get-ADALToken @confidential -Resource $Resource -ClientAssertionCertificate $other } '' AuthenticationError
             Assert-True (Get-MsalToken @confidential -ClientCertificate $certificate -Scopes "$Resource/.default").AccessToken
             Assert-True (New-MsalClientApplication @confidential -ClientCertificate $certificate | Get-MsalToken -Scopes "$Resource/.default" -SendX5C -ForceRefresh).AccessToken
+            # More claims in the assertion: the emulator takes them, and the library refuses those that every assertion has.
+            Assert-True (New-MsalClientApplication @confidential -ClientCertificate $certificate -ClientClaims @{ client_ip = '192.0.2.7' } | Get-MsalToken -Scopes "$Resource/.default").AccessToken
+            $record = Assert-Fails { New-MsalClientApplication @confidential -ClientCertificate $certificate -ClientClaims @{ sub = 'x' } | Get-MsalToken -Scopes "$Resource/.default" }
+            Assert-Match "$record" 'claims hold "sub"'
             Connect-Defender @confidential -Certificate $certificate
             $first = Get-DefenderToken
             Assert-True ((Get-DefenderToken -Force).AccessToken -cne $first.AccessToken)

@@ -97,8 +97,6 @@ Describe 'Get-MsalToken arguments' {
     It 'that cannot be served say so, and what to use' {
         $record = Assert-Fails { Get-MsalToken -ClientId $id -ProofOfPossession 'x' } UNSUPPORTED NotImplemented
         Assert-True $record.ErrorDetails.RecommendedAction
-        $record = Assert-Fails { New-MsalClientApplication -ClientId $id -ClientCertificate (New-TestCertificate) -ClientClaims @{ a = 'b' } } UNSUPPORTED NotImplemented
-        Assert-Match $record.ErrorDetails.RecommendedAction 'ClientAssertion'
     }
     It 'that are wrong are refused before anything is sent' {
         foreach ($arguments in @{ ClientId = '' }, @{ ClientId = 'my app' }, @{ ClientId = $id; Prompt = 'Sometimes' }, @{ ClientId = $id; Authority = 'http://login.microsoftonline.com/x' }, @{ ClientId = $id; RedirectUri = 'no uri' },

@@ -65,11 +65,6 @@ function script:New-MsalApplication {
             -Hint 'Give the application (client) ID of the registered app. Check that the variable is spelt as it was set: an unset variable is empty.'
         return
     }
-    if ($bound.ContainsKey('ClientClaims')) {
-        $Failure.Record = New-DefenderErrorRecord -Name 'UNSUPPORTED' -Code 1006 -Message 'claims of your own cannot be signed with the certificate (-ClientClaims)' `
-            -Hint 'Leave them out, or sign an assertion yourself and give it as -ClientAssertion.'
-        return
-    }
     if ($null -ne $bound['ClientCertificate']) {
         Test-DefenderCertificate $bound.ClientCertificate $Failure
         if ($null -ne $Failure.Record) { return }
@@ -94,6 +89,7 @@ function script:New-MsalApplication {
             IsBrokerEnabled             = [bool] $bound['AuthenticationBroker']
             ClientSecret                = $bound['ClientSecret']
             ClientCredentialCertificate = $bound['ClientCertificate']
+            ClientClaims                = $bound['ClientClaims']
             ClientAssertion             = $(if ($bound['ClientAssertion']) { ConvertTo-DefenderSecureString $bound.ClientAssertion })
             ExtraQueryParameters        = $bound['ExtraQueryParameters']
             RedirectUriGiven            = $null -ne $bound['RedirectUri']
@@ -263,6 +259,7 @@ function script:New-MsalPlan {
             $plan.Certificate = $config.ClientCredentialCertificate
             $document.credential = [ordered]@{ type = 'certificate'; caller_signs = [System.Convert]::ToBase64String($plan.Certificate.RawData) }
             if ($Given['SendX5C']) { $document.credential.send_x5c = $true }
+            if ((Get-DefenderValue $config 'ClientClaims')) { $document.credential.claims = $config.ClientClaims }
         }
         elseif ($null -ne $config.ClientAssertion) {
             $document.credential = [ordered]@{ type = 'assertion' }

@@ -640,7 +640,7 @@ function New-MsalClientApplication {
     The certificate of a confidential client, with its private key, which need not be exportable.
 
     .PARAMETER ClientClaims
-    Claims to sign with -ClientCertificate. Not possible: fails with DefenderXdr.UNSUPPORTED.
+    Claims that -ClientCertificate signs in each assertion, beside its own (aud, iss, sub, jti, nbf, iat, exp).
 
     .PARAMETER ClientAssertion
     A signed assertion (JWT) that proves the app.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::certificate::{Algorithm, Certificate, Loaded, date};
@@ -25,10 +25,12 @@ const LIFETIME: i64 = 600;
 /// The largest assertion that is read from a file, in bytes.
 const FILE_LIMIT: u64 = 64 << 10;
 
-/// Signs an assertion for one token request.
+/// The claims that every assertion has, and no caller gives.
+pub(super) const OWN_CLAIMS: &[&str] = &["aud", "iss", "sub", "jti", "nbf", "iat", "exp"];
+
+/// Signs an assertion for one token request: with a certificate, which goes along if the second says so, and with more claims.
 pub(super) async fn signed(
-    certificate: &Arc<Certificate>,
-    send_x5c: bool,
+    (certificate, send_x5c, more): (&Arc<Certificate>, bool, &Map<String, Value>),
     env: &Env,
     call: &Call,
     sign_in: &SignIn,
@@ -44,12 +46,16 @@ pub(super) async fn signed(
     let id = uuid(env.transport.random().as_ref())?;
     let client_id = sign_in.client_id.clone();
     let current = Arc::clone(certificate);
+    let more = more.clone();
     // Reads a file, or waits for a smart card.
     let work = move || {
         let loaded = current.current(now)?;
         let header = header(&loaded, algorithm, send_x5c);
-        let claims =
+        let mut claims =
             json!({ "aud": audience, "iss": client_id, "sub": client_id, "jti": id, "nbf": now, "iat": now, "exp": now + LIFETIME });
+        for (name, value) in more {
+            claims[name] = value;
+        }
         let input = format!("{}.{}", encoded(&header), encoded(&claims));
         let signature = loaded.sign(algorithm, input.as_bytes())?;
         Ok((loaded, input, signature))

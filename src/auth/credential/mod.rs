@@ -11,7 +11,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::interaction::Host;
@@ -45,6 +45,8 @@ pub struct CredentialDocument {
     pub caller_signs: Option<String>,
     /// Certificate: send the certificate and its issuers along, for apps that trust a subject and issuer.
     pub send_x5c: Option<bool>,
+    /// Certificate: more claims for the assertion, beside those that every assertion has.
+    pub claims: Option<Map<String, Value>>,
     /// Assertion: an absolute path of a file that holds it.
     pub file: Option<String>,
     /// Assertion: the host is asked.
@@ -102,7 +104,18 @@ impl CredentialDocument {
     }
 
     fn check_certificate(&self) -> Result<()> {
-        self.only(&["path", "store", "thumbprint", "subject", "caller_signs", "send_x5c"])?;
+        self.only(&["path", "store", "thumbprint", "subject", "caller_signs", "send_x5c", "claims"])?;
+        if let Some(name) = self
+            .claims
+            .iter()
+            .flat_map(Map::keys)
+            .find(|name| assertion::OWN_CLAIMS.contains(&name.as_str()))
+        {
+            return Err(Error::argument(
+                format!("the credential's claims hold \"{name}\", which every assertion has"),
+                "leave it out: it is set for each request",
+            ));
+        }
         match (&self.path, &self.store, &self.caller_signs) {
             (Some(path), None, None) => assertion::checked_path(path, "certificate's path")?,
             (None, Some(store), None) => {
@@ -136,6 +149,7 @@ impl CredentialDocument {
             ("subject", self.subject.is_some()),
             ("caller_signs", self.caller_signs.is_some()),
             ("send_x5c", self.send_x5c.is_some()),
+            ("claims", self.claims.is_some()),
             ("file", self.file.is_some()),
             ("from_event", self.from_event.is_some()),
             ("audience", self.audience.is_some()),
@@ -259,6 +273,8 @@ pub enum Credential {
         certificate: Arc<Certificate>,
         /// True: it goes along with each assertion (`x5c`), for apps that trust a subject and issuer rather than a thumbprint.
         send_x5c: bool,
+        /// More claims for each assertion.
+        claims: Map<String, Value>,
     },
     /// A client assertion from elsewhere.
     Assertion(AssertionSource),
@@ -277,6 +293,7 @@ impl Credential {
             "certificate" => Some(Credential::Certificate {
                 certificate: Arc::new(document.certificate(secrets)?),
                 send_x5c: document.send_x5c.unwrap_or(false),
+                claims: document.claims.clone().unwrap_or_default(),
             }),
             "assertion" if document.is_answered() => Some(Credential::Assertion(AssertionSource::Event)),
             "assertion" => match &document.file {
@@ -294,6 +311,11 @@ impl Credential {
     pub fn id(&self, hash: &dyn Fn(&Secret) -> String) -> String {
         match self {
             Credential::Secret(secret) => hash(secret),
+            Credential::Certificate { certificate, claims, .. } if !claims.is_empty() => {
+                // Other claims may bring another token.
+                let claims = Secret::new(Value::Object(claims.clone()).to_string());
+                format!("{} claims {}", certificate.id(), hash(&claims))
+            }
             Credential::Certificate { certificate, .. } => certificate.id().to_owned(),
             Credential::Assertion(source) => source.id(hash),
             Credential::Federated(source) => source.id(),
@@ -343,9 +365,11 @@ impl Credential {
     pub async fn prove(&self, env: &Env, call: &Call, sign_in: &SignIn, host: &Arc<dyn Host>, refused: Option<&Error>) -> Result<Proof> {
         Ok(match self {
             Credential::Secret(secret) => vec![("client_secret", Zeroizing::new(secret.expose().to_owned()))],
-            Credential::Certificate { certificate, send_x5c } => {
-                jwt_bearer(assertion::signed(certificate, *send_x5c, env, call, sign_in, host.as_ref()).await?)
-            }
+            Credential::Certificate {
+                certificate,
+                send_x5c,
+                claims,
+            } => jwt_bearer(assertion::signed((certificate, *send_x5c, claims), env, call, sign_in, host.as_ref()).await?),
             Credential::Assertion(source) => jwt_bearer(source.get(env, call, sign_in, host.as_ref(), refused).await?),
             Credential::Federated(source) => jwt_bearer(source.assertion(env, call, sign_in).await?),
         })
