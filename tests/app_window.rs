@@ -516,10 +516,18 @@ fn fragments_posted_forms_and_new_windows_are_read_and_wrong_states_are_not() {
         desk.is_left_clean();
     }
 
-    // A wrong state, no state, and a visit without anything: each is refused on the page, none is redeemed, and the wait goes on.
+    // A wrong state, no state, and a visit without anything: each is refused on the page, none is redeemed, and the wait goes on. Ended with others
+    // still to be looked at, not one of them is let go to the redirect URI's host.
     let server = Scripted::start([]);
-    for target in ["?code=stolen&state=guess", "?code=stolen", ""] {
-        let html = format!("<body><script>setTimeout(() => location.href = '{PORTAL}/{target}', 0)</script>");
+    let visit = |target: &str| format!("<body><script>setTimeout(() => location.href = '{PORTAL}/{target}', 0)</script>");
+    let frames = format!("<iframe src='{PORTAL}/?code=stolen&state=guess'></iframe>").repeat(50);
+    let pages = [
+        visit("?code=stolen&state=guess"),
+        visit("?code=stolen"),
+        visit(""),
+        format!("<body>{frames}"),
+    ];
+    for html in pages {
         let client = desk.client(None);
         page(&server, &html);
         let authority = format!("{}/{TENANT}", server.origin);

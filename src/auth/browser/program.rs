@@ -75,7 +75,8 @@ impl Program {
 
     /// Ends the processes and removes the profile; returns when both are gone, or after a second.
     pub async fn close(mut self) {
-        if let Some((child, profile)) = self.0.take() {
+        if let Some((mut child, profile)) = self.0.take() {
+            kill(&mut child);
             let ending = tokio::task::spawn_blocking(move || end(child, profile));
             let _ = tokio::time::timeout(Duration::from_secs(1), ending).await;
         }
@@ -84,13 +85,15 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        if let Some((child, profile)) = self.0.take() {
+        if let Some((mut child, profile)) = self.0.take() {
+            kill(&mut child);
             let _ = std::thread::Builder::new().spawn(move || end(child, profile));
         }
     }
 }
 
-fn end(mut child: Child, profile: Profile) {
+/// Ends the processes, which takes no time.
+fn kill(child: &mut Child) {
     // The group before the child is waited for: until then its number belongs to nobody else.
     #[cfg(unix)]
     if let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
@@ -98,6 +101,10 @@ fn end(mut child: Child, profile: Profile) {
     }
     // On Windows the browser's other processes end with the first, whose job they are in.
     let _ = child.kill();
+}
+
+/// Waits until a killed browser is gone, and removes its profile.
+fn end(mut child: Child, profile: Profile) {
     let _ = child.wait();
     profile.remove();
 }

@@ -65,9 +65,9 @@ enum Sent {
 
 /// An open app window. Dropping it closes it, ends the browser and removes its profile.
 pub struct Window {
-    // Before the program: a closed pipe is what a browser ends by, should its processes not be reached.
-    devtools: DevTools,
+    // Killed before the pipe closes, by which a browser would end too: first it would let go what is paused, on to the redirect URI's host.
     program: Program,
+    devtools: DevTools,
     url: Url,
     redirect: Url,
     /// How often the window may still be told where to go.
@@ -94,8 +94,8 @@ impl Window {
     ) -> io::Result<Window> {
         let (program, pipe) = Program::start(env, call, browser).await?;
         let mut window = Window {
-            devtools: DevTools::new(pipe),
             program,
+            devtools: DevTools::new(pipe),
             url: url.clone(),
             redirect: redirect.clone(),
             navigations: NAVIGATIONS,
