@@ -124,10 +124,10 @@ Describe 'incident objects as people type them' {
 
 Describe 'Get-DefenderIncident arguments' {
     It 'are checked when they are bound' {
-        foreach ($arguments in @{ First = 0 }, @{ First = -1 }, @{ PageSize = 0 }, @{ PageSize = 101 }, @{ Top = 101 }, @{ Skip = -1 }, @{ Timeout = 0 }, @{ Id = 'x' }, @{ Id = -1 }, @{ Id = $null }, @{ AccessToken = $null }) {
+        foreach ($arguments in @{ First = 0 }, @{ First = -1 }, @{ PageSize = 0 }, @{ PageSize = 101 }, @{ Top = 0 }, @{ Skip = -1 }, @{ Timeout = 0 }, @{ Id = 'x' }, @{ Id = -1 }, @{ Id = $null }, @{ AccessToken = $null }) {
             $record = Assert-Fails { Get-DefenderIncident @arguments }
             Assert-Match $record.FullyQualifiedErrorId '^(ParameterArgumentValidationError|ParameterArgumentTransformationError|ParameterArgumentValidationErrorNullNotAllowed)'
-            Assert-Match "$record" ($(if ($arguments.ContainsKey('Top')) { 'PageSize' } else { @($arguments.Keys)[0] }))
+            Assert-Match "$record" ($(if ($arguments.ContainsKey('Top')) { 'First' } else { @($arguments.Keys)[0] }))
         }
     }
 }
@@ -151,10 +151,14 @@ Describe 'Get-DefenderIncident' {
         $sent = @(Get-EmulatorRequest '/api/incidents')
         Assert-Equal $sent.Count 1
         Assert-True ([int] $sent[0].query.'$top' -le 100)
+        # As in the commands of Microsoft.Graph: a limit, and not the size of a page.
+        Assert-Equal @(Get-DefenderIncident -Top 3).Count 3
+        Assert-Equal @(Get-DefenderAlert -Top 2).Count 2
+        Assert-Equal @(Get-DefenderMachine -Top 1).Count 1
     }
     It 'passes -Filter, -PageSize and -Skip on' {
         Connect-Test
-        $some = @(Get-DefenderIncident -Filter "status eq 'Active'" -Top 7 -Skip 2 -First 7)
+        $some = @(Get-DefenderIncident -Filter "status eq 'Active'" -PageSize 7 -Skip 2 -First 7)
         Assert-True ($some.Count -gt 0)
         foreach ($incident in $some) { Assert-Equal $incident.status 'Active' }
         $query = @(Get-EmulatorRequest '/api/incidents')[0].query
@@ -427,6 +431,8 @@ Describe 'Watch-DefenderIncident' {
         try {
             $job = @{ StatePath = $file; UpdatedSince = [DateTime]::UtcNow.AddMinutes(-1); Rounds = 1 }
             Assert-Equal @(Watch-DefenderIncident @job).Count 0
+            $said = @(Watch-DefenderIncident @job -Verbose 4>&1 | ForEach-Object { "$_" })
+            Assert-Equal @($said -like '*going on from the place in the file of -StatePath*; -UpdatedSince does not count').Count 1 "$said"
             foreach ($id in 811188, 811150, 3000000417) { Set-DefenderIncident $id -Status InProgress }
             $handled = [Collections.ArrayList]::new()
             try { Watch-DefenderIncident @job | ForEach-Object { if ($handled.Count -eq 2) { throw 'broken off' }; $null = $handled.Add($_.incidentId) } }

@@ -31,6 +31,25 @@ Describe 'machine objects' {
             foreach ($one in $machine, $action, $alert) { Assert-Match ($one | Out-String -Width $width) ('(?m)^' + [regex]::Escape($one.id) + '\s') "at $width columns" }
         }
     }
+    It 'show no label broken over lines in usual windows' {
+        $shown = [ordered]@{
+            Machine       = @{ id = '1e5bc9d7e413ddd7902c2932e418702b84d0cc07'; computerDnsName = 'ws-0001.corp.fabrikam.example'; healthStatus = 'Inactive'; riskScore = 'High'; osPlatform = 'Windows11'; lastSeen = [DateTime]::UtcNow }
+            MachineAction = @{ id = '5382f7ea-7557-4ab7-9782-d50480024a4e'; type = 'CollectInvestigationPackage'; status = 'InProgress'; computerDnsName = 'ws-0001.corp.fabrikam.example'; creationDateTimeUtc = [DateTime]::UtcNow; requestor = 'adele' }
+            EndpointAlert = @{ id = 'da637551227677560813_-961444813'; severity = 'Informational'; status = 'InProgress'; alertCreationTime = [DateTime]::UtcNow; computerDnsName = 'ws-0001.corp.fabrikam.example'; title = 'a title' }
+            Indicator     = @{ id = '995'; indicatorType = 'FileSha256'; action = 'BlockAndRemediate'; expirationTime = [DateTime]::UtcNow; indicatorValue = 'x'; title = 't' }
+        }
+        foreach ($name in $shown.Keys) {
+            foreach ($width in 79, 80, 99, 100, 119, 120, 160) {
+                $record = [pscustomobject] $shown[$name]
+                $record.PSTypeNames.Insert(0, "DefenderXdr.$name")
+                # Labels, what underlines them, and the record.
+                Assert-Equal @(($record | Out-String -Width $width) -split "`n" | Where-Object { $_.Trim() }).Count 3 "$name at $width columns"
+            }
+        }
+        $record = [pscustomobject] $shown.Machine
+        $record.PSTypeNames.Insert(0, 'DefenderXdr.Machine')
+        Assert-Match ($record | Out-String -Width 80) 'ws-0001\.corp\.fabrikam\.example' 'the name is cut'
+    }
 }
 
 if ($null -eq $Emulator) { return }

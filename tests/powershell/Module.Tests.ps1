@@ -39,6 +39,24 @@ Describe 'manifest' {
     }
 }
 
+Describe 'parameters' {
+    It 'that sign in or watch are named, so that no secret or time is taken for another by its place' {
+        foreach ($name in 'Connect-Defender', 'Get-DefenderToken', 'Watch-DefenderIncident') {
+            $command = Get-Command $name
+            Assert-True ($command.Parameters.Count -gt 10)
+            foreach ($parameter in $command.Parameters.Values) { foreach ($set in $parameter.ParameterSets.Values) { Assert-True ($set.Position -lt 0) "-$($parameter.Name) of $name is positional" } }
+        }
+    }
+    It 'named -Top end a list' {
+        $lists = @(Get-Command -Module DefenderXdr | Where-Object { $_.Parameters.ContainsKey('PageSize') })
+        Assert-Equal $lists.Count 5
+        foreach ($list in $lists) {
+            Assert-True ('Top' -in $list.Parameters['First'].Aliases) $list.Name
+            Assert-Match (Get-Help $list.Name -Parameter First | Out-String) '-Top is the same' $list.Name
+        }
+    }
+}
+
 Describe 'sources' {
     It 'are pure ASCII, without a byte order mark, with plain line ends' {
         foreach ($source in $sources) {

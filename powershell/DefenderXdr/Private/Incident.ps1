@@ -151,6 +151,7 @@ function script:Open-DefenderState {
             }
             else {
                 $Call['resume'] = $kept[0].Trim()
+                Write-Verbose (Format-DefenderText "going on from the place in the file of -StatePath ($full)$(if ($Call.Contains('updated_since')) { '; -UpdatedSince does not count' })")
                 $Call.Remove('updated_since')
                 if ($kept.Count -gt 1) { $there = $Call['resume'] }
             }

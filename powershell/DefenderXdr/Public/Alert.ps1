@@ -42,7 +42,7 @@ function Get-DefenderAlert {
     An OData filter in the service's own words; it is joined to the other parameters. An empty one is refused: it would mean everything.
 
     .PARAMETER First
-    Stops after so many.
+    Stops after so many. -Top is the same.
 
     .PARAMETER PageSize
     Records in one page, 1 to 10000. The default is 1000.
@@ -134,12 +134,12 @@ function Get-DefenderAlert {
         [string] $Filter,
 
         [Parameter(ParameterSetName = 'List')]
+        [Alias('Top')]
         [ValidateRange(1, [int]::MaxValue)]
         [int] $First,
 
         [Parameter(ParameterSetName = 'List')]
         [Parameter(ParameterSetName = 'Incident')]
-        [Alias('Top')]
         [ValidateRange(1, 10000)]
         [int] $PageSize,
 

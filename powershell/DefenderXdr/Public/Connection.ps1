@@ -229,7 +229,7 @@ function Connect-Defender {
     #>
     [System.Diagnostics.CodeAnalysis.SuppressMessageAttribute('PSAvoidUsingPlainTextForPassword', 'CertificatePassword', Justification = 'Plain text is refused, in words that say what to do.')]
     [System.Diagnostics.CodeAnalysis.SuppressMessageAttribute('PSAvoidUsingUsernameAndPasswordParams', '', Justification = 'The password is that of a file.')]
-    [CmdletBinding()]
+    [CmdletBinding(PositionalBinding = $false)]
     [OutputType('DefenderXdr.Context')]
     param(
         [AllowEmptyString()]
@@ -645,7 +645,7 @@ function Get-DefenderToken {
     #>
     [System.Diagnostics.CodeAnalysis.SuppressMessageAttribute('PSAvoidUsingPlainTextForPassword', 'CertificatePassword', Justification = 'Plain text is refused, in words that say what to do.')]
     [System.Diagnostics.CodeAnalysis.SuppressMessageAttribute('PSAvoidUsingUsernameAndPasswordParams', '', Justification = 'The password is that of a file.')]
-    [CmdletBinding()]
+    [CmdletBinding(PositionalBinding = $false)]
     [OutputType('DefenderXdr.Token')]
     param(
         [switch] $AsSecureString,

@@ -33,7 +33,7 @@ function Get-DefenderIncident {
     what is left.
 
     .PARAMETER First
-    Stops after this many incidents.
+    Stops after this many incidents. -Top is the same.
 
     .PARAMETER PageSize
     Incidents in one page, 1 to 100. The default is 100, or less when -First is.
@@ -137,11 +137,11 @@ function Get-DefenderIncident {
         [string[]] $Severity,
 
         [Parameter(ParameterSetName = 'List')]
+        [Alias('Top')]
         [ValidateRange(1, [int]::MaxValue)]
         [int] $First,
 
         [Parameter(ParameterSetName = 'List')]
-        [Alias('Top')]
         [ValidateRange(1, 100)]
         [int] $PageSize,
 
@@ -418,7 +418,7 @@ function Watch-DefenderIncident {
     .LINK
     Get-DefenderIncident
     #>
-    [CmdletBinding()]
+    [CmdletBinding(PositionalBinding = $false)]
     [OutputType('DefenderXdr.Incident')]
     param(
         [Parameter()]

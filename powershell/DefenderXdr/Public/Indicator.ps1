@@ -26,7 +26,7 @@ function Get-DefenderIndicator {
     An OData filter in the service's own words; it is joined to the other parameters. An empty one is refused: it would mean everything.
 
     .PARAMETER First
-    Stops after so many.
+    Stops after so many. -Top is the same.
 
     .PARAMETER PageSize
     Records in one page, 1 to 10000. The default is 1000.
@@ -94,11 +94,11 @@ function Get-DefenderIndicator {
         [string] $Filter,
 
         [Parameter()]
+        [Alias('Top')]
         [ValidateRange(1, [int]::MaxValue)]
         [int] $First,
 
         [Parameter()]
-        [Alias('Top')]
         [ValidateRange(1, 10000)]
         [int] $PageSize,
 

@@ -39,7 +39,7 @@ function Get-DefenderMachine {
     An OData filter in the service's own words; it is joined to the other parameters. An empty one is refused: it would mean everything.
 
     .PARAMETER First
-    Stops after so many.
+    Stops after so many. -Top is the same.
 
     .PARAMETER PageSize
     Records in one page, 1 to 10000. The default is 1000.
@@ -129,11 +129,11 @@ function Get-DefenderMachine {
         [string] $Filter,
 
         [Parameter(ParameterSetName = 'List')]
+        [Alias('Top')]
         [ValidateRange(1, [int]::MaxValue)]
         [int] $First,
 
         [Parameter(ParameterSetName = 'List')]
-        [Alias('Top')]
         [ValidateRange(1, 10000)]
         [int] $PageSize,
 
@@ -829,7 +829,7 @@ function Get-DefenderMachineAction {
     An OData filter in the service's own words; it is joined to the other parameters. An empty one is refused: it would mean everything.
 
     .PARAMETER First
-    Stops after so many.
+    Stops after so many. -Top is the same.
 
     .PARAMETER PageSize
     Records in one page, 1 to 10000. The default is 1000.
@@ -902,11 +902,11 @@ function Get-DefenderMachineAction {
         [string] $Filter,
 
         [Parameter(ParameterSetName = 'List')]
+        [Alias('Top')]
         [ValidateRange(1, [int]::MaxValue)]
         [int] $First,
 
         [Parameter(ParameterSetName = 'List')]
-        [Alias('Top')]
         [ValidateRange(1, 10000)]
         [int] $PageSize,
 
