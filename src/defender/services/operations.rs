@@ -264,7 +264,8 @@ impl Operation {
             pattern.split('/').all(|part| {
                 parts
                     .next()
-                    .is_some_and(|have| part == "{id}" && !have.is_empty() || part.eq_ignore_ascii_case(have))
+                    // No id has parentheses: what has is a function, such as findbyip(...).
+                    .is_some_and(|have| part == "{id}" && !have.is_empty() && !have.contains('(') || part.eq_ignore_ascii_case(have))
             }) && parts.next().is_none()
         };
         ALL.iter()
