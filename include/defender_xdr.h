@@ -903,7 +903,8 @@ int32_t dxdr_get_incidents(dxdr_request *request,
    machines.get        "machine": an id, or a name that fits exactly one
    machines.isolate    "machine", "comment", "type"?: "Full" (default), "Selective", "UnManagedDevice"; "wait"?: true waits for the action's end, looking
                        every "poll_s"? (10). The machine action comes as the item. The same one under way, or the one that brought the machine into
-                       this state before, is taken for it, with a warning; another one of the kind under way is BUSY. With "wait", an action whose end
+                       this state before, is taken for it, with a warning; another one of the kind under way is BUSY, and so is either while an action that
+                       undoes it (a release) has not ended: wait for that by machine_actions.wait. With "wait", an action whose end
                        cannot be seen comes as it was started, and then the error, which names it
    machines.release, machines.restrict, machines.unrestrict   "machine", "comment", "wait"?, "poll_s"?. Where the machine's actions (as far as they may be
                        read) show that it is released, or its restriction lifted, nothing is sent: that action comes, with a warning

@@ -1040,14 +1040,14 @@ fn what_is_looked_up_may_stand_on_any_page() {
     let (_, _, error, _) = one((0..3).map(|_| page(vec![machine(1, "web")], Some(link))), act);
     assert_eq!(error.unwrap().code(), Code::PagingLoop);
     // The same action under way, on the second page of actions.
-    let action = |id: &str, kind: &str| json!({"id": id, "type": kind, "scope": "Full", "status": "Pending", "requestor": "x@y.example", "creationDateTimeUtc": "2026-09-21T14:13:00Z"});
+    let action = |id: &str, scope: &str| json!({"id": id, "type": "Isolate", "scope": scope, "status": "Pending", "requestor": "x@y.example", "creationDateTimeUtc": "2026-09-21T14:13:00Z"});
     let steps = [
         Step::json(
             400,
             r#"{"error":{"code":"ActiveRequestAlreadyExists","message":"Action is already in progress"}}"#,
         ),
-        page(vec![action("other", "Unisolate")], Some("/api/machineactions?$skiptoken=2")),
-        page(vec![action("same", "Isolate")], None),
+        page(vec![action("other", "Selective")], Some("/api/machineactions?$skiptoken=2")),
+        page(vec![action("same", "Full")], None),
     ];
     let call = json!({"operation": "machines.isolate", "machine": "c".repeat(40), "comment": "c"});
     let (items, _, error, _) = one(steps, call);

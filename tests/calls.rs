@@ -1048,3 +1048,124 @@ fn a_filtered_watch_over_pages_neither_repeats_nor_loses_a_change() {
         watched_while_incidents_change(backend, false, Some(7), Some(0));
     }
 }
+
+#[test]
+fn a_list_is_gone_on_with_by_any_size_of_page() {
+    for links in [false, true] {
+        let bench = bench();
+        let machines: Vec<Value> = (0..45)
+            .map(|n| json!({"id": format!("{n:040x}"), "computerDnsName": format!("m{n}"), "lastSeen": "2026-09-14T00:00:00Z"}))
+            .collect();
+        let set = json!({"machines": machines, "next_link": links}).to_string();
+        bench.emulator.set_data(&set).unwrap();
+        let incidents = json!({"operation": "incidents.list", "backend": "xdr"});
+        let graph = json!({"operation": "incidents.list", "backend": "graph"});
+        let path = |service: &str, path: &str| json!({"service": service, "path": path});
+        let sized = |mut call: Value, top: Option<u32>| {
+            let Some(top) = top else { return call };
+            match call["path"].as_str().map(str::to_owned) {
+                Some(path) => call["path"] = json!(format!("{path}?$top={top}")),
+                None => call["top"] = json!(top),
+            }
+            call
+        };
+        for (call, id, all) in [
+            (incidents, "incidentId", 120),
+            (graph, "incidentId", 120),
+            (json!({"operation": "machines.list"}), "id", 45),
+            (path("xdr", "/api/incidents"), "incidentId", 120),
+            (path("endpoint", "/api/machines"), "id", 45),
+            (path("graph", "/v1.0/security/incidents"), "id", 120),
+        ] {
+            for (before, after, taken) in [
+                // At the end of a page, and in the middle of one.
+                (Some(20), None, 20),
+                (Some(20), None, 25),
+                (Some(20), Some(50), 20),
+                (Some(20), Some(50), 30),
+                (Some(20), Some(7), 20),
+                (None, Some(20), 10),
+                (Some(20), Some(20), 20),
+            ] {
+                let what = format!("links {links}: {call} by {before:?}, then by {after:?}, {taken} taken");
+                let begun = sized(call.clone(), before).to_string();
+                let operation = bench.request.call(begun.as_bytes(), None).unwrap();
+                let mut seen = Vec::new();
+                while seen.len() < taken {
+                    match operation.wait(Duration::from_secs(60)) {
+                        State::Event => drop(operation.take_event()),
+                        State::Item => {
+                            let item: Value = serde_json::from_slice(&operation.take_item().unwrap()).unwrap();
+                            seen.push(item[id].to_string());
+                        }
+                        other => panic!("{what}: {other:?}: {:?}", operation.error()),
+                    }
+                }
+                let mut rest = sized(call.clone(), after);
+                rest["resume"] = json!(operation.resume().unwrap());
+                operation.cancel();
+                seen.extend(ids(&bench.call(rest).unwrap(), id));
+                assert_eq!(seen.len(), all, "{what}");
+                seen.sort_unstable();
+                seen.dedup();
+                assert_eq!(seen.len(), all, "{what}: some came twice");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_about_to_be_undone_does_not_stand_for_a_new_action() {
+    for (bring, undo, opposite) in [
+        ("machines.isolate", "machines.release", "a release from isolation"),
+        ("machines.restrict", "machines.unrestrict", "a removal of the restriction"),
+    ] {
+        let bench = bench();
+        let ask = |operation: &str, more: Value| {
+            let mut call = json!({"operation": operation, "machine": "ws-0002", "comment": "c"});
+            call.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            bench.call(call)
+        };
+        let busy = |came: Result<bench::Got, defender_xdr::error::Error>, said: &str, id: &Value| {
+            let error = came.unwrap_err();
+            assert_eq!(error.code(), Code::Busy, "{error}");
+            assert!(error.message().contains(said), "{error}");
+            assert!(error.message().contains(id.as_str().unwrap()), "{error}");
+            assert!(error.hint().unwrap().contains("machine_actions.wait"), "{error:?}");
+        };
+        // One after the other, before anything is done: both are under way.
+        let first = ask(bring, json!({})).unwrap().items.remove(0);
+        let second = ask(undo, json!({})).unwrap().items.remove(0);
+        busy(ask(bring, json!({})), opposite, &second["id"]);
+        busy(ask(undo, json!({})), "of machine", &first["id"]);
+        for id in [&first["id"], &second["id"]] {
+            bench.call(json!({"operation": "machine_actions.wait", "id": id})).unwrap();
+        }
+        // The state is there, and its end pending.
+        assert_eq!(ask(bring, json!({"wait": true})).unwrap().items[0]["status"], "Succeeded");
+        let ending = ask(undo, json!({})).unwrap().items.remove(0);
+        assert_eq!(ending["status"], "Pending");
+        let refused = [
+            json!({"match": {"path_contains": "/restrictCodeExecution"}, "times": 2, "do": {"status": 400,
+            "json": {"error": {"code": "InvalidInput", "message": "The machine is restricted already."}}}}),
+        ];
+        bench.fault(json!(refused));
+        for more in [json!({}), json!({"wait": true})] {
+            busy(ask(bring, more), opposite, &ending["id"]);
+        }
+        bench.fault(json!([]));
+        bench
+            .call(json!({"operation": "machine_actions.wait", "id": ending["id"]}))
+            .unwrap();
+        // Afterwards it is done.
+        let anew = ask(bring, json!({"wait": true})).unwrap();
+        assert_eq!(anew.items[0]["status"], "Succeeded");
+        assert_ne!(anew.items[0]["id"], first["id"]);
+        // The bringing is under way, and an older release is no answer to one that is wished.
+        let last = ask(undo, json!({"wait": true})).unwrap().items.remove(0);
+        let begun = ask(bring, json!({})).unwrap().items.remove(0);
+        assert_eq!(begun["status"], "Pending");
+        let undone = ask(undo, json!({})).unwrap().items.remove(0);
+        assert!(undone["status"] == "Pending" && undone["id"] != last["id"], "{undone}");
+    }
+}

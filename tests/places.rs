@@ -152,6 +152,36 @@ fn every_place_gives_the_token_of_its_own_identity() {
 }
 
 #[test]
+fn an_identity_without_a_permission_is_told_where_it_gets_one() {
+    for (roles, said) in [(true, "the roles Incident.Read.All"), (false, "no roles")] {
+        let emulator = configured(|c| {
+            for identity in c.managed_identities.iter_mut().filter(|_| !roles) {
+                identity.permissions.clear();
+            }
+        });
+        let client = at(of(&emulator.environment("vm").unwrap()), Some(&emulator));
+        let operation = request(&client, json!({"grant": "managed_identity"}))
+            .call(
+                br#"{"operation":"incidents.update","backend":"xdr","id":811188,"comment":"c"}"#,
+                None,
+            )
+            .unwrap();
+        let error = loop {
+            match operation.wait(Duration::from_secs(60)) {
+                State::Event => drop(operation.take_event()),
+                State::Failed => break operation.error().unwrap(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(error.code(), Code::Forbidden, "{error}");
+        let hint = error.hint().unwrap();
+        for part in [said, "Incident.ReadWrite.All", "Microsoft Defender XDR", "service principal"] {
+            assert!(hint.contains(part), "no {part} in: {hint}");
+        }
+    }
+}
+
+#[test]
 fn an_assigned_identity_is_named_as_each_place_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let emulator = configured(|c| c.behaviour.arc_key_directory = Some(text(folder.path()).to_owned()));

@@ -132,7 +132,7 @@ fn summarize(claims: &Members<'_>, now: i64, service_of: impl Fn(&str) -> Option
         (_, None) => "unknown",
     };
     if permission_kind == "none" && kind_of(claims) == "access_token" {
-        notes.push("the token holds neither scp (delegated permissions) nor roles (application permissions): an API will refuse it; add permissions to the app registration and grant consent".to_owned());
+        notes.push("the token holds neither scp (delegated permissions) nor roles (application permissions): an API will refuse it; add permissions to the app registration and grant consent (to a managed identity, which has none: assign app roles to its service principal)".to_owned());
     }
     let methods = claims.texts("amr");
     let app_authentication = match text("appidacr").or_else(|| text("azpacr")).as_deref() {

@@ -92,6 +92,11 @@ impl Action {
         })
     }
 
+    /// True while it has not begun.
+    pub fn is_pending(&self) -> bool {
+        self.status.eq_ignore_ascii_case("Pending")
+    }
+
     /// True while it has not ended.
     pub fn is_going(&self) -> bool {
         is_going(&self.status)

@@ -108,6 +108,9 @@ pub struct Place {
     f: u64,
     /// The page's address.
     u: String,
+    /// The size of the page.
+    #[serde(default)]
+    t: Option<u32>,
     /// How many records stand before it.
     k: u64,
     /// How many records were handed over.
@@ -294,7 +297,8 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
                 // Its address is kept as it is, whoever wrote it.
                 linked: true,
                 joined,
-                top: listing.top,
+                // It says how many records make a full page, whatever the caller asks for from here on.
+                top: listing.top.map(|top| place.t.unwrap_or(top)),
             }
         }
     };
@@ -930,6 +934,7 @@ impl Walk<'_> {
             o: self.listing.row.name.to_owned(),
             f: self.listing.fingerprint(),
             u: String::from(point.url.clone()),
+            t: point.top,
             k: point.skip,
             n: handed,
             s: started,

@@ -132,6 +132,33 @@ impl Get {
     }
 }
 
+/// The actions that have not ended.
+const GOING: &str = "(status eq 'Pending' or status eq 'InProgress')";
+/// Those, and the ones that were carried out.
+const COUNTS: &str = "(status eq 'Succeeded' or status eq 'Pending' or status eq 'InProgress')";
+
+/// The error where what undoes an action is under way, so that an older one of its kind cannot stand for it.
+fn opposed(machine: &str, against: &Action, error: Error) -> Error {
+    let what = match against.kind.as_str() {
+        "Isolate" => "an isolation",
+        "Unisolate" => "a release from isolation",
+        "RestrictCodeExecution" => "a restriction of code execution",
+        _ => "a removal of the restriction of code execution",
+    };
+    let message = format!(
+        "{}; {what} of machine {machine} is {} (action {}, by {}), which would undo it: nothing was started",
+        error.message(),
+        if against.is_pending() { "pending" } else { "in progress" },
+        against.id,
+        against.requestor
+    );
+    error
+        .with_code(Code::Busy)
+        .with_message(message)
+        .with_retry(None)
+        .with_hint("wait for its end (machine_actions.wait), or cancel it, and try again")
+}
+
 /// A checked action on one machine.
 pub struct Act {
     place: Place,
@@ -238,18 +265,19 @@ impl Act {
 
     /// The action that has undone already what is to be undone; nothing is sent then. Where the actions may not be seen, or there is none, the service decides.
     async fn undone(&self, channel: &Channel<'_>, machine: &str) -> Option<Bytes> {
-        let opposite = self.opposite.filter(|_| self.kind.starts_with("Un"))?;
-        let counts = "(status eq 'Succeeded' or status eq 'Pending' or status eq 'InProgress')";
-        let found = actions::newest(channel, machine, &[self.kind, opposite], Some(counts)).await.ok()?;
-        let last = found.into_iter().next()?;
-        if last.kind != self.kind || last.is_going() {
+        if !self.kind.starts_with("Un") {
+            return None;
+        }
+        let found = actions::newest(channel, machine, &self.kinds(), Some(COUNTS)).await.ok()?;
+        let last = found.first()?;
+        if last.kind != self.kind || last.is_going() || self.against(&found, Some(last)).is_some() {
             return None;
         }
         channel.session.warn(format!(
             "machine {machine} is in this state already, by action {} (of {}): nothing was sent",
             last.id, last.requestor
         ));
-        Some(last.bytes)
+        Some(last.bytes.clone())
     }
 
     /// The action at its end. Where that cannot be seen, the action as it was started is handed over all the same: it goes on.
@@ -287,10 +315,10 @@ impl Act {
         if under_way {
             return self.under_way(channel, machine, error).await;
         }
-        match self.opposite {
-            Some(opposite) if refused && said.contains("already") => self.done(channel, machine, opposite, error).await,
-            _ => Err(error),
+        if self.opposite.is_some() && refused && said.contains("already") {
+            return self.done(channel, machine, error).await;
         }
+        Err(error)
     }
 
     /// True if the action is what is wished here, not only one of the kind.
@@ -309,10 +337,12 @@ impl Act {
     }
 
     async fn under_way(&self, channel: &Channel<'_>, machine: &str, error: Error) -> Result<Bytes> {
-        let going = Some("(status eq 'Pending' or status eq 'InProgress')");
-        let Ok(found) = actions::newest(channel, machine, &[self.kind], going).await else {
+        let Ok(found) = actions::newest(channel, machine, &self.kinds(), Some(GOING)).await else {
             return Err(error);
         };
+        if let Some(against) = self.against(&found, None) {
+            return Err(opposed(machine, against, error));
+        }
         if let Some(same) = found.iter().find(|action| self.is_this(action)) {
             channel.session.warn(format!(
                 "the same action is under way already (action {}, by {}): it is taken for this one",
@@ -333,20 +363,36 @@ impl Act {
         })
     }
 
-    /// The machine is said to be in the state already that the action is to bring.
-    async fn done(&self, channel: &Channel<'_>, machine: &str, opposite: &str, error: Error) -> Result<Bytes> {
-        match actions::newest(channel, machine, &[self.kind, opposite], Some("status eq 'Succeeded'")).await {
-            Ok(found) => match found.into_iter().next() {
-                Some(last) if self.is_this(&last) => {
-                    channel
-                        .session
-                        .warn(format!("machine {machine} is in this state already, by action {}", last.id));
-                    Ok(last.bytes)
-                }
-                _ => Err(error),
-            },
-            Err(_) => Err(error),
+    /// The machine is said to be in the state already that the action is to bring. It does not stay in it while what ends it is under way.
+    async fn done(&self, channel: &Channel<'_>, machine: &str, error: Error) -> Result<Bytes> {
+        let Ok(found) = actions::newest(channel, machine, &self.kinds(), Some(COUNTS)).await else {
+            return Err(error);
+        };
+        if let Some(against) = self.against(&found, None) {
+            return Err(opposed(machine, against, error));
         }
+        match found.iter().find(|action| !action.is_going()) {
+            Some(last) if self.is_this(last) && self.against(&found, Some(last)).is_none() => {
+                channel
+                    .session
+                    .warn(format!("machine {machine} is in this state already, by action {}", last.id));
+                Ok(last.bytes.clone())
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// This kind of action, and the one that undoes it.
+    fn kinds(&self) -> Vec<&'static str> {
+        [self.kind].into_iter().chain(self.opposite).collect()
+    }
+
+    /// An action that undoes what is wished: one that has not ended, or one not begun before `last` was.
+    fn against<'a>(&self, found: &'a [Action], last: Option<&Action>) -> Option<&'a Action> {
+        let opposite = found.iter().filter(|action| self.opposite == Some(action.kind.as_str()));
+        opposite
+            .into_iter()
+            .find(|action| action.is_going() || last.is_some_and(|last| action.created >= last.created))
     }
 
     /// Our own action, whose answer was lost: one that the service began since it was asked, by its own clock.

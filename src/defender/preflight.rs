@@ -25,6 +25,8 @@ struct Held {
     tenant: Option<String>,
     scopes: Vec<String>,
     roles: Vec<String>,
+    /// Of a managed identity, which has no app registration ("Managed identities: xms_mirid", the resource that it belongs to).
+    managed: bool,
 }
 
 fn held(token: &str) -> Option<Held> {
@@ -38,6 +40,7 @@ fn held(token: &str) -> Option<Held> {
             .map(|scp| scp.split_whitespace().map(str::to_owned).collect())
             .unwrap_or_default(),
         roles: members.texts("roles"),
+        managed: members.text("xms_mirid").is_some(),
     })
 }
 
@@ -147,6 +150,17 @@ pub fn permission_hint(token: &str, row: &Operation) -> String {
         return format!("the token holds the permission; {role}");
     }
     let (scopes, roles) = (held.scopes, held.roles);
+    if held.managed && scopes.is_empty() {
+        let have = match roles.is_empty() {
+            true => "no roles".to_owned(),
+            false => format!("the roles {}", roles.join(", ")),
+        };
+        return format!(
+            "the token of the managed identity holds {have}; assign the app role {application} of {} to its service principal \
+             (New-MgServicePrincipalAppRoleAssignment; it has no app registration), and wait for a new token, up to 24 hours",
+            row.service.name
+        );
+    }
     if scopes.is_empty() && roles.is_empty() {
         return format!(
             "the token holds no permissions: add {delegated} (for users) or {application} (for apps) to the app registration and grant consent"

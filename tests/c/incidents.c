@@ -69,6 +69,31 @@ cleanup:
     return 1;
 }
 
+/* Goes on at the place where the operation stands, to so many records in all; the last state. */
+static int go_on(struct world *w, const char *more, int until, int *records, int64_t *last)
+{
+    char call[1 << 15];
+    int state = -1;
+    dxdr_buf *place = NULL, *error = NULL;
+    REQUIRE_OK(dxdr_op_cancel(w->op));
+    REQUIRE_OK(dxdr_op_resume(w->op, &place, &error));
+    REQUIRE(place != NULL);
+    snprintf(call, sizeof call, "{\"operation\":\"incidents.list\",\"backend\":\"xdr\"%s,\"resume\":\"%s\"}", more, text_of(place));
+    dxdr_op_free(w->op);
+    w->op = NULL;
+    REQUIRE_OK(dxdr_call_start(w->request, TEXT(call), 0, &w->op, &error));
+    while (*records < until && (state = next_item(w->op, &w->item)) == DXDR_OP_STATE_ITEM) {
+        REQUIRE(json_number(text_of(w->item), "incidentId") != *last);
+        *last = json_number(text_of(w->item), "incidentId");
+        (*records)++;
+        drop_buf(&w->item);
+    }
+cleanup:
+    dxdr_buf_free(place);
+    dxdr_buf_free(error);
+    return state;
+}
+
 #define WORLD                    \
     int failed = 1;              \
     struct world w;              \
@@ -452,7 +477,6 @@ cleanup:
 static int a_call_and_a_place_to_go_on_from(void)
 {
     WORLD
-    char call[1 << 15];
     int records = 0, state;
     int64_t last = 0;
     REQUIRE_OK(dxdr_describe_services(&w.item, &error));
@@ -461,24 +485,15 @@ static int a_call_and_a_place_to_go_on_from(void)
     REQUIRE_OK(dxdr_call_start(w.request, TEXT("{\"operation\":\"incidents.list\",\"backend\":\"xdr\",\"top\":50}"), 0, &w.op, &error));
     REQUIRE_OK(dxdr_op_resume(w.op, &w.item, &error));
     REQUIRE(w.item == NULL);
-    while (records < 60 && (state = next_item(w.op, &w.item)) == DXDR_OP_STATE_ITEM) {
+    while (records < 50 && (state = next_item(w.op, &w.item)) == DXDR_OP_STATE_ITEM) {
         last = json_number(text_of(w.item), "incidentId");
         records++;
         drop_buf(&w.item);
     }
-    REQUIRE_OK(dxdr_op_cancel(w.op));
-    REQUIRE_OK(dxdr_op_resume(w.op, &w.item, &error));
-    REQUIRE(w.item != NULL);
-    snprintf(call, sizeof call, "{\"operation\":\"incidents.list\",\"backend\":\"xdr\",\"top\":50,\"resume\":\"%s\"}", text_of(w.item));
-    drop_buf(&w.item);
-    dxdr_op_free(w.op);
-    w.op = NULL;
-    REQUIRE_OK(dxdr_call_start(w.request, TEXT(call), 0, &w.op, &error));
-    while ((state = next_item(w.op, &w.item)) == DXDR_OP_STATE_ITEM) {
-        REQUIRE(json_number(text_of(w.item), "incidentId") != last);
-        records++;
-        drop_buf(&w.item);
-    }
+    /* At the end of a page, and in the middle of one: gone on with by larger, smaller and the usual pages. */
+    REQUIRE(go_on(&w, ",\"top\":80", 70, &records, &last) == DXDR_OP_STATE_ITEM && records == 70);
+    REQUIRE(go_on(&w, ",\"top\":20", 90, &records, &last) == DXDR_OP_STATE_ITEM && records == 90);
+    state = go_on(&w, "", 1000, &records, &last);
     REQUIRE(state == DXDR_OP_STATE_DONE && records == 120);
     failed = 0;
 cleanup:

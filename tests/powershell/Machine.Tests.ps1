@@ -77,6 +77,12 @@ Describe 'Get-DefenderMachine' {
         $some = @(Get-DefenderMachine -PageSize 2 -ResumeVariable place | Select-Object -First 3)
         $rest = @(Get-DefenderMachine -PageSize 2 -Resume $place)
         Assert-Equal (@($some.id + $rest.id) | Sort-Object -Unique).Count 6
+        # Pages may have another size from there on.
+        $all = @(Get-DefenderMachine).id
+        foreach ($other in @{}, @{ PageSize = 3 }, @{ PageSize = 1 }) {
+            $some = @(Get-DefenderMachine -PageSize 2 -ResumeVariable place | Select-Object -First 2)
+            Assert-Equal (@($some.id + @(Get-DefenderMachine -Resume $place @other).id) | Select-Object -Unique) $all
+        }
     }
     It 'tells each name that fits none or several, and goes on' {
         Connect-TestDefender
@@ -113,6 +119,18 @@ Enable-DefenderMachineIsolation ws-0001, WS-0001.corp.fabrikam.example, $One, ws
         Assert-Equal @($said)[4].Trim() (& $target 'isolate (Selective)' 'ws-0002' $Two)
         Assert-Equal @($said).Count 5
         Assert-Equal @(Get-Sent).Count 0 'something was sent'
+        # An id is looked up where it is shown: there is to be such a machine.
+        $nobody = 'f' * 40
+        $looks = @(Get-EmulatorRequest "/machines/$Two").Count
+        $got = Get-Recorded { Enable-DefenderMachineIsolation $nobody, $Two.ToUpper() -Comment c -WhatIf }
+        Assert-Equal $got.Errors.FullyQualifiedErrorId 'DefenderXdr.NOT_FOUND,Enable-DefenderMachineIsolation'
+        Assert-Match "$($got.Errors[0])" $nobody
+        Assert-Equal @(Get-EmulatorRequest "/machines/$Two").Count ($looks + 1)
+        # A token that may act and not read is no hindrance.
+        Set-EmulatorFault @{ match = @{ path_contains = "/machines/$Two" }; do = @{ status = 403; json = @{ error = @{ code = 'Forbidden'; message = 'no' } } } }
+        Assert-Equal @((Get-Recorded { Enable-DefenderMachineIsolation $Two -Comment c -WhatIf }).Errors).Count 0
+        $null = Invoke-Emulator DELETE faults
+        Assert-Equal @(Get-Sent).Count 0 'something was sent'
         # Nobody to ask: nothing is done.
         $asked = Invoke-PowerShell -Switches '-NoProfile', '-NonInteractive' @"
 `$null = Connect-Defender -TenantId $($Emulator.tenant_id) -ClientId $($Emulator.confidential_client_id) -ClientSecret (ConvertTo-SecureString '$RunbookSecretText' -AsPlainText -Force) 3>`$null
@@ -147,6 +165,25 @@ Enable-DefenderMachineIsolation ws-0001 -Comment c
         Set-EmulatorFault @{ match = @{ path_contains = '/isolate' }; times = 0; do = @{ status = 503 } }
         $null = Assert-Fails { Enable-DefenderMachineIsolation mac-0007, ws-0002 -Comment c -Confirm:$false } 'SERVER_UNAVAILABLE'
         $null = Invoke-Emulator DELETE faults
+    }
+    It 'is not taken for done while its opposite is under way' {
+        Connect-TestDefender
+        $isolated = Enable-DefenderMachineIsolation $Two -Comment 'INC-2' -Confirm:$false
+        $null = Invoke-Emulator POST clock @{ advance_seconds = 60 }
+        $release = Disable-DefenderMachineIsolation $Two -Comment 'INC-2 over' -Confirm:$false
+        Assert-Equal "$($release.type) $($release.status)" 'Unisolate Pending'
+        foreach ($more in @{}, @{ Wait = $true }) {
+            $got = Get-Recorded { Enable-DefenderMachineIsolation $Two -Comment 'INC-2 again' -Confirm:$false @more }
+            Assert-Equal @($got.Out).Count 0
+            Assert-Equal $got.Errors.FullyQualifiedErrorId 'DefenderXdr.BUSY,Enable-DefenderMachineIsolation'
+            Assert-Match "$($got.Errors[0])" "a release from isolation of machine $Two is pending \(action $($release.id)"
+            Assert-Match $got.Errors[0].ErrorDetails.RecommendedAction 'Wait-DefenderMachineAction'
+        }
+        $null = Invoke-Emulator POST clock @{ advance_seconds = 60 }
+        $again = Enable-DefenderMachineIsolation $Two -Comment 'INC-2 again' -Confirm:$false
+        Assert-True ($again.status -eq 'Pending' -and $again.id -ne $isolated.id) "$($again.id) $($again.status)"
+        # What needs no question and no -WhatIf costs no look at an id.
+        Assert-Equal @(Get-EmulatorRequest "/machines/$Two" | Where-Object { $_.method -eq 'GET' }).Count 0
     }
     It 'is safe to repeat' {
         Connect-TestDefender

@@ -76,16 +76,27 @@ function script:Add-DefenderBulkMachine {
 
 function script:Resolve-DefenderMachine {
     # The machines that are meant, each once: @{ Id; Label }. A name that fits none is an error of its own; one that fits several ends the command.
+    # Where -WhatIf or a question shows them, an id is looked up too: who decides is to see a name, and only machines that there are.
     param([hashtable] $Bulk)
     $session = $Bulk.Session
+    $binding = @($session.Caller.MyInvocation.MyCommand.ScriptBlock.Attributes | Where-Object { $_ -is [System.Management.Automation.CmdletBindingAttribute] })[0]
+    $least = [int] [System.Management.Automation.ConfirmImpact] $ConfirmPreference
+    $shown = [bool] $WhatIfPreference -or ($least -gt 0 -and [int] $binding.ConfirmImpact -ge $least)
     $found = [System.Collections.Specialized.OrderedDictionary]::new([System.StringComparer]::OrdinalIgnoreCase)
     $unclear = 0
     foreach ($name in $Bulk.Machines.get_Keys()) {
         $id = $name
         $label = $Bulk.Machines[$name]
-        if ($name -notmatch '^[0-9a-fA-F]{40}$') {
+        $isId = $name -match '^[0-9a-fA-F]{40}$'
+        if (-not $isId -or ($shown -and -not $label)) {
             $failed = @{ Record = $null }
             $machine = Invoke-DefenderCall $session ([ordered]@{ operation = 'machines.get'; machine = $name }) -ItemConverter 'ConvertTo-DefenderMachine' -Failed $failed
+            # To act on a machine by its id, machines need not be readable.
+            if ($isId -and $null -ne $failed.Record -and $failed.Record.Exception.Name -ceq 'FORBIDDEN') {
+                Write-Verbose (Format-DefenderText "machine $name is shown by its id: $($failed.Record.Exception.Message)")
+                $failed.Record = $null
+                $machine = [pscustomobject]@{ id = $name; computerDnsName = $null }
+            }
             if ($null -ne $failed.Record) {
                 if ($failed.Record.Exception.Name -ceq 'BAD_ARGUMENT') { $unclear++ }
                 Write-DefenderRecordError $session $failed.Record $name $name

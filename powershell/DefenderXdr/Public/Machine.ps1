@@ -182,9 +182,12 @@ function Enable-DefenderMachineIsolation {
     Isolates machines from the network, except for Microsoft Defender.
 
     .DESCRIPTION
-    Starts the isolation of each machine, once it is confirmed. Names are resolved to ids before anything is done, so that -WhatIf lists exactly
-    the machines that would be isolated. It is safe to repeat: the same isolation under way, or a machine that is isolated already, is told
-    by a warning; a call whose answer was lost is looked up and not sent twice.
+    Starts the isolation of each machine, once it is confirmed. Names are resolved to ids before anything is done. For -WhatIf, and for the question,
+    ids are looked up too, so that both show the names of machines that there are; an id is shown by itself where the token may not read machines.
+
+    It is safe to repeat: the same isolation under way, or a machine that is isolated already, is told by a warning; a call whose answer was lost is
+    looked up and not sent twice. While a release of the machine is under way, an isolation that the service refuses as done or under way is an error
+    (BUSY), since the machine would end up free: wait for the release to end (Wait-DefenderMachineAction), and isolate then.
 
     It needs the permission Machine.Isolate, and a person the role 'Active remediation actions'. Without a person to ask, give -Confirm:$false.
 

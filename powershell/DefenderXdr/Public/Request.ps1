@@ -74,10 +74,11 @@ function Invoke-DefenderRequest {
     The first 50 active machines.
 
     .EXAMPLE
-    $read = Invoke-DefenderRequest Graph security/alerts_v2/$alertId -ResponseVariable answer -NoPaging
-    Invoke-DefenderRequest Graph security/alerts_v2/$alertId -Method PATCH -Body @{ status = 'resolved' } -Headers @{ 'If-Match' = $answer.ETag }
+    $alert = Invoke-DefenderRequest Graph security/alerts_v2/$alertId -ResponseVariable answer
+    $answer.RequestId
 
-    Changes an alert of Graph, if it is still the one that was read.
+    An alert of Graph, and the id of the answer, which Microsoft's support asks for. Its ETag is empty where the service sends none; where it sends one,
+    -Headers @{ 'If-Match' = $answer.ETag } changes the object only if it is still the one that was read.
 
     .EXAMPLE
     Invoke-DefenderRequest Xdr /api/incidents -NoPaging -Raw
