@@ -725,6 +725,24 @@ fn a_token_file_is_read_at_each_renewal() {
     ));
     assert_eq!(error.code(), Code::EnvironmentIncomplete);
     assert!(error.message().contains("AZURE_FEDERATED_TOKEN_FILE"), "{error}");
+    // Nor does anything name the app: what is missing is told, and no misspelt client ID.
+    let nowhere = at(place(&[]), Some(&emulator));
+    for (kind, unset) in [
+        (
+            "workload_identity",
+            "AZURE_CLIENT_ID, AZURE_TENANT_ID, AZURE_FEDERATED_TOKEN_FILE are not set",
+        ),
+        ("github_actions", "AZURE_CLIENT_ID, AZURE_TENANT_ID are not set"),
+    ] {
+        let mut document = federated(json!({"type": kind}));
+        document["resource"] = XDR.into();
+        let error = PreparedRequest::new(&nowhere, document.to_string().as_bytes())
+            .map(drop)
+            .unwrap_err();
+        assert_eq!(error.code(), Code::EnvironmentIncomplete);
+        assert!(error.message().ends_with(unset), "{error}");
+        assert!(!error.hint().unwrap().contains("misspelt"), "{error}");
+    }
 }
 
 /// MI-10.

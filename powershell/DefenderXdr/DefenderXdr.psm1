@@ -31,7 +31,7 @@ function Import-DefenderPrivate {
     # Prepared requests by their argument key, oldest first; case matters in redirect URIs and resources.
     $script:Requests = [System.Collections.Specialized.OrderedDictionary]::new([System.StringComparer]::Ordinal)
     $script:AdalBeside = $null      # whether the real ADAL.PS is loaded too; looked at once
-    $script:Interactive = $null     # whether this session can ask a person; found out on first need
+    $script:Obstacle = $null        # why this session can ask no person, or empty; found out on first need
     try { foreach ($file in [System.IO.Directory]::GetFiles([System.IO.Path]::Combine($script:ModuleRoot, 'Private'), '*.ps1')) { . $file } }
     catch { throw }
     $ExecutionContext.SessionState.Module.OnRemove = { if ($null -ne $script:Native) { Close-DefenderNative } }

@@ -11,6 +11,7 @@ use crate::disk::{Ask, issuing, library, token_calls};
 use crate::scripted::tls::Server;
 use crate::scripted::{CLIENT, SECRET, Scripted, Step, TENANT};
 use crate::support;
+use crate::support::hints::in_powershell;
 
 /// What a script's `Connect-Defender` with these words comes to: its token and warnings, or its error.
 fn connect(server: &Scripted, home: &Path, words: &str) -> Option<Value> {
@@ -99,16 +100,16 @@ fn a_script_finds_what_another_got() {
     };
     let said = |warning: &Value| {
         let text = |name: &str| warning[name].as_str().unwrap().to_owned();
-        told(&format!("{} (DefenderXdr.{})", text("message"), text("name")))
+        told(&format!("{} (DefenderXdr.{})", in_powershell(&text("message")), text("name")))
     };
     let in_c: Vec<_> = here.warnings.iter().map(said).collect();
-    let in_powershell: Vec<_> = third["warnings"]
+    let in_shell: Vec<_> = third["warnings"]
         .as_array()
         .unwrap()
         .iter()
         .map(|text| told(text.as_str().unwrap()))
         .collect();
-    assert_eq!(in_powershell, in_c);
+    assert_eq!(in_shell, in_c);
     assert_eq!(in_c.len(), 2, "{in_c:?}");
     // Without the cache, and with a name that can be no file.
     let memory = connect(&server, home.path(), "").unwrap();
@@ -119,7 +120,7 @@ fn a_script_finds_what_another_got() {
     assert_eq!(refused["name"], "DefenderXdr.BAD_ARGUMENT,Connect-Defender");
     assert_eq!(
         (refused["message"].as_str().unwrap(), refused["hint"].as_str().unwrap()),
-        (here.message.as_str(), here.hint.as_str())
+        (here.message.as_str(), in_powershell(&here.hint).as_str())
     );
 }
 

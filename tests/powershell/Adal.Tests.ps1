@@ -356,15 +356,19 @@ Describe 'Get-ADALToken signs in' {
     }
     It 'not at all with -NonInteractive: at once, without a browser' {
         Reset-Emulator
-        $result = Invoke-PowerShell "try { Get-ADALToken -Resource '$Resource' -ClientId '$($Emulator.public_client_id)' -TenantId '$($Emulator.tenant_id)' -RedirectUri http://localhost } catch { `$_.FullyQualifiedErrorId }" @('-NoProfile', '-NonInteractive')
+        $result = Invoke-PowerShell "try { Get-ADALToken -Resource '$Resource' -ClientId '$($Emulator.public_client_id)' -TenantId '$($Emulator.tenant_id)' -RedirectUri http://localhost } catch { `$_.FullyQualifiedErrorId; ""`$_""; `$_.ErrorDetails.RecommendedAction }; try { Get-DefenderToken } catch { ""`$_"" }" @('-NoProfile', '-NonInteractive')
         Assert-Match $result.Out 'DefenderXdr\.INTERACTION_REQUIRED'
+        Assert-Match $result.Out 'none can be asked here: PowerShell was started with -NonInteractive'
+        Assert-Match $result.Out 'ask for a device code \(-DeviceCode\)'
+        Assert-Match $result.Out 'browser: no person can be asked here: PowerShell was started with -NonInteractive'
         Assert-Equal @(Get-EmulatorRequest '/authorize').Count 0
     }
     It 'where it can: the switches of the host decide, not those of the script' {
         $inModule = Get-Module -Name DefenderXdr
         foreach ($case in @(@('True', @('pwsh')), @('False', @('pwsh', '-NonInteractive')), @('False', @('pwsh', '-noprofile', '-nonint')), @('False', @('powershell.exe', '/NonInteractive')),
                 @('True', @('pwsh', '-File', 'x.ps1', '-NonInteractive')), @('True', @('pwsh', '-c', 'x', '-NonInteractive')), @('False', @('pwsh', '-NonI', '-EncodedCommand', 'x')), @('True', @('pwsh', '-NoProfile', '-NoExit')))) {
-            Assert-Equal "$(& $inModule { param($line) Get-DefenderInteractive $line } $case[1])" $case[0] "$($case[1])"
+            $obstacle = & $inModule { param($line) Get-DefenderSessionObstacle $line } $case[1]
+            Assert-Equal "$obstacle" $(if ($case[0] -eq 'True') { '' } else { 'PowerShell was started with -NonInteractive' }) "$($case[1])"
         }
     }
 }

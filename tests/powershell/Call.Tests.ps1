@@ -66,6 +66,29 @@ Describe 'advice on calls' {
         $source = $source.Replace('\"', '"')
         foreach ($said in $words.Keys) { Assert-True $source.Contains(($said -replace '^(give the request the secret ).*', '$1')) "the library no longer says: $said" }
     }
+    It 'names no key of the C interface' {
+        # What is said to callers of C alone: of one-shot calls, of keys that the module never sends, of events.
+        $others = 'dxdr_', 'set one of path, store', 'remove id, or set the identity', '^use system, client_id', '^use client_secret, certificate, assertion', '^use unique_id', '^use commercial, gcc', '^set proxy_password; ',
+        '^give "list", "remove"', '^set "grant", to', 'check the authority''s metadata for authorization_endpoint', '^say whose token', 'code_verifier', '^remove response_mode', 'remove response_type', '^reply with', '^the header says',
+            '^write its name, or', '^add "persist"'
+        $literal = '"((?:[^"\\]|\\.)*)"'
+        $hints = '(?:\.with_hint\(\s*(?:format!\(\s*)?|const [A-Z_]+: &str =\s*|Error::argument\(\s*(?:format!\((?:[^()]|\([^()]*\))*\)|"(?:[^"\\]|\\.)*"),\s*(?:format!\(\s*)?)' + $literal
+        $said = [Collections.Generic.List[string]]::new()
+        $root = [IO.Path]::Combine($RepositoryRoot, 'src')
+        foreach ($file in Get-ChildItem -LiteralPath $root -Recurse -Filter *.rs) {
+            $source = ([IO.File]::ReadAllText($file.FullName) -split '#\[cfg\(test\)\]\s*mod ')[0]
+            foreach ($found in [regex]::Matches($source, $hints)) { $said.Add($found.Groups[1].Value.Replace('\"', '"')) }
+        }
+        foreach ($line in [IO.File]::ReadAllLines([IO.Path]::Combine($root, 'auth', 'aadsts.txt'))) { if ($line -match '^\d.*\|([^|]+)$') { $said.Add($Matches[1].Trim()) } }
+        Assert-True ($said.Count -gt 400) "only $($said.Count) hints were found"
+        # Names of the C interface have underscores, or stand after "grant"; names of variables have capitals, and members of answers stand in braces.
+        $key = '(?<![\w/.?&{"=-])[a-z]+(?:_[a-z0-9]+)+\b(?![:/=])|"[a-z]+(?:_[a-z]+)*"(?::| in the request)|\bgrant [a-z]+_|device code grant|cache other than'
+        $left = @(foreach ($hint in $said) {
+                $shown = & $inModule { param($text) ConvertTo-DefenderHint $text } $hint
+                if ($hint.Contains(' ') -and $shown -cmatch $key -and -not @($others | Where-Object { $hint -cmatch $_ })) { $hint }
+            })
+        Assert-Equal $left @() 'advice without a row in $script:HintWords (Private/Errors.ps1)'
+    }
 }
 
 if ($null -eq $Emulator) { return }

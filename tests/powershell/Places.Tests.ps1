@@ -15,11 +15,11 @@ function Use-Place {
         $kept[$name] = [Environment]::GetEnvironmentVariable($name)
         [Environment]::SetEnvironmentVariable($name, $variables[$name])
     }
-    $interactive = & (Get-Module DefenderXdr) { $script:Interactive; $script:Interactive = $null }
+    $obstacle = & (Get-Module DefenderXdr) { $script:Obstacle; $script:Obstacle = $null }
     try { & $Body }
     finally {
         foreach ($name in $kept.Keys) { [Environment]::SetEnvironmentVariable($name, $kept[$name]) }
-        & (Get-Module DefenderXdr) { param($value) $script:Interactive = $value } $interactive
+        & (Get-Module DefenderXdr) { param($value) $script:Obstacle = $value } $obstacle
     }
 }
 
@@ -72,6 +72,15 @@ Describe 'a workload''s identity' {
         }
         Use-Place 'kubernetes' { Assert-Equal (ConvertFrom-DefenderToken (Get-DefenderToken -WorkloadIdentity -Force)).AppId $workload.ClientId }
     }
+    It 'names the variables that are missing' {
+        Use-Place '' {
+            foreach ($call in { Get-DefenderToken -WorkloadIdentity }, { Connect-Defender -WorkloadIdentity }) {
+                $record = Assert-Fails $call ENVIRONMENT_INCOMPLETE
+                Assert-Equal "$record" 'workload identity: AZURE_CLIENT_ID, AZURE_TENANT_ID, AZURE_FEDERATED_TOKEN_FILE are not set'
+                Assert-Match $record.ErrorDetails.RecommendedAction 'annotated service account.*-ClientId and -TenantId$'
+            }
+        }
+    }
 }
 
 Describe 'the variables of the environment' {
@@ -121,7 +130,7 @@ Describe 'without a way to sign in' {
             Assert-Match $lines[1] '^  \(1\) \w+'
             Assert-Match $lines[-1] '^  \(11\) browser: '
             Assert-True (-not $record.Exception.Message.Contains("`n")) 'the exception has one line'
-            Assert-Match $record.ErrorDetails.RecommendedAction '-ClientId in PowerShell.* \(-DeviceCode\).*-ManagedIdentity'
+            Assert-Match $record.ErrorDetails.RecommendedAction '-ClientId \(or AZURE_CLIENT_ID\).* -DeviceCode .*-ManagedIdentity'
             $null = Invoke-Emulator DELETE faults
         }
         Assert-True ($watch.Elapsed.TotalSeconds -lt 20) "it took $($watch.Elapsed)"

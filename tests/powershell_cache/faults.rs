@@ -12,6 +12,7 @@ use crate::places::{in_own_mounts, is_root, kernel_keyring};
 use crate::scripted::Scripted;
 use crate::session::{Session, forget_keys, pwsh};
 use crate::support;
+use crate::support::hints::in_powershell;
 
 /// The folder of the caches in a home folder.
 const FOLDER: &str = ".local/state/defender-xdr/token-cache";
@@ -294,7 +295,7 @@ fn run(row: &Row, server: &Scripted) -> Option<()> {
             let (message, hint) = (warning["message"].as_str().unwrap(), warning["hint"].as_str().unwrap_or_default());
             assert!(!hint.is_empty() && message.ends_with(hint), "{id}: {warning}");
             placed(
-                &format!("{message} (DefenderXdr.{})", warning["name"].as_str().unwrap()),
+                &format!("{} (DefenderXdr.{})", in_powershell(message), warning["name"].as_str().unwrap()),
                 home.path(),
             )
         })
@@ -360,7 +361,7 @@ Attempt whatIf { Clear-DefenderTokenCache @disk -WhatIf }
     );
     assert_eq!(error.code().name(), "CACHE_IO", "{error:?}");
     assert_eq!(told["message"], json!(error.message()), "{}", heard.all);
-    assert_eq!(told["hint"], json!(error.hint().unwrap()), "{}", heard.all);
+    assert_eq!(told["hint"], json!(in_powershell(error.hint().unwrap())), "{}", heard.all);
     assert_eq!(heard.said["listed"]["error"], Value::Null, "{}", heard.all);
     assert_eq!(heard.said["whatIf"]["error"], Value::Null, "{}", heard.all);
     assert_eq!(fs::read(folder.join("test.cache")).unwrap(), newer);

@@ -4,6 +4,7 @@
 
 #[cfg(unix)]
 pub mod c;
+pub mod hints;
 pub mod webdriver;
 
 use std::io::{Read as _, Write as _};

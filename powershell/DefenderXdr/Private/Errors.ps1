@@ -19,6 +19,14 @@ function script:ConvertTo-DefenderErrorRecord {
     if ($name -cnotmatch '^[A-Z][A-Z0-9_]*$') { $name = 'UNKNOWN' }
     $code = [int] $Detail['code']
     $message = Format-DefenderText $Detail['message']
+    if ($name -ceq 'INTERACTION_REQUIRED') {
+        # The library was told by the module that nobody is here; the module knows why.
+        $obstacle = Get-DefenderObstacle
+        if ($obstacle) {
+            $message = $message.Replace('the request forbids asking a person', "no person can be asked here: $obstacle")
+            if ($message.EndsWith('none can be asked here', [System.StringComparison]::Ordinal)) { $message = "${message}: $obstacle" }
+        }
+    }
     if (-not $message) { $message = "the library reported $name without a message" }
     $hint = Format-DefenderText $Detail['hint']
     $hint = ConvertTo-DefenderHint $hint
@@ -66,7 +74,7 @@ function script:ConvertTo-DefenderErrorRecord {
     $record
 }
 
-# The library's advice on a call names the call's operations; these are the words for the same in PowerShell. Advice on signing in is the same in both.
+# The library's advice names the operations of calls and the members of requests; these are the words for the same in PowerShell. A row counts before those below it.
 $script:HintWords = [ordered]@{
     'set machine to the id of the one that is meant'                = 'give the id of the one that is meant'
     'look for it with machine_actions.wait'                         = 'look for it with Wait-DefenderMachineAction'
@@ -90,6 +98,52 @@ $script:HintWords = [ordered]@{
     'get the alerts (alerts.get)'                                   = 'get the alerts (Get-DefenderAlert)'
     'see how the action stands (machine_actions.get)'               = 'see how the action stands (Get-DefenderMachineAction)'
     '; where a second time does no harm, set retry to safe'         = ''
+    'ask for the device code grant'                                 = 'ask for a device code (-DeviceCode)'
+    ' (grant authorization_code)'                                   = ' (-ClientId without another way to sign in)'
+    'such as a browser (authorization_code)'                        = 'such as a browser (-ClientId without another way to sign in)'
+    '(grant client_credentials)'                                    = '(-ClientSecret, or a certificate)'
+    'use another grant, or '                                        = 'use another way to sign in, or '
+    'only client_credentials has regional token endpoints: remove region' = 'only an app that signs in by itself has regional token endpoints: remove -Region'
+    'set the secret certificate_password, or '                      = 'give -CertificatePassword, or set '
+    'give the path of a PFX or PEM file, or sign in the caller (caller_signs)' = 'give -CertificatePath the path of a PFX or PEM file, or -Certificate'
+    'set client_secret, or name a certificate or an assertion in the request''s "credential"' = 'give -ClientSecret, a certificate or a client assertion'
+    'azure_cli (-AzureCli in PowerShell) or azure_powershell (-AzurePowerShell)' = '-AzureCli or -AzurePowerShell'
+    'an app''s client_id (-ClientId in PowerShell, or AZURE_CLIENT_ID)' = '-ClientId (or AZURE_CLIENT_ID)'
+    'with device_code (-DeviceCode)'                                = 'with -DeviceCode'
+    'with a certificate or secret (-CertificatePath, -ClientSecret)' = 'with -CertificatePath or -ClientSecret'
+    'managed_identity (-ManagedIdentity)'                           = '-ManagedIdentity'
+    'azure_cli (-AzureCli)'                                         = '-AzureCli'
+    'azure_powershell (-AzurePowerShell)'                           = '-AzurePowerShell'
+    'or name client_id and tenant_id in the request'                = 'or give -ClientId and -TenantId'
+    'leave client_id out of the request'                            = 'leave -ClientId out'
+    'name the app by its client_id'                                 = 'name the app by -ClientId'
+    'set the identity''s type to client_id'                         = 'name the identity by -IdentityClientId'
+    'client_id and object_id are GUIDs, resource_id starts with'    = '-IdentityClientId and -IdentityObjectId are GUIDs, -IdentityResourceId starts with'
+    'name one: "identity" in the request with its client_id, object_id or resource_id (in PowerShell, -IdentityClientId)' = 'name one: -IdentityClientId, -IdentityObjectId or -IdentityResourceId'
+    'name it: "identity" in the request (in PowerShell, -IdentityClientId)' = 'name it: -IdentityClientId'
+    'name one by its home_account_id'                               = 'name one by its HomeAccountId'
+    '(cache other than only; in PowerShell without -Silent or -PromptBehavior Never)' = '(without -Silent or -PromptBehavior Never)'
+    '(the request''s "claims")'                                     = '(-Claims)'
+    'accept a cache in plain text ("plain_text": true)'             = 'accept a cache in plain text (-PlainTextTokenCache)'
+    'ask for plain text here too ("plain_text": true)'              = 'ask for plain text here too (-PlainTextTokenCache)'
+    'leave out "plain_text"'                                        = 'leave out -PlainTextTokenCache'
+    'set it, or give the cache a "directory" of its own'            = 'set it'
+    'keep the cache on a local disk ("directory"), not on a network share' = 'keep the home folder on a local disk, not on a network share'
+    'set instance_discovery to false to trust'                      = 'give -NoInstanceDiscovery to trust'
+    'set authority_type to oidc'                                    = 'give -AuthorityType OIDC'
+    'is trusted with instance_discovery false'                      = 'is trusted with -NoInstanceDiscovery'
+    'leave authority_type out'                                      = 'leave -AuthorityType out'
+    'remove it, or use login_hint'                                  = 'remove it, or use -LoginHint'
+    ', or name the credential''s file'                               = ', or give the file as -ClientAssertionFile'
+    'set redirect_uri to exactly'                                   = 'set -RedirectUri to exactly'
+    'set grant to authorization_code and scopes in place of resource, or remove extra_scopes' = 'sign in with a browser and -Scopes, or remove -ExtraScopesToConsent'
+    'set status, assigned_to, classification, determination, tags or comment' = 'give -Status, -AssignedTo, -Classification, -Determination, -Tag or -Comment'
+    'use updated_since to begin at a time; filter can compare createdTime' = 'use -UpdatedSince to begin at a time; -Filter can compare createdTime'
+    ', and ca_file if it is set'                                    = ''
+    'to the system''s store or name it with ca_file'                = 'to the system''s store'
+    'set proxy and proxy_user in the client''s configuration'       = 'give -Proxy and -ProxyCredential'
+    'set proxy_user, and the secret proxy_password; or leave proxy out' = 'give -ProxyCredential; or leave -Proxy out'
+    ', or proxy, proxy_user and the secret proxy_password of the client' = ', or give -Proxy and -ProxyCredential'
 }
 
 function script:ConvertTo-DefenderHint {

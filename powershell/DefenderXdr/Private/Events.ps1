@@ -190,29 +190,33 @@ function script:Read-DefenderSecret {
 }
 
 function script:Test-DefenderInteractive {
-    # False where nobody can sign in: a service, -NonInteractive, a remote session, a runbook or a function app.
-    foreach ($name in 'FUNCTIONS_WORKER_RUNTIME', 'AUTOMATION_ASSET_ACCOUNTID') {
-        if ([System.Environment]::GetEnvironmentVariable($name)) { return $false }
-    }
-    if ($null -eq $script:Interactive) { $script:Interactive = Get-DefenderInteractive ([System.Environment]::GetCommandLineArgs()) }
-    $script:Interactive
+    # False where nobody can sign in.
+    -not (Get-DefenderObstacle)
 }
 
-function script:Get-DefenderInteractive {
+function script:Get-DefenderObstacle {
+    # Why nobody can be asked to sign in: a service, -NonInteractive, a remote session, a runbook or a function app. Empty where somebody can.
+    foreach ($name in 'FUNCTIONS_WORKER_RUNTIME', 'AUTOMATION_ASSET_ACCOUNTID') {
+        if ([System.Environment]::GetEnvironmentVariable($name)) { return "$name is set, so this is an unattended place" }
+    }
+    if ($null -eq $script:Obstacle) { $script:Obstacle = [string] (Get-DefenderSessionObstacle ([System.Environment]::GetCommandLineArgs())) }
+    $script:Obstacle
+}
+
+function script:Get-DefenderSessionObstacle {
     param([string[]] $CommandLine)
-    if (-not [System.Environment]::UserInteractive) { return $false }
-    if ($null -ne (Get-Variable -Name 'PSSenderInfo' -Scope Global -ValueOnly -ErrorAction Ignore)) { return $false }
+    if (-not [System.Environment]::UserInteractive) { return 'this process has no desktop session (a service or a scheduled task)' }
+    if ($null -ne (Get-Variable -Name 'PSSenderInfo' -Scope Global -ValueOnly -ErrorAction Ignore)) { return 'this is a remote PowerShell session' }
     # The host's own switches stand before -File, -Command and -EncodedCommand; what follows those is the script's.
     for ($index = 1; $index -lt $CommandLine.Length; $index++) {
         if ($CommandLine[$index] -notmatch '^(?:--|[-/\u2013\u2014\u2015])(?<name>[A-Za-z]+)$') { continue }
         $switch = $Matches['name'].ToLowerInvariant()
-        if ($switch.Length -ge 4 -and 'noninteractive'.StartsWith($switch, [System.StringComparison]::Ordinal)) { return $false }
+        if ($switch.Length -ge 4 -and 'noninteractive'.StartsWith($switch, [System.StringComparison]::Ordinal)) { return 'PowerShell was started with -NonInteractive' }
         foreach ($last in 'file', 'command', 'commandwithargs', 'encodedcommand') {
-            if ($last.StartsWith($switch, [System.StringComparison]::Ordinal)) { return $true }
+            if ($last.StartsWith($switch, [System.StringComparison]::Ordinal)) { return }
         }
-        if ($switch -in 'ec', 'cwa') { return $true }
+        if ($switch -in 'ec', 'cwa') { return }
     }
-    $true
 }
 
 function script:Test-DefenderPrompt {

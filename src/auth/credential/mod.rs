@@ -397,7 +397,6 @@ pub async fn prove(credential: Option<&Credential>, env: &Env, call: &Call, sign
 
 /// The error of a grant that needs a credential and has none.
 pub fn missing(grant: &str) -> Error {
-    Error::new(Code::BadArgument, format!("the grant {grant} needs the app's credential")).with_hint(
-        "set client_secret with dxdr_request_set_secret, or name a certificate or an assertion in the request's \"credential\" (in PowerShell, their parameters)",
-    )
+    Error::new(Code::BadArgument, format!("the grant {grant} needs the app's credential"))
+        .with_hint("set client_secret, or name a certificate or an assertion in the request's \"credential\"")
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::auth::authority::{Authority, Given, Kind, is_guid};
 use crate::auth::claims_request;
 use crate::auth::credential::CredentialDocument;
-use crate::auth::environment::{App, Environment};
+use crate::auth::environment::{self, App, Environment};
 use crate::auth::managed_identity::IdentityDocument;
 use crate::auth::{CacheUse, CredentialUse, Grant, SignIn, Target, UserHint, UserIdType, parse_extra_query};
 use crate::document;
@@ -62,6 +62,24 @@ pub fn parse(json: &[u8], place: &Environment) -> Result<SignIn> {
     check(document::from_caller(json, "request")?, place)
 }
 
+/// Neither the request nor the place names the app that a federated credential stands for.
+fn unnamed_app(credential: &CredentialDocument, has_authority: bool, place: &Environment) -> Error {
+    let mut unset = vec!["AZURE_CLIENT_ID"];
+    if !has_authority {
+        unset.push("AZURE_TENANT_ID");
+    }
+    let of_pod = credential.kind == "workload_identity";
+    if of_pod && credential.file.is_none() && !place.is_set("AZURE_FEDERATED_TOKEN_FILE") {
+        unset.push("AZURE_FEDERATED_TOKEN_FILE");
+    }
+    let hint = if of_pod {
+        "a pod has them by the label azure.workload.identity/use: \"true\" and an annotated service account; elsewhere set them, or name client_id and tenant_id in the request"
+    } else {
+        "set them, or name client_id and tenant_id in the request"
+    };
+    environment::missing(&unset, &credential.kind.replace('_', " "), hint)
+}
+
 fn check(document: Document, place: &Environment) -> Result<SignIn> {
     let grant = Grant::parse(
         document
@@ -99,6 +117,7 @@ fn check(document: Document, place: &Environment) -> Result<SignIn> {
             "only client_credentials has regional token endpoints: remove region",
         ));
     }
+    let names_client = document.client_id.is_some();
     let client_id = document.client_id.or(app.client_id).unwrap_or_default().trim().to_owned();
     // These sign in as an app of their own.
     let brings_client = grant.is_tool()
@@ -107,6 +126,12 @@ fn check(document: Document, place: &Environment) -> Result<SignIn> {
             Grant::AccessToken | Grant::ManagedIdentity | Grant::Environment | Grant::Automatic
         );
     if client_id.is_empty() && !brings_client {
+        if let Some(credential) = &document.credential
+            && credential.is_federated()
+            && !names_client
+        {
+            return Err(unnamed_app(credential, names_authority || here.is_some(), place));
+        }
         return Err(Error::argument(
             "the client ID is empty",
             "pass the application (client) ID from the app registration's Overview page; in a script, look for a misspelt variable: the published walk-through says $cleintId where it means $clientId",
