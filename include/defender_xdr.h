@@ -874,7 +874,7 @@ int32_t dxdr_get_incidents(dxdr_request *request,
    "filter"      OData, in the service's words; other wishes of the same call hold besides
    "first"       stop after so many records;  "skip"  leave out so many at the start;  "top"  records a page
    "items"       "records" (default): an item is one record, and one that appears on two pages comes once; "pages": a whole answer, as it was sent
-   "resume"      what dxdr_op_resume() gave for an earlier call that was the same otherwise
+   "resume"      what dxdr_op_resume() gave for an earlier call that was the same but for "top"
  A list may move while it is read: what changes goes to the front, and what a filter no longer fits leaves. Records come complete and once where the
  list can be asked for what changed since it was begun (incidents of either service and alerts by their time of last update, machines by lastSeen): one
  that moved is asked so at its end, as often as it must be. Nothing tells what changed of indicators and machine actions, of lists with "skip" or
@@ -1126,12 +1126,12 @@ DXDR_API int32_t dxdr_op_take_item(dxdr_op *op, dxdr_buf **item, dxdr_buf **erro
 /*
  Tells where to go on after an error, a cancel or an early end: a text for "resume" of the same call later, perhaps by another process. It stands
  behind the last item that was taken; what was fetched and not taken comes again. Of a list that moved meanwhile nothing is missed where it
- can be asked for what changed since (see dxdr_call_start()); what was taken from earlier pages may come again. Any other list that was seen to have
- moved ends with LIST_MOVED behind its records.
+ can be asked for what changed since (see dxdr_call_start()); what was taken from earlier pages, or more than 1000 records before, may come again. Any
+ other list that was seen to have moved ends with LIST_MOVED behind its records. The size of a page ("top") may be another one than before.
 
  @param op      the operation
- @param resume  receives the text, or NULL (with DXDR_STATUS_OK) before the first page, for what is no list, and after LIST_MOVED where no place is behind all
-                that may be missing
+ @param resume  receives the text, or NULL (with DXDR_STATUS_OK) before the first page, for what is no list, while a list that moved is read again from its
+                start (see dxdr_call_start()), and after LIST_MOVED where no place is behind all that may be missing
  @param error   receives the error document; may be NULL
  @return DXDR_STATUS_OK, NULL_POINTER or BAD_HANDLE
 

@@ -439,6 +439,129 @@ fn a_list_that_never_stands_still_is_an_error_behind_its_records() {
     assert!(operation.resume().is_none(), "no place leads to what was missed");
 }
 
+/// Takes so many items, and leaves the operation there.
+fn taken(operation: &Operation, count: usize) -> Vec<String> {
+    let mut items = Vec::new();
+    while items.len() < count {
+        match operation.wait(Duration::from_secs(30)) {
+            State::Event => drop(operation.take_event()),
+            State::Item => items.push(String::from_utf8(operation.take_item().unwrap().to_vec()).unwrap()),
+            other => panic!("{other:?} {:?}", operation.error()),
+        }
+    }
+    items
+}
+
+#[test]
+fn no_place_is_given_in_a_list_that_is_being_read_again() {
+    // 20 goes to the front behind the first page. The second pass breaks off, or is left by the caller who takes 20.
+    for (operation, ending) in [
+        ("machine_actions.list", "500"),
+        ("machine_actions.list", "cut"),
+        ("indicators.list", "500"),
+        ("indicators.list", "cut"),
+        ("machine_actions.list", "left"),
+        ("indicators.list", "left"),
+    ] {
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let begun = std::sync::atomic::AtomicUsize::new(0);
+        let moving = move |request: &str| {
+            let order = std::sync::atomic::Ordering::SeqCst;
+            if !request.contains("$skip") {
+                begun.fetch_add(1, order);
+            }
+            let moved = asked.fetch_add(1, order) > 0;
+            let ids: Vec<Value> = (1..=20)
+                .map(|n| {
+                    if !moved {
+                        n
+                    } else if n == 1 {
+                        20
+                    } else {
+                        n - 1
+                    }
+                })
+                .map(|n| json!({"id": n.to_string()}))
+                .collect();
+            if begun.load(order) == 2 && request.contains("$skip=8") && ending != "left" {
+                return match ending {
+                    "500" => Step::json(500, r#"{"error":{"code":"x","message":"down"}}"#),
+                    _ => Step::Raw(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{\"value\":[".to_vec()),
+                };
+            }
+            served(&ids, request)
+        };
+        let server = Scripted::answering(moving);
+        let call = json!({"operation": operation, "top": 5});
+        let running = start(&request(&scripted::virtual_client(&VirtualClock::new())), &server, call);
+        if ending == "left" {
+            let items = taken(&running, 20);
+            assert_eq!(numbers(&items)[19], 20, "{operation}: the second pass brought it");
+        } else {
+            let (items, _, error) = finish(&running);
+            let error = error.unwrap();
+            assert_eq!(items.len(), 20, "{operation} {ending}: {error}");
+            if ending == "cut" {
+                assert_eq!(error.code(), Code::Truncated, "{error}");
+                assert!(error.hint().unwrap().contains("without resume"), "{error:?}");
+            }
+        }
+        assert_eq!(running.resume(), None, "{operation} {ending}");
+    }
+}
+
+#[test]
+fn a_place_stands_in_the_middle_of_a_page_of_any_size() {
+    let all = |ids: std::ops::Range<u32>| -> Vec<Value> { ids.map(|id| json!({"id": id.to_string()})).collect() };
+    let request = request(&scripted::virtual_client(&VirtualClock::new()));
+    for (operation, skip) in [
+        ("machine_actions.list", 0),
+        ("machine_actions.list", 10),
+        ("indicators.list", 0),
+        ("alerts.list", 0),
+        ("machines.list", 0),
+    ] {
+        let list = Arc::new(std::sync::Mutex::new(all(0..4000)));
+        let now = Arc::clone(&list);
+        let server = Scripted::answering(move |request| {
+            // Nothing has changed since the list was begun.
+            if request.contains("filter") {
+                records(&[])
+            } else {
+                served(&now.lock().unwrap(), request)
+            }
+        });
+        let mut call = json!({"operation": operation, "top": 3000});
+        if skip > 0 {
+            call["skip"] = json!(skip);
+        }
+        // Within the first page, farther on in it, at a record of the second one, and to the end.
+        let mut got = Vec::new();
+        for count in [1500, 600, 1700] {
+            let running = start(&request, &server, call.clone());
+            got.extend(taken(&running, count));
+            call["resume"] = json!(running.resume().unwrap());
+            running.cancel();
+        }
+        let (items, _, error) = finish(&start(&request, &server, call.clone()));
+        assert!(error.is_none(), "{call}: {error:?}");
+        got.extend(items);
+        assert_eq!(numbers(&got), (skip..4000).collect::<Vec<_>>(), "{operation}");
+        // What came to the front meanwhile shows.
+        if operation == "machine_actions.list" {
+            call.as_object_mut().unwrap().remove("resume");
+            let running = start(&request, &server, call.clone());
+            taken(&running, 1500);
+            call["resume"] = json!(running.resume().unwrap());
+            running.cancel();
+            list.lock().unwrap().insert(0, json!({"id": "9999"}));
+            let (items, _, error) = finish(&start(&request, &server, call));
+            assert_eq!(error.map(|error| error.code()), Some(Code::ListMoved));
+            assert_eq!(numbers(&items), (skip + 1500..4000).collect::<Vec<_>>());
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_read_again_without_repeating_is_an_error_behind_its_records() {
     let mut pages = list();

@@ -34,7 +34,7 @@ const MAX_CUTS: u32 = 3;
 const MAX_LOOKS: u32 = 20;
 /// How far the services' clocks may disagree with themselves, in seconds.
 const SKEW: i64 = 2;
-/// How many records of a page a place in a list remembers one by one.
+/// How many records of a page a place in a list remembers one by one, where it can stand in the middle of a page.
 const MAX_IDS: usize = 1000;
 /// How many records before a page that can show a gap a place remembers.
 const TAIL: usize = 100;
@@ -185,6 +185,17 @@ struct Point {
     top: Option<u32>,
 }
 
+/// The records of a page, for a place in the middle of it.
+#[derive(Default)]
+struct PageMarks {
+    /// A mark of each.
+    all: Vec<Option<u64>>,
+    /// Which of them were handed over.
+    taken: Vec<usize>,
+    /// The page can be asked for from any of them.
+    splits: bool,
+}
+
 struct Walk<'a> {
     /// An answer to be used in the place of the first exchange.
     fetched: Option<Response>,
@@ -294,8 +305,8 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
             Point {
                 url,
                 skip: place.k,
-                // Its address is kept as it is, whoever wrote it.
-                linked: true,
+                // Its address is kept as it is, whoever wrote it. The first page is asked for by no link.
+                linked: place.k > listing.skip || listing.top.is_none(),
                 joined,
                 // It says how many records make a full page, whatever the caller asks for from here on.
                 top: listing.top.map(|top| place.t.unwrap_or(top)),
@@ -315,7 +326,7 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
                 Ok(false) => return Err(walk.lost(walk.restless()).await),
                 Err(error) => return Err(walk.lost(error).await),
             }
-            walk.again();
+            walk.again().await;
             point = walk.point(&listing.url, listing.skip, walk.handed, false);
             continue;
         };
@@ -490,8 +501,10 @@ impl Walk<'_> {
         Ok(false)
     }
 
-    /// Begins to read the list again from its start.
-    fn again(&mut self) {
+    /// Begins to read the list again from its start. What the passes before handed over is not known to who goes on later, so that from here on no place is
+    /// given.
+    async fn again(&mut self) {
+        self.channel.session.sink.take(Vec::new(), Some(Mark::new(|_| None))).await;
         self.number += 1;
         self.channel.session.call.verbose(format!(
             "the list moved while it was read, and nothing tells what changed: reading it from its start again, pass {} of at most {MAX_LOOKS}; each takes as many calls",
@@ -772,7 +785,11 @@ impl Walk<'_> {
                 self.hand_over(point, None, None, safe).await?;
             }
             let failure = failure
-                .with_hint("try again; with resume nothing comes twice")
+                .with_hint(if self.is_again() {
+                    "try again from the start, without resume"
+                } else {
+                    "try again; with resume nothing comes twice"
+                })
                 .with_ids(Some(&self.channel.session.call.correlation_id), None);
             if listing.first.is_some_and(|first| self.handed >= first) {
                 return Ok(None);
@@ -856,12 +873,12 @@ impl Walk<'_> {
         let (mut fresh, mut marks) = (Vec::with_capacity(records.len()), Vec::with_capacity(records.len()));
         let mut taken_before: Vec<u64> = Vec::new();
         let mut nothing_new = true;
-        let mut tail: Vec<u64> = Vec::new();
-        for record in records {
+        let mut page = PageMarks::default();
+        for (at, record) in records.into_iter().enumerate() {
             let id = paging::id_of(&record, &listing.id);
             let mark = id.as_deref().map(paging::mark);
             self.unnamed |= mark.is_none();
-            tail.extend(mark);
+            page.all.push(mark);
             if let Some(id) = &id {
                 let resumed = mark.is_some_and(|mark| self.before.contains(&mark));
                 if !self.seen.first_time(id) || resumed {
@@ -882,6 +899,7 @@ impl Walk<'_> {
                 continue;
             }
             marks.push(mark);
+            page.taken.push(at);
             fresh.push(match &listing.shape {
                 Some(shape) if listing.items == Items::Records => shape(record)?,
                 _ => record,
@@ -890,8 +908,11 @@ impl Walk<'_> {
         let before = self.handed;
         self.handed += u64::try_from(fresh.len()).unwrap_or(0);
         taken_before.splice(..0, self.tail.iter().copied().filter(|_| point.joined || self.tracks()));
+        let tail: Vec<u64> = page.all.iter().flatten().copied().collect();
         self.remember(&tail);
-        let mark = self.mark(point, next, before, taken_before, marks, tail);
+        // Of a page that broke off, records may be left out.
+        page.splits = whole.is_some();
+        let mark = self.mark(point, next, before, taken_before, marks, page);
         if whole.is_some() {
             self.channel.session.call.notices.tell(Notice::Progress {
                 pages: self.pages,
@@ -928,8 +949,11 @@ impl Walk<'_> {
         before: u64,
         taken_before: Vec<u64>,
         marks: Vec<Option<u64>>,
-        page: Vec<u64>,
+        page: PageMarks,
     ) -> Mark {
+        if self.is_again() {
+            return Mark::new(|_| None);
+        }
         let here = |point: &Point, handed: u64, ids: Vec<u64>, started: Option<String>| Place {
             o: self.listing.row.name.to_owned(),
             f: self.listing.fingerprint(),
@@ -951,6 +975,17 @@ impl Walk<'_> {
         let next = next.map(|next| here(next, after, tail(next), self.started.clone()));
         let this = here(point, before, taken_before, self.started.clone());
         let pages = self.listing.items == Items::Pages;
+        let overlaps = self.overlaps();
+        // The page's address from a later record of it on, where it counts by records.
+        let (address, own, top, skip) = (point.url.clone(), !point.linked, point.top, point.skip);
+        let bare = self.bare(&point.url);
+        let from_record = move |at: u64| match paging::position(&address) {
+            Some(begin) => (begin == skip).then(|| paging::at_position(&address, at)),
+            None => {
+                let marked = address.query().is_some_and(|query| query.to_ascii_lowercase().contains("token"));
+                (own && top.is_some() && !marked).then(|| paging::paged(&bare, top, at))
+            }
+        };
         Mark::new(move |taken| {
             let all = if pages { 1 } else { marks.len() };
             if let Some(next) = next.as_ref().filter(|_| taken >= all) {
@@ -959,10 +994,27 @@ impl Walk<'_> {
             let mut place = this.clone();
             place.n += u64::try_from(taken).unwrap_or(0);
             place.i.extend(marks.iter().take(taken).flatten());
-            let extra = place.i.len().saturating_sub(MAX_IDS);
-            place.i.drain(..extra);
+            let mut from = 0;
+            // Too many to be named: the place stands behind the last one, as at the end of a page.
+            if place.i.len() > MAX_IDS
+                && let Some(last) = taken.checked_sub(1).and_then(|last| page.taken.get(last)).filter(|_| page.splits)
+                && page.all.get(*last).is_some_and(Option::is_some)
+            {
+                let start = if overlaps { *last } else { *last + 1 };
+                let skip = place.k.saturating_add(u64::try_from(start).unwrap_or(0));
+                if let Some(url) = from_record(skip) {
+                    (place.u, place.k, from) = (url.into(), skip, start);
+                    let ahead: HashSet<u64> = page.all.iter().skip(start).flatten().copied().collect();
+                    let (mut at, extra) = (0, place.i.len() - MAX_IDS);
+                    place.i.retain(|mark| {
+                        at += 1;
+                        at > extra || ahead.contains(mark)
+                    });
+                }
+            }
             let known: HashSet<u64> = place.i.iter().copied().collect();
-            place.e = Some(page.iter().filter(|mark| known.contains(mark)).count());
+            let rest = page.all.iter().skip(from).flatten();
+            place.e = Some(rest.filter(|mark| known.contains(mark)).count());
             encode(&place)
         })
     }

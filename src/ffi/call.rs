@@ -20,7 +20,7 @@ use crate::client;
 ///   "filter"      OData, in the service's words; other wishes of the same call hold besides
 ///   "first"       stop after so many records;  "skip"  leave out so many at the start;  "top"  records a page
 ///   "items"       "records" (default): an item is one record, and one that appears on two pages comes once; "pages": a whole answer, as it was sent
-///   "resume"      what dxdr_op_resume() gave for an earlier call that was the same otherwise
+///   "resume"      what dxdr_op_resume() gave for an earlier call that was the same but for "top"
 /// A list may move while it is read: what changes goes to the front, and what a filter no longer fits leaves. Records come complete and once where the
 /// list can be asked for what changed since it was begun (incidents of either service and alerts by their time of last update, machines by lastSeen): one
 /// that moved is asked so at its end, as often as it must be. Nothing tells what changed of indicators and machine actions, of lists with "skip" or

@@ -316,12 +316,12 @@ pub unsafe extern "C" fn dxdr_op_take_item(op: *mut dxdr_op, item: *mut *mut dxd
 
 /// Tells where to go on after an error, a cancel or an early end: a text for "resume" of the same call later, perhaps by another process. It stands
 /// behind the last item that was taken; what was fetched and not taken comes again. Of a list that moved meanwhile nothing is missed where it
-/// can be asked for what changed since (see dxdr_call_start()); what was taken from earlier pages may come again. Any other list that was seen to have
-/// moved ends with LIST_MOVED behind its records.
+/// can be asked for what changed since (see dxdr_call_start()); what was taken from earlier pages, or more than 1000 records before, may come again. Any
+/// other list that was seen to have moved ends with LIST_MOVED behind its records. The size of a page ("top") may be another one than before.
 ///
 /// @param op      the operation
-/// @param resume  receives the text, or NULL (with DXDR_STATUS_OK) before the first page, for what is no list, and after LIST_MOVED where no place is behind all
-///                that may be missing
+/// @param resume  receives the text, or NULL (with DXDR_STATUS_OK) before the first page, for what is no list, while a list that moved is read again from its
+///                start (see dxdr_call_start()), and after LIST_MOVED where no place is behind all that may be missing
 /// @param error   receives the error document; may be NULL
 /// @return DXDR_STATUS_OK, NULL_POINTER or BAD_HANDLE
 ///
