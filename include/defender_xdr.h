@@ -484,7 +484,8 @@ DXDR_API int32_t dxdr_client_free(dxdr_client *client);
 
  Events it may bring: warning, verbose, and one "cache" before the first item: {"cache": name, "cache_file": path or null, "found": false if there is
  no file of the cache, null if it is in memory alone}, of a list also "app_tokens", as dxdr_client_accounts() has them. FAILED with ACCOUNT_NOT_FOUND,
- BAD_ARGUMENT (several go by that name) or, where a sign-out could not be written, CACHE_IO and its like.
+ BAD_ARGUMENT (several go by that name), TIMEOUT (a sign-out that the disk did not take within timeout_ms) or, where a sign-out could not be written,
+ CACHE_IO and its like.
 
  Cancelled while it looks for the account, it changes nothing. A sign-out that has begun forgets in memory at once; cancelling ends the wait for the
  disk only, and the file is emptied behind it if it can be.
@@ -884,6 +885,11 @@ int32_t dxdr_get_incidents(dxdr_request *request,
  A list that does not come to rest in 20 passes or looks, or whose records leave faster than they are read, ends with LIST_MOVED behind its records. So
  does one that was seen to move and cannot be read again without repeating: "pages", which are neither compared nor repeated; a list without a time of
  changes that was gone on with by "resume"; records without an id. Where dxdr_op_resume() gives no place after that, read it from its start.
+ Positions do not show everything: where, of a list without a time of changes, a record read already leaves and one not yet reached goes to the front
+ between two pages, the pages still join, and the latter is not handed over.
+ An id that is null or empty counts as none. Where records of one page differ and have the same id, only the first of them is handed over, and
+ BAD_PAYLOAD behind the records names the id; of incidents, alerts and machines by their own id, which are one record at two times, a warning does.
+ The next page is asked for once half of the one in use was taken, and none beyond it.
  The operations ("?" marks keys that may be left out):
    incidents.list      "backend"?: "auto" (default: XDR while the token's permissions allow it, else Graph), "xdr", "graph"; "since"?, "updated_since"?: ISO
                        8601 or Unix seconds; "status"?, "assigned_to"? ("" is nobody), "severity"?: a text or a list; "alerts"?: false leaves them out
@@ -997,9 +1003,10 @@ int32_t dxdr_acquire_token_start(dxdr_request *request,
    "top"       incidents a page, 1 to 100, default 100
    "skip"      leave out so many at the start
    "items"     "records" (default): an item is one incident, and one that appears on two pages comes once; "pages": an item is a whole answer, as it
-               was sent: of a list that moves meanwhile pages may repeat an incident or lack one, and a warning then says so
+               was sent: of a list that moves meanwhile pages may repeat an incident or lack one, and behind them comes LIST_MOVED
    "base_url"  another host of the service, such as "https://eu.api.security.microsoft.com"
- Items are the service's bytes, exactly as sent. The next page is fetched while you use this one, and no further.
+ Items are the service's bytes, exactly as sent. The next page is asked for once half of this one was taken, and
+ none beyond it.
 
  Events it may bring: those of dxdr_acquire_token_start(), and progress.
 

@@ -623,6 +623,53 @@ fn records_that_the_service_itself_names_twice_are_told_from_a_list_that_moves()
 }
 
 #[test]
+fn an_id_that_is_null_or_empty_is_none_and_one_that_two_records_share_is_told() {
+    let page = |records: Value| Step::json(200, &json!({ "value": records }).to_string());
+    let numbers = |items: &[String]| -> Vec<u64> {
+        let number = |item: &String| serde_json::from_str::<Value>(item).unwrap()["n"].as_u64().unwrap();
+        items.iter().map(number).collect()
+    };
+    let some = json!([{"id": "1", "n": 1}, {"id": null, "n": 2}, {"id": null, "n": 3}, {"id": "", "n": 4}, {"id": "", "n": 5}, {"id": "1", "n": 1}]);
+    let twins = json!([{"id": "1", "n": 1}, {"id": "2", "n": 2}, {"id": "1", "n": 3}]);
+    let path = json!({"service": "graph", "path": "/v1.0/security/things"});
+    for call in [
+        json!({"operation": "machine_actions.list"}),
+        path.clone(),
+        json!({"operation": "alerts.list"}),
+    ] {
+        let (items, events, error, _) = one([page(some.clone())], call.clone());
+        assert!(error.is_none() && warnings(&events).is_empty(), "{call}: {error:?} {events:?}");
+        assert_eq!(numbers(&items), [1, 2, 3, 4, 5], "{call}");
+        let (items, events, error, _) = one([page(twins.clone())], call.clone());
+        assert_eq!(numbers(&items), [1, 2], "{call}");
+        if call["operation"] == "alerts.list" {
+            // The service's own id: the same alert at two times.
+            let told = warnings(&events);
+            assert!(
+                error.is_none() && told.len() == 1 && told[0].contains("\"id\" \"1\""),
+                "{told:?} {error:?}"
+            );
+            continue;
+        }
+        let error = error.unwrap();
+        assert_eq!(error.code(), Code::BadPayload, "{call}: {error}");
+        assert!(
+            error.message().contains("\"id\" (\"1\")") && error.hint().unwrap().contains("id_name"),
+            "{error:?}"
+        );
+    }
+    // What is not wanted any more is not missed.
+    let mut call = path.clone();
+    call["first"] = json!(2);
+    let (items, _, error, _) = one([page(twins.clone())], call);
+    assert!(error.is_none() && items.len() == 2, "{error:?}");
+    let mut call = path;
+    call["id_name"] = json!("n");
+    let (items, _, error, _) = one([page(twins)], call);
+    assert!(error.is_none() && items.len() == 3, "{error:?}");
+}
+
+#[test]
 fn a_list_gone_on_with_that_moved_before_or_since_is_an_error() {
     let all = |ids: std::ops::Range<u32>| -> Vec<Value> { ids.map(|id| json!({"id": id.to_string()})).collect() };
     let request = request(&scripted::virtual_client(&VirtualClock::new()));

@@ -370,6 +370,50 @@ fn whoever_takes_three_records_costs_one_page_and_whoever_takes_pages_gets_them_
 }
 
 #[test]
+fn each_page_is_asked_for_behind_the_half_of_the_one_before_and_none_beyond_it() {
+    for (query, page, half) in [(r#"{"top":10}"#, 10, 5), (r#"{"top":10,"items":"pages"}"#, 1, 1)] {
+        let bench = bench();
+        bench.emulator.set_data(r#"{"generate_incidents": 100}"#).unwrap();
+        let mut others = 0;
+        let operation = bench.request.list_incidents(query.as_bytes(), None).unwrap();
+        let offered = || loop {
+            match operation.wait(Duration::from_secs(30)) {
+                State::Event => drop(operation.take_event()),
+                State::Item => return,
+                other => panic!("{other:?}"),
+            }
+        };
+        let take = |count: usize| {
+            for _ in 0..count {
+                offered();
+                drop(operation.take_item());
+            }
+        };
+        for number in 1..5 {
+            // The page is there whole, and up to its half no more is asked for: other calls have gone through meanwhile.
+            offered();
+            take(half - 1);
+            for _ in 0..3 {
+                assert_eq!(bench.list(json!({"first": 1})).unwrap().len(), 1);
+                others += 1;
+            }
+            assert_eq!(bench.api_calls() - others, number, "{query}");
+            take(1);
+            let late = std::time::Instant::now() + Duration::from_secs(30);
+            while bench.api_calls() - others < number + 1 {
+                assert!(
+                    std::time::Instant::now() < late,
+                    "{query}: the page behind {number} is not asked for"
+                );
+                std::thread::yield_now();
+            }
+            take(page - half);
+        }
+        operation.cancel();
+    }
+}
+
+#[test]
 fn a_circle_of_pages_is_noticed_and_a_skipped_cache_still_asks_for_one_token() {
     let page = |next: &str, id: u32| {
         Step::json(

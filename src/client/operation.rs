@@ -81,8 +81,8 @@ struct Inner {
     items: VecDeque<Bytes>,
     /// Where in its list the page stands whose items were handed over last, and how many of them were taken.
     place: Option<(Mark, usize)>,
-    /// How many items were handed over at first, and how many were taken in all.
-    first: usize,
+    /// How many items were handed over last, and how many of them were taken.
+    handed: usize,
     taken: usize,
     /// The error of who gives up now, while a change is under way that another try may make twice.
     unsettled: Option<Box<Error>>,
@@ -92,9 +92,9 @@ struct Inner {
 }
 
 impl Inner {
-    /// The caller means to read on.
+    /// The caller means to read on: half of the page in use was taken.
     fn has_begun(&self) -> bool {
-        self.taken.saturating_mul(2) >= self.first
+        self.taken.saturating_mul(2) >= self.handed
     }
 }
 
@@ -327,8 +327,8 @@ impl Operation {
             // Cancelled meanwhile: the end stays the end.
             if inner.end.is_none() {
                 inner.items.extend(items);
-                if inner.first == 0 {
-                    inner.first = inner.items.len();
+                if !inner.items.is_empty() {
+                    (inner.handed, inner.taken) = (inner.items.len(), 0);
                 }
                 if let Some(mark) = mark {
                     inner.place = Some((mark, 0));
@@ -338,8 +338,8 @@ impl Operation {
         self.changed.notify_all();
     }
 
-    /// Waits until the caller has taken half of what it was handed over first. Whoever takes three records and goes has then cost one page; for whoever
-    /// reads on, each page is fetched while the one before is being taken.
+    /// Waits until the caller has taken half of what it was handed over last. Whoever takes three records and goes has then cost one page; for whoever
+    /// reads on, each page is fetched while the second half of the one before is being taken, and none beyond it.
     pub(crate) async fn begun(&self) {
         loop {
             let room = self.room.notified();

@@ -229,6 +229,8 @@ struct Walk<'a> {
     contents: HashMap<u64, u64>,
     /// Two records of that pass have one id.
     twins: bool,
+    /// An id that different records of one page have.
+    shared: Option<String>,
     /// A record without an id was handed over.
     unnamed: bool,
     /// Records of the page at hand that were handed over while it was still cut short.
@@ -283,6 +285,7 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
         order: (0, None),
         contents: HashMap::new(),
         twins: false,
+        shared: None,
         unnamed: false,
         early: 0,
         nameless: None,
@@ -316,6 +319,10 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
     for look in 0..MAX_LOOKS {
         let pages = walk.pages;
         let end = walk.pass(point).await?;
+        if let Some(id) = walk.shared.as_deref().filter(|_| !walk.is_own()) {
+            let error = walk.same_id(Some(id));
+            return Err(walk.lost(error).await);
+        }
         if end == End::Enough || listing.followed {
             return Ok(walk.started);
         }
@@ -468,15 +475,7 @@ impl Walk<'_> {
         if self.linked && before == Some(order) {
             return match self.twins {
                 false => Ok(true),
-                true => Err(Error::new(
-                    Code::BadPayload,
-                    format!(
-                        "different records of the list have the same \"{}\": of those only one {what} each was handed over",
-                        listing.id
-                    ),
-                )
-                .with_hint("name another member by id_name, one that tells the records apart")
-                .with_ids(Some(&self.channel.session.call.correlation_id), None)),
+                true => Err(self.same_id(None)),
             };
         }
         if listing.items == Items::Pages {
@@ -515,6 +514,38 @@ impl Walk<'_> {
         self.twins = false;
         self.contents.clear();
         self.tail.clear();
+    }
+
+    /// The id is the one by which the service itself knows what changed: two such records are one, at two times.
+    fn is_own(&self) -> bool {
+        self.listing.followed || self.listing.since.is_some() && self.listing.id == self.listing.row.id
+    }
+
+    fn same_id(&self, id: Option<&str>) -> Error {
+        let (name, what) = (&self.listing.id, self.listing.what);
+        let id = id
+            .map(|id| format!(" ({})", id.chars().take(80).collect::<String>()))
+            .unwrap_or_default();
+        Error::new(
+            Code::BadPayload,
+            format!("different records of the list have the same \"{name}\"{id}: of those only one {what} each was handed over"),
+        )
+        .with_hint("name another member by id_name, one that tells the records apart")
+        .with_ids(Some(&self.channel.session.call.correlation_id), None)
+    }
+
+    /// Takes note of an id that two records of a page have which are not the same.
+    fn share(&mut self, id: &str) {
+        if self.shared.is_some() {
+            return;
+        }
+        self.shared = Some(id.to_owned());
+        if self.is_own() {
+            let (name, what) = (&self.listing.id, self.listing.what);
+            self.channel.session.warn(format!(
+                "the service sent a {what} twice on one page, and not the same (\"{name}\" {id}): the first one was handed over"
+            ));
+        }
     }
 
     fn restless(&self) -> Error {
@@ -874,11 +905,21 @@ impl Walk<'_> {
         let mut taken_before: Vec<u64> = Vec::new();
         let mut nothing_new = true;
         let mut page = PageMarks::default();
+        let mut on_page: HashMap<u64, Bytes> = HashMap::new();
         for (at, record) in records.into_iter().enumerate() {
             let id = paging::id_of(&record, &listing.id);
             let mark = id.as_deref().map(paging::mark);
             self.unnamed |= mark.is_none();
             page.all.push(mark);
+            if let (Some(id), Some(mark), Items::Records) = (&id, mark, listing.items) {
+                let wanted = listing
+                    .first
+                    .is_none_or(|first| self.handed + u64::try_from(fresh.len()).unwrap_or(0) < first);
+                let other = on_page.insert(mark, record.clone());
+                if wanted && other.is_some_and(|other| other != record) {
+                    self.share(id);
+                }
+            }
             if let Some(id) = &id {
                 let resumed = mark.is_some_and(|mark| self.before.contains(&mark));
                 if !self.seen.first_time(id) || resumed {

@@ -191,10 +191,12 @@ fn inside_value(text: &str) -> Option<&str> {
     None
 }
 
-/// What tells a record from others: the text of its member `id_name`.
+/// What tells a record from others: the text of its member `id_name`. One that is null or empty tells nothing.
 pub fn id_of(record: &Bytes, id_name: &str) -> Option<String> {
     let text = std::str::from_utf8(record).unwrap_or_default();
-    Members::read(text).and_then(|members| members.get(id_name).map(|id| id.get().to_owned()))
+    let members = Members::read(text)?;
+    let id = members.get(id_name)?.get();
+    (!matches!(id, "null" | "\"\"")).then(|| id.to_owned())
 }
 
 /// A mark of a text that is the same in every process (FNV-1a), for lists that are gone on with later.

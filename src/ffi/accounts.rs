@@ -19,7 +19,8 @@ use super::op::{self, dxdr_op};
 ///
 /// Events it may bring: warning, verbose, and one "cache" before the first item: {"cache": name, "cache_file": path or null, "found": false if there is
 /// no file of the cache, null if it is in memory alone}, of a list also "app_tokens", as dxdr_client_accounts() has them. FAILED with ACCOUNT_NOT_FOUND,
-/// BAD_ARGUMENT (several go by that name) or, where a sign-out could not be written, CACHE_IO and its like.
+/// BAD_ARGUMENT (several go by that name), TIMEOUT (a sign-out that the disk did not take within timeout_ms) or, where a sign-out could not be written,
+/// CACHE_IO and its like.
 ///
 /// Cancelled while it looks for the account, it changes nothing. A sign-out that has begun forgets in memory at once; cancelling ends the wait for the
 /// disk only, and the file is emptied behind it if it can be.

@@ -30,6 +30,11 @@ use crate::client;
 /// A list that does not come to rest in 20 passes or looks, or whose records leave faster than they are read, ends with LIST_MOVED behind its records. So
 /// does one that was seen to move and cannot be read again without repeating: "pages", which are neither compared nor repeated; a list without a time of
 /// changes that was gone on with by "resume"; records without an id. Where dxdr_op_resume() gives no place after that, read it from its start.
+/// Positions do not show everything: where, of a list without a time of changes, a record read already leaves and one not yet reached goes to the front
+/// between two pages, the pages still join, and the latter is not handed over.
+/// An id that is null or empty counts as none. Where records of one page differ and have the same id, only the first of them is handed over, and
+/// BAD_PAYLOAD behind the records names the id; of incidents, alerts and machines by their own id, which are one record at two times, a warning does.
+/// The next page is asked for once half of the one in use was taken, and none beyond it.
 /// The operations ("?" marks keys that may be left out):
 ///   incidents.list      "backend"?: "auto" (default: XDR while the token's permissions allow it, else Graph), "xdr", "graph"; "since"?, "updated_since"?: ISO
 ///                       8601 or Unix seconds; "status"?, "assigned_to"? ("" is nobody), "severity"?: a text or a list; "alerts"?: false leaves them out

@@ -99,9 +99,10 @@ pub unsafe extern "C" fn dxdr_acquire_token_start(
 ///   "top"       incidents a page, 1 to 100, default 100
 ///   "skip"      leave out so many at the start
 ///   "items"     "records" (default): an item is one incident, and one that appears on two pages comes once; "pages": an item is a whole answer, as it
-///               was sent: of a list that moves meanwhile pages may repeat an incident or lack one, and a warning then says so
+///               was sent: of a list that moves meanwhile pages may repeat an incident or lack one, and behind them comes LIST_MOVED
 ///   "base_url"  another host of the service, such as "https://eu.api.security.microsoft.com"
-/// Items are the service's bytes, exactly as sent. The next page is fetched while you use this one, and no further.
+/// Items are the service's bytes, exactly as sent. The next page is asked for once half of this one was taken, and
+/// none beyond it.
 ///
 /// Events it may bring: those of dxdr_acquire_token_start(), and progress.
 ///
