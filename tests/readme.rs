@@ -120,9 +120,11 @@ fn the_csharp_block_compiles_and_runs() {
     let major = String::from_utf8_lossy(&version.stdout).split('.').next().unwrap().to_owned();
     let folder = support::scratch("readme-csharp");
     std::fs::write(folder.join("Program.cs"), &blocks[0]).unwrap();
-    let project = format!(
-        "<Project Sdk=\"Microsoft.NET.Sdk\"><PropertyGroup><OutputType>Exe</OutputType><TargetFramework>net{major}.0</TargetFramework><ImplicitUsings>enable</ImplicitUsings><Nullable>enable</Nullable></PropertyGroup></Project>"
-    );
+    let projects = self::blocks("xml");
+    assert_eq!(projects.len(), 1);
+    // As the text says: the version of the SDK that is here.
+    assert!(projects[0].contains("net10.0"));
+    let project = projects[0].replace("net10.0", &format!("net{major}.0"));
     std::fs::write(folder.join("Readme.csproj"), project).unwrap();
     let built = Command::new(&dotnet)
         .args(["build", "--nologo", "--verbosity", "quiet"])

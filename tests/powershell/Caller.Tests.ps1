@@ -292,7 +292,7 @@ Describe 'words of the services' {
         Assert-Equal "$($said[0])" "-Status Resolvd: Microsoft's pages know only Active, InProgress, Resolved. What they do not know may be refused."
         $got = Get-Recorded { Set-DefenderIncident 3000000417 -Status Resolvd -Classification truepositive 3>$null }
         Assert-Equal $got.Errors[0].FullyQualifiedErrorId 'DefenderXdr.BAD_ARGUMENT,Set-DefenderIncident'
-        Assert-Match $got.Errors[0].ErrorDetails.RecommendedAction 'Resolvd is none of Active, InProgress, Resolved$'
+        Assert-Match $got.Errors[0].ErrorDetails.RecommendedAction 'Resolvd is none of Active, InProgress, Resolved \(Redirected is given by the service alone\)$'
         Assert-Match "$(Set-DefenderAlert da638000000000000001_1001 -Determination Malwere -WhatIf 3>&1)" '^-Determination Malwere: .*Malware, Phishing'
         Assert-Equal @(Set-DefenderAlert da638000000000000001_1001 -Status resolved -Classification falsepositive -Determination notmalicious -WhatIf 3>&1).Count 0
         Assert-Match "$(Add-DefenderIndicator 192.0.2.9 -Type IpAddress -Action Blok -Severity Hihg -Title t -Description d -WhatIf 3>&1)" '-Action Blok: .*-Severity Hihg: '

@@ -21,6 +21,20 @@ Describe 'the parameters of a Windows account' {
     }
 }
 
+Describe 'the request of a Windows account' {
+    It 'carries the account to a service, none to an emulator, and follows nobody' {
+        $inModule = Get-Module -Name DefenderXdr
+        $notice = @{ method = 'POST'; headers = [ordered]@{ 'Content-Type' = 'application/soap+xml'; 'client-request-id' = 'x' } }
+        foreach ($case in @('https://sts.corp.fabrikam.example/adfs', $true), @('http://127.0.0.1:9/adfs', $false)) {
+            $request = & $inModule { param($address, $notice) Import-DefenderPrivate; New-DefenderNegotiateRequest $address $notice } ([uri] $case[0]) $notice
+            Assert-Equal $request.UseDefaultCredentials $case[1]
+            Assert-Equal ($null -eq $request.Proxy) (-not $case[1])
+            Assert-True (-not $request.AllowAutoRedirect)
+            Assert-Equal "$($request.Method) $($request.ContentType) $($request.Headers['client-request-id'])" 'POST application/soap+xml x'
+        }
+    }
+}
+
 if ($null -eq $Emulator) { return }
 
 $public = @{ TenantId = $Emulator.tenant_id; ClientId = $Emulator.public_client_id }

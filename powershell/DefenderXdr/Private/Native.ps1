@@ -989,9 +989,9 @@ function script:Send-DefenderReply {
 }
 
 function script:Test-DefenderOperationEnd {
-    # True once an operation has ended: its time was up, or it was cancelled. Looks for at most 100 ms and takes nothing.
-    param([System.IntPtr] $Operation)
+    # True once an operation has ended: its time was up, or it was cancelled. Looks for so many milliseconds at most, and takes nothing.
+    param([System.IntPtr] $Operation, [int] $Limit = 100)
     $state = 0
-    $status = $script:Native::dxdr_op_wait($Operation, 100, [ref] $state)
+    $status = $script:Native::dxdr_op_wait($Operation, $Limit, [ref] $state)
     $status -ne 0 -or $state -ge 3
 }

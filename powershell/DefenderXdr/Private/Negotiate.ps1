@@ -14,11 +14,14 @@ function script:Get-DefenderWindowsName {
         try {
             $process = [System.Diagnostics.Process]::Start($start)
             try {
-                # It asks a domain controller, where Windows has not kept the answer.
-                if ($process.WaitForExit(10000) -and $process.ExitCode -eq 0) { $name = $process.StandardOutput.ReadToEnd().Trim() }
-                elseif (-not $process.HasExited) { $process.Kill() }
+                # It asks a domain controller, where Windows has not kept the answer. Ctrl+C works between the slices.
+                for ($slice = 0; $slice -lt 200 -and -not $process.WaitForExit(50); $slice++) { continue }
+                if ($process.HasExited -and $process.ExitCode -eq 0) { $name = $process.StandardOutput.ReadToEnd().Trim() }
             }
-            finally { $process.Dispose() }
+            finally {
+                if (-not $process.HasExited) { $process.Kill() }
+                $process.Dispose()
+            }
         }
         catch { $global:Error.RemoveAt(0) }
     }
@@ -42,28 +45,41 @@ function script:Invoke-DefenderNegotiate {
     $address = [uri] [string] $Notice['url']
     Write-Verbose (Format-DefenderText "asking $($address.Host) with the Windows account of this session")
     $reply = Send-DefenderNegotiate $Operation $address $Notice
-    # The operation has ended, and has its own words for it.
-    if ($null -eq $reply) { return }
-    Send-DefenderReply -Operation $Operation -EventId $Notice['id'] -Reply (ConvertTo-DefenderJson $reply) -Failure $Failure
+    # An operation that has ended has its own words for it.
+    if ($null -eq $reply -or (Test-DefenderOperationEnd $Operation 0)) { return }
+    $refused = @{ Record = $null }
+    Send-DefenderReply -Operation $Operation -EventId $Notice['id'] -Reply (ConvertTo-DefenderJson $reply) -Failure $refused
+    # It may end in between.
+    if ($null -ne $refused.Record -and -not (Test-DefenderOperationEnd $Operation 0)) { $Failure.Record = $refused.Record }
+}
+
+function script:New-DefenderNegotiateRequest {
+    # The request, not yet sent. No redirect is followed.
+    param([uri] $Address, [object] $Notice)
+    $request = [System.Net.WebRequest]::CreateHttp($Address)
+    $request.Method = [string] $Notice['method']
+    $request.AllowAutoRedirect = $false
+    if ($Address.IsLoopback) {
+        # An emulator: it gets nobody's account, and no proxy stands before it.
+        $request.Proxy = $null
+    }
+    else { $request.UseDefaultCredentials = $true }
+    foreach ($name in $Notice['headers'].Keys) {
+        if ($name -eq 'Content-Type') { $request.ContentType = $Notice['headers'][$name] }
+        else { $request.Headers[$name] = $Notice['headers'][$name] }
+    }
+    $request
 }
 
 function script:Send-DefenderNegotiate {
-    # What was answered, as the library wants it; nothing if the operation ended before. No redirect is followed, and an answer has its limit.
+    # What was answered, as the library wants it; nothing if the operation ended before. An answer has its limit.
     param([System.IntPtr] $Operation, [uri] $Address, [object] $Notice)
-    $request = [System.Net.WebRequest]::CreateHttp($Address)
     $answer = $null
+    $protocols = [System.Net.ServicePointManager]::SecurityProtocol
+    $request = New-DefenderNegotiateRequest $Address $Notice
     try {
-        $request.Method = [string] $Notice['method']
-        $request.AllowAutoRedirect = $false
-        if ($Address.IsLoopback) {
-            # An emulator: it gets nobody's account, and no proxy stands before it.
-            $request.Proxy = $null
-        }
-        else { $request.UseDefaultCredentials = $true }
-        foreach ($name in $Notice['headers'].Keys) {
-            if ($name -eq 'Content-Type') { $request.ContentType = $Notice['headers'][$name] }
-            else { $request.Headers[$name] = $Notice['headers'][$name] }
-        }
+        # Windows PowerShell on an older .NET Framework speaks no TLS 1.2 by itself; 0 is what the system wants.
+        if ($PSVersionTable.PSEdition -eq 'Desktop' -and [int] $protocols -ne 0) { [System.Net.ServicePointManager]::SecurityProtocol = $protocols -bor [System.Net.SecurityProtocolType]::Tls12 }
         $body = [System.Text.Encoding]::UTF8.GetBytes([string] $Notice['body'])
         $request.ContentLength = $body.Length
         $task = $request.GetRequestStreamAsync()
@@ -85,12 +101,15 @@ function script:Send-DefenderNegotiate {
         $buffer = [byte[]]::new(1048576)
         $length = 0
         while ($length -lt $buffer.Length) {
+            # A read that is over at once has not looked.
+            if (Test-DefenderOperationEnd $Operation 0) { return }
             $task = $stream.ReadAsync($buffer, $length, $buffer.Length - $length)
             if (-not (Wait-DefenderTask $task $Operation)) { return }
             if ($task.IsFaulted) { return [ordered]@{ error = Format-DefenderText $task.Exception.GetBaseException().Message } }
             if ($task.Result -eq 0) { break }
             $length += $task.Result
         }
+        if ($length -eq $buffer.Length) { return [ordered]@{ error = 'the answer has 1 MiB or more' } }
         [ordered]@{ status = [int] $answer.StatusCode; body = [System.Text.Encoding]::UTF8.GetString($buffer, 0, $length) }
         [System.Array]::Clear($buffer, 0, $length)
     }
@@ -101,5 +120,6 @@ function script:Send-DefenderNegotiate {
     finally {
         if ($null -ne $answer) { $answer.Dispose() }
         $request.Abort()
+        if ($PSVersionTable.PSEdition -eq 'Desktop') { [System.Net.ServicePointManager]::SecurityProtocol = $protocols }
     }
 }

@@ -80,6 +80,9 @@ function script:Add-DefenderWordHint {
     foreach ($member in $script:WordMembers.get_Keys()) {
         if (-not $sent.Contains($member)) { continue }
         $known = Get-DefenderKnownWord $Call['operation'] $script:WordMembers[$member]
-        if ($null -ne $known -and $sent[$member] -notin $known) { Add-DefenderHint $Record (Format-DefenderText "$($sent[$member]) is none of $($known -join ', ')") }
+        if ($null -eq $known -or $sent[$member] -in $known) { continue }
+        # The service's own list may hold it.
+        $own = if ($member -ceq 'status') { $script:ReadOnlyWords[($Call['operation'] -split '\.')[0]] }
+        Add-DefenderHint $Record (Format-DefenderText "$($sent[$member]) is none of $($known -join ', ')$(if ($own) { " ($own is given by the service alone)" })")
     }
 }

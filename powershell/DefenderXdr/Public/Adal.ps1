@@ -31,7 +31,8 @@ function Get-ADALToken {
     The application (client) ID of the registered app.
 
     .PARAMETER ClientSecret
-    The secret of a confidential client, for a token without a user.
+    The secret of a confidential client, for a token without a user. A SecureString: PowerShell refuses plain text ("Cannot convert").
+    Read-Host -AsSecureString asks for one; ConvertTo-SecureString $env:APP_SECRET -AsPlainText -Force makes one in a job.
 
     .PARAMETER ClientAssertionCertificate
     The certificate of a confidential client, with its private key: RSA, 2048 bits or more. The key need not be exportable.
@@ -306,7 +307,8 @@ function New-AdalClientCredential {
     The application (client) ID.
 
     .PARAMETER ClientSecret
-    The app's secret.
+    The app's secret. A SecureString: PowerShell refuses plain text ("Cannot convert").
+    Read-Host -AsSecureString asks for one; ConvertTo-SecureString $env:APP_SECRET -AsPlainText -Force makes one in a job.
 
     .PARAMETER ClientAssertionCertificate
     The app's certificate, with its private key.

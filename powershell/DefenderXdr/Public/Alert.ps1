@@ -30,10 +30,11 @@ function Get-DefenderAlert {
     incidents (where the sign-in may read those): one that there is not is an error, NOT_FOUND.
 
     .PARAMETER Since
-    Alerts created at this time or later. A time without a zone is local.
+    Alerts created at this time or later. A time without a zone is local. A time
+    ago is (Get-Date).AddDays(-7); words such as 7d are none.
 
     .PARAMETER UpdatedSince
-    Alerts changed at this time or later.
+    Alerts changed at this time or later, as in -Since.
 
     .PARAMETER Evidence
     Brings the evidence of each alert (files, processes, accounts, addresses), which is left out otherwise.

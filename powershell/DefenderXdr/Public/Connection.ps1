@@ -51,6 +51,8 @@ function Connect-Defender {
     .PARAMETER IntegratedWindowsAuth
     Signs in with the Windows account of this session, without a prompt, where the person's domain is federated with AD FS or another service that speaks
     WS-Trust. The user name is -LoginHint, else what Windows says (whoami /upn).
+    The service of the name's domain gets this session's answer to its challenge: name people of your own domains only. That request goes through the
+    system's proxy, whatever -Proxy says.
 
     .PARAMETER Credential
     With -ClientId: a person's user name and password, which Entra refuses where more than a password is wanted; that of a federated domain goes to its
@@ -486,6 +488,8 @@ function Get-DefenderToken {
     .PARAMETER IntegratedWindowsAuth
     Signs in with the Windows account of this session, without a prompt, where the person's domain is federated with AD FS or another service that speaks
     WS-Trust. The user name is -LoginHint, else what Windows says (whoami /upn).
+    The service of the name's domain gets this session's answer to its challenge: name people of your own domains only. That request goes through the
+    system's proxy, whatever -Proxy says.
 
     .PARAMETER Credential
     With -ClientId: a person's user name and password, which Entra refuses where more than a password is wanted; that of a federated domain goes to its

@@ -17,10 +17,11 @@ function Get-DefenderIncident {
     not empty.
 
     .PARAMETER Since
-    Incidents created at this time or later. A time without a zone is local.
+    Incidents created at this time or later. A time without a zone is local. A time
+    ago is (Get-Date).AddDays(-7); words such as 7d are none.
 
     .PARAMETER UpdatedSince
-    Incidents that changed at this time or later.
+    Incidents that changed at this time or later, as in -Since.
 
     .PARAMETER Status
     Active, InProgress, Resolved or Redirected; one or more.
@@ -359,7 +360,7 @@ function Watch-DefenderIncident {
     process as well: a scheduled job needs no more than -StatePath and -Rounds 1. The file is replaced as a whole, so that none is half written.
 
     .PARAMETER UpdatedSince
-    Where to begin: changes at this time or later. Without it, now. A time without a zone is local.
+    Where to begin: changes at this time or later. Without it, now. A time without a zone is local. A time ago is (Get-Date).AddDays(-7).
 
     .PARAMETER StatePath
     A file that keeps the place. Where there is one, the command goes on from it and -UpdatedSince does not count. A record whose

@@ -20,7 +20,8 @@ function Get-DefenderIndicator {
     Informational, Low, Medium or High; one or more.
 
     .PARAMETER Since
-    Indicators created at this time or later. A time without a zone is local.
+    Indicators created at this time or later. A time without a zone is local. A time
+    ago is (Get-Date).AddDays(-7); words such as 7d are none.
 
     .PARAMETER Filter
     An OData filter in the service's own words; it is joined to the other parameters. An empty one is refused: it would mean everything.

@@ -33,7 +33,8 @@ function Get-DefenderMachine {
     A tag of the machine; one or more, any of which will do.
 
     .PARAMETER SeenSince
-    Machines last seen at this time or later. A time without a zone is local.
+    Machines last seen at this time or later. A time without a zone is local. A time
+    ago is (Get-Date).AddDays(-7); words such as 7d are none.
 
     .PARAMETER Filter
     An OData filter in the service's own words; it is joined to the other parameters. An empty one is refused: it would mean everything.
@@ -826,7 +827,8 @@ function Get-DefenderMachineAction {
     The account or the app that asked for the action; one or more.
 
     .PARAMETER Since
-    Actions created at this time or later. A time without a zone is local.
+    Actions created at this time or later. A time without a zone is local. A time
+    ago is (Get-Date).AddDays(-7); words such as 7d are none.
 
     .PARAMETER Filter
     An OData filter in the service's own words; it is joined to the other parameters. An empty one is refused: it would mean everything.

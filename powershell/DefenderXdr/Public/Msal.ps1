@@ -230,7 +230,8 @@ function Get-MsalClientApplication {
     The application (client) ID of the registered app.
 
     .PARAMETER ClientSecret
-    The secret of a confidential client.
+    The secret of a confidential client. A SecureString: PowerShell refuses plain text ("Cannot convert").
+    Read-Host -AsSecureString asks for one; ConvertTo-SecureString $env:APP_SECRET -AsPlainText -Force makes one in a job.
 
     .PARAMETER ClientCertificate
     The certificate of a confidential client, with its private key, which need not be exportable.
@@ -336,7 +337,8 @@ function Get-MsalToken {
     The application (client) ID of the registered app.
 
     .PARAMETER ClientSecret
-    The secret of a confidential client.
+    The secret of a confidential client. A SecureString: PowerShell refuses plain text ("Cannot convert").
+    Read-Host -AsSecureString asks for one; ConvertTo-SecureString $env:APP_SECRET -AsPlainText -Force makes one in a job.
 
     .PARAMETER ClientCertificate
     The certificate of a confidential client, with its private key, which need not be exportable.
@@ -381,6 +383,7 @@ function Get-MsalToken {
     .PARAMETER IntegratedWindowsAuth
     Signs in with the Windows account of this session, without a prompt, where the person's domain is federated with AD FS or another service that speaks
     WS-Trust. The user name is -LoginHint, else what Windows says (whoami /upn). An account that Entra itself manages cannot: use -Interactive.
+    The service of the name's domain gets this session's answer to its challenge, through the system's proxy: name people of your own domains only.
 
     .PARAMETER Silent
     Takes the token from the cache or by a refresh token; never asks a person. It finds who signed in with a browser, a device code or the
@@ -634,7 +637,8 @@ function New-MsalClientApplication {
     The application (client) ID of the registered app.
 
     .PARAMETER ClientSecret
-    The secret of a confidential client.
+    The secret of a confidential client. A SecureString: PowerShell refuses plain text ("Cannot convert").
+    Read-Host -AsSecureString asks for one; ConvertTo-SecureString $env:APP_SECRET -AsPlainText -Force makes one in a job.
 
     .PARAMETER ClientCertificate
     The certificate of a confidential client, with its private key, which need not be exportable.
@@ -764,7 +768,8 @@ function Select-MsalClientApplication {
     The application (client) ID of the registered app.
 
     .PARAMETER ClientSecret
-    The secret of a confidential client.
+    The secret of a confidential client. A SecureString: PowerShell refuses plain text ("Cannot convert").
+    Read-Host -AsSecureString asks for one; ConvertTo-SecureString $env:APP_SECRET -AsPlainText -Force makes one in a job.
 
     .PARAMETER ClientCertificate
     The certificate of a confidential client, with its private key, which need not be exportable.
