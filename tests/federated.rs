@@ -447,6 +447,31 @@ fn the_windows_account_signs_in_by_the_event_that_the_host_answers() {
 }
 
 #[test]
+fn the_windows_account_of_one_person_is_no_token_of_another() {
+    const KIM: &str = "kim@corp.fabrikam.example";
+    let bench = bench();
+    let send = |event: &Value| scripted::send(event).to_string();
+    for round in 0..2 {
+        // The session is Lee's, whoever is named.
+        let error = bench.by_account(KIM, json!({}), send).unwrap_err();
+        assert_eq!(
+            (error.code(), error.oauth_error()),
+            (Code::OauthOther, Some("user_mismatch")),
+            "{round}: {error:?}"
+        );
+        assert!(error.message().contains(KIM) && error.message().contains(LEE), "{error:?}");
+    }
+    let kept = bench.by_account(KIM, json!({"cache": "only"}), nobody).unwrap_err();
+    assert_eq!(kept.code(), Code::InteractionRequired);
+    let silent = bench.request(json!({"grant": "authorization_code", "cache": "only"}));
+    assert_eq!(
+        silent.acquire_now(Some(LIMIT), None).err().map(|error| error.code()),
+        Some(Code::InteractionRequired)
+    );
+    assert!(bench.by_account(&LEE.to_uppercase(), json!({}), send).is_ok(), "case does not count");
+}
+
+#[test]
 fn where_the_windows_account_cannot_sign_in_the_error_says_what_can() {
     let bench = bench();
     let reply = |text: &'static str| move |_: &Value| text.to_owned();

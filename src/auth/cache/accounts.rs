@@ -3,7 +3,7 @@
 use super::entry::account_of;
 use super::key::Owner;
 use crate::auth::token::User;
-use crate::auth::{SignIn, UserHint, UserIdType};
+use crate::auth::{Grant, SignIn, UserHint, UserIdType};
 use crate::error::{Code, Error, Result};
 
 /// A person in one world of accounts, whatever apps they signed in to.
@@ -75,8 +75,11 @@ pub fn may_be_same(a: &User, b: &User) -> bool {
     known.peek().is_none() || known.any(|(a, b)| a.eq_ignore_ascii_case(b))
 }
 
-/// Refuses a person other than the one the request insists on (ADAL's `user_mismatch`).
+/// Refuses a person other than the one the request insists on (ADAL's `user_mismatch`), and a Windows account other than the one it names.
 pub fn check_user(sign_in: &SignIn, user: Option<&User>) -> Result<()> {
+    if let (Grant::IntegratedWindows, Some(named), Some(user)) = (sign_in.grant, &sign_in.username, user) {
+        check_windows_account(named, user)?;
+    }
     let Some(hint) = &sign_in.user else { return Ok(()) };
     if hint.kind == UserIdType::OptionalDisplayableId || fits(sign_in, user) {
         return Ok(());
@@ -88,4 +91,28 @@ pub fn check_user(sign_in: &SignIn, user: Option<&User>) -> Result<()> {
     )
     .with_oauth("user_mismatch", None)
     .with_hint("sign in with the account asked for, or change the user of the request"))
+}
+
+/// The account of the session is used, whoever is named, so its token must not stand under another name. Who has a password is another matter: they may
+/// sign in with another name of theirs.
+fn check_windows_account(named: &str, user: &User) -> Result<()> {
+    let mut names = [&user.displayable_id, &user.username].into_iter().flatten().peekable();
+    // A guest is named by their own organization in the name that the tenant gave them.
+    let as_guest = format!("{}#ext#@", named.to_lowercase().replace('@', "_"));
+    let is_named = |name: &String| {
+        let name = name.to_lowercase();
+        name == named.to_lowercase() || name.starts_with(&as_guest)
+    };
+    let Some(who) = names.peek().map(|who| (*who).clone()) else {
+        return Ok(());
+    };
+    if names.any(is_named) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::OauthOther,
+        format!("the Windows account of this session is {who} at Entra, but the request names {named}"),
+    )
+    .with_oauth("user_mismatch", None)
+    .with_hint("name the account of the session as Entra knows it, or run this as the account that is named; nothing was kept"))
 }
