@@ -320,6 +320,7 @@ fn forms(secret: &str) -> Vec<Zeroizing<String>> {
     let json = Value::from(secret).to_string();
     let json = json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned();
     let mut all = vec![secret.to_owned(), unbounded(secret), upper, lower, form, json];
+    all.extend(xml_forms(secret));
     for shift in 0..3 {
         // Base64 of a text inside another begins at any of three offsets. Only whole groups: what stands at the ends depends on the neighbours.
         let inner = bytes.get(shift..).unwrap_or_default();
@@ -333,10 +334,52 @@ fn forms(secret: &str) -> Vec<Zeroizing<String>> {
     all
 }
 
+/// A secret as XML and HTML write it (XML 1.0 section 2.4): quotes may be escaped or not, by name or by number.
+fn xml_forms(secret: &str) -> Vec<String> {
+    let text = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let forms = [
+        ["\"", "'"],
+        ["&quot;", "'"],
+        ["&quot;", "&apos;"],
+        ["&quot;", "&#39;"],
+        ["&quot;", "&#x27;"],
+        ["&#34;", "&#39;"],
+    ];
+    forms
+        .map(|[double, single]| text.replace('"', double).replace('\'', single))
+        .to_vec()
+}
+
 /// `text` without the beginning of `secret` that it ends with, of four characters or more.
 fn without_beginning_of<'a>(text: &'a str, secret: &str) -> Option<&'a str> {
     let ends = secret.char_indices().rev().map(|(end, _)| end).filter(|end| *end >= 4);
     ends.into_iter().find_map(|end| text.strip_suffix(secret.get(..end)?))
+}
+
+/// The forms of all secrets that are long enough not to be a part of anything.
+fn forms_of(secrets: &[&str]) -> Vec<Zeroizing<String>> {
+    let long = secrets.iter().filter(|secret| secret.len() >= 6);
+    long.flat_map(|secret| forms(secret)).collect()
+}
+
+/// `text` without these forms, and without the beginning of one where it was cut.
+fn without(mut text: String, forms: &[Zeroizing<String>]) -> String {
+    for form in forms {
+        if text.contains(form.as_str()) {
+            text = text.replace(form.as_str(), REDACTED);
+        }
+        if let Some(cut) = text.strip_suffix(CUT)
+            && let Some(rest) = without_beginning_of(cut, form)
+        {
+            text = format!("{rest}{REDACTED}{CUT}");
+        }
+    }
+    text
+}
+
+/// A text as [`Error::scrub`] leaves it: for what is shortened before it comes into an error.
+pub fn scrubbed(text: &str, secrets: &[&str]) -> String {
+    without(text.to_owned(), &forms_of(secrets))
 }
 
 /// Text from outside, made safe for one line of a terminal or a log: control characters escaped, at most 2 KiB.
@@ -565,14 +608,10 @@ impl Error {
         }
     }
 
-    /// Takes secrets out of what a server wrote, in case it repeated what it was sent: as they are, and as URLs, JSON and base64 write them. A text that
+    /// Takes secrets out of what a server wrote, in case it repeated what it was sent: as they are, and as URLs, JSON, XML and base64 write them. A text that
     /// was cut inside a secret loses the piece too.
     pub fn scrub(mut self, secrets: &[&str]) -> Error {
-        let forms: Vec<Zeroizing<String>> = secrets
-            .iter()
-            .filter(|secret| secret.len() >= 6)
-            .flat_map(|secret| forms(secret))
-            .collect();
+        let forms = forms_of(secrets);
         let d = &mut self.0;
         for text in [
             Some(&mut d.message),
@@ -586,16 +625,7 @@ impl Error {
         .into_iter()
         .flatten()
         {
-            for form in &forms {
-                if text.contains(form.as_str()) {
-                    *text = text.replace(form.as_str(), REDACTED);
-                }
-                if let Some(cut) = text.strip_suffix(CUT)
-                    && let Some(rest) = without_beginning_of(cut, form)
-                {
-                    *text = format!("{rest}{REDACTED}{CUT}");
-                }
-            }
+            *text = without(std::mem::take(text), &forms);
         }
         self
     }
@@ -676,6 +706,7 @@ mod tests {
             base64(&format!("ap:{secret}")),
             base64(&format!("a:{secret}!")),
             URL_SAFE_NO_PAD.encode(secret),
+            "s3cr3t/with +signs&amp;more".to_owned(),
         ] {
             let error = Error::new(Code::OauthOther, format!("you sent {shown}, which is wrong"))
                 .with_ids(Some(&shown), Some(&shown))

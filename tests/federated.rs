@@ -263,6 +263,31 @@ fn a_wrong_password_is_the_error_that_it_is_at_entra() {
     assert!(bench.lee().is_ok(), "another password is another matter");
 }
 
+/// Metadata whose ports have these addresses.
+fn metadata(addresses: &[&str]) -> Value {
+    let namespaces = "xmlns:w=\"http://schemas.xmlsoap.org/wsdl/\" xmlns:b=\"http://schemas.xmlsoap.org/wsdl/soap12/\" xmlns:p=\"http://schemas.xmlsoap.org/ws/2004/09/policy\" xmlns:u=\"http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd\" xmlns:s=\"http://docs.oasis-open.org/ws-sx/ws-securitypolicy/200702\" xmlns:a=\"http://www.w3.org/2005/08/addressing\"";
+    let ports: String = addresses
+        .iter()
+        .map(|address| {
+            format!("<w:port binding=\"w:b\"><a:EndpointReference><a:Address>{address}</a:Address></a:EndpointReference></w:port>")
+        })
+        .collect();
+    json!({"body": format!("<w:definitions {namespaces}><p:Policy u:Id=\"x\"><p:ExactlyOne><p:All><s:TransportBinding/><s:SignedEncryptedSupportingTokens><p:Policy><s:UsernameToken><p:Policy><s:WssUsernameToken10/></p:Policy></s:UsernameToken></p:Policy></s:SignedEncryptedSupportingTokens></p:All></p:ExactlyOne></p:Policy><w:binding name=\"b\"><p:PolicyReference URI=\"#x\"/><b:binding transport=\"http://schemas.xmlsoap.org/soap/http\"/><w:operation><b:operation soapAction=\"http://docs.oasis-open.org/ws-sx/ws-trust/200512/RST/Issue\"/></w:operation></w:binding><w:service>{ports}</w:service></w:definitions>")})
+}
+
+/// As many elements in one another, each of which declares a namespace.
+fn nested(deep: usize) -> String {
+    let open: String = (0..deep).map(|n| format!("<a xmlns:n{n}=\"u\">")).collect();
+    format!("{open}{}", "</a>".repeat(deep))
+}
+
+fn fault(subcode: &str, reason: &str) -> Value {
+    let body = format!(
+        "<s:Envelope xmlns:s=\"http://www.w3.org/2003/05/soap-envelope\"><s:Body><s:Fault><s:Code><s:Value>s:Sender</s:Value><s:Subcode><s:Value>x:{subcode}</s:Value></s:Subcode></s:Code><s:Reason><s:Text xml:lang=\"en\">{reason}</s:Text></s:Reason></s:Fault></s:Body></s:Envelope>"
+    );
+    json!({"status": 500, "body": body})
+}
+
 /// What the service answers instead, and what becomes of it.
 type Row = (&'static str, Value, Code, &'static str);
 
@@ -272,10 +297,6 @@ fn what_goes_wrong_on_the_way_is_told_and_sends_no_password() {
         let mut body = json!({"account_type": "Federated", "federation_protocol": "WSTrust", "federation_metadata_url": "https://adfs.fabrikam.example/adfs/services/trust/mex"});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         json!({ "json": body })
-    };
-    let metadata = |address: &str| {
-        let namespaces = "xmlns:w=\"http://schemas.xmlsoap.org/wsdl/\" xmlns:b=\"http://schemas.xmlsoap.org/wsdl/soap12/\" xmlns:p=\"http://schemas.xmlsoap.org/ws/2004/09/policy\" xmlns:u=\"http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd\" xmlns:s=\"http://docs.oasis-open.org/ws-sx/ws-securitypolicy/200702\" xmlns:a=\"http://www.w3.org/2005/08/addressing\"";
-        json!({"body": format!("<w:definitions {namespaces}><p:Policy u:Id=\"x\"><p:ExactlyOne><p:All><s:TransportBinding/><s:SignedEncryptedSupportingTokens><p:Policy><s:UsernameToken><p:Policy><s:WssUsernameToken10/></p:Policy></s:UsernameToken></p:Policy></s:SignedEncryptedSupportingTokens></p:All></p:ExactlyOne></p:Policy><w:binding name=\"b\"><p:PolicyReference URI=\"#x\"/><b:binding transport=\"http://schemas.xmlsoap.org/soap/http\"/><w:operation><b:operation soapAction=\"http://docs.oasis-open.org/ws-sx/ws-trust/200512/RST/Issue\"/></w:operation></w:binding><w:service><w:port binding=\"w:b\"><a:EndpointReference><a:Address>{address}</a:Address></a:EndpointReference></w:port></w:service></w:definitions>")})
     };
     let rows: Vec<Row> = vec![
         (
@@ -333,12 +354,23 @@ fn what_goes_wrong_on_the_way_is_told_and_sends_no_password() {
         ),
         (
             "trust/mex",
-            metadata("http://adfs.fabrikam.example/x"),
+            metadata(&["http://adfs.fabrikam.example/x"]),
             Code::EndpointRefused,
             "http://adfs",
         ),
         // A stand-in on this machine is none for Entra's own people.
-        ("trust/mex", metadata("http://127.0.0.1:9/x"), Code::EndpointRefused, "127.0.0.1"),
+        ("trust/mex", metadata(&["http://127.0.0.1:9/x"]), Code::EndpointRefused, "127.0.0.1"),
+        // What would take the parser long.
+        ("trust/mex", json!({"body": nested(300)}), Code::ServerError, "metadata"),
+        (
+            "trust/mex",
+            metadata(&[
+                "https://u:canary-user@adfs.fabrikam.example/x?key=canary-query",
+                "http://adfs.fabrikam.example/x",
+            ]),
+            Code::EndpointRefused,
+            "not used: https://adfs.fabrikam.example",
+        ),
         (
             "trust/mex",
             json!({"redirect": "https://id.fabrikam.example/"}),
@@ -356,23 +388,28 @@ fn what_goes_wrong_on_the_way_is_told_and_sends_no_password() {
         assert_eq!(error.code(), code, "{path} {action}: {error:?}");
         assert!(error.message().contains(words), "{words}: {error:?}");
         assert!(error.hint().is_some(), "{error:?}");
+        assert!(!format!("{error:?}").contains("canary"), "{error:?}");
         assert!(bench.asked().iter().all(|asked| !asked.starts_with("POST")), "{:?}", bench.asked());
     }
 }
 
 #[test]
 fn what_the_service_refuses_is_told_in_its_words_but_for_the_password() {
-    let fault = |subcode: &str, reason: &str| {
-        let body = format!(
-            "<s:Envelope xmlns:s=\"http://www.w3.org/2003/05/soap-envelope\"><s:Body><s:Fault><s:Code><s:Value>s:Sender</s:Value><s:Subcode><s:Value>x:{subcode}</s:Value></s:Subcode></s:Code><s:Reason><s:Text xml:lang=\"en\">{reason}</s:Text></s:Reason></s:Fault></s:Body></s:Envelope>"
-        );
-        json!({"status": 500, "body": body})
-    };
     let long = format!("no {PASSWORD} {}", "x".repeat(5000));
+    let cut = format!("{}{PASSWORD}", "y".repeat(285));
     let rows: Vec<(Value, Code, &str)> = vec![
         (fault("FailedAuthentication", "ID1: not so"), Code::BadUserCredential, "ID1: not so"),
         (fault("MessageExpired", "late"), Code::OauthOther, "MessageExpired: late"),
         (fault("RequestFailed", &long), Code::OauthOther, "no [redacted] xxx"),
+        // Where the words are cut there is no piece of it, either; nor where they repeat the request.
+        (fault("RequestFailed", &cut), Code::OauthOther, "yyy[redacted]"),
+        (fault(&cut, ""), Code::OauthOther, "yyy[redacted]"),
+        (
+            fault("Failed<!-- x -->Authentication", "a<!-- x -->b"),
+            Code::BadUserCredential,
+            "FailedAuthentication: ab",
+        ),
+        (json!({"status": 200, "body": nested(300)}), Code::ServerError, "WS-Trust"),
         (json!({"status": 401}), Code::BadUserCredential, "401"),
         (json!({"status": 503}), Code::ServerUnavailable, "503"),
         (json!({"status": 200, "body": "<a/>"}), Code::ServerError, "WS-Trust"),
@@ -393,7 +430,10 @@ fn what_the_service_refuses_is_told_in_its_words_but_for_the_password() {
             .unwrap_err();
         assert_eq!(error.code(), code, "{action}: {error:?}");
         assert!(error.message().contains(words), "{words}: {error:?}");
-        assert!(!format!("{error:?}").contains(PASSWORD) && error.message().len() < 600, "{error:?}");
+        assert!(
+            !format!("{error:?}").contains(&PASSWORD[..4]) && error.message().len() < 600,
+            "{error:?}"
+        );
         let sent = bench.asked().iter().filter(|asked| asked.contains("usernamemixed")).count();
         assert_eq!(sent, 1, "a password is sent once: {action}");
     }
@@ -402,6 +442,58 @@ fn what_the_service_refuses_is_told_in_its_words_but_for_the_password() {
     bench.fault("oauth2/token", &refusal);
     let error = bench.lee().unwrap_err();
     assert_eq!(error.aadsts(), Some(50_008), "{error:?}");
+}
+
+#[test]
+fn a_password_in_the_words_of_the_service_is_in_no_error_however_it_is_written() {
+    let bench = bench();
+    for (row, (password, reason)) in [
+        (
+            "a&b<c>\"quoted'secret-pass",
+            "you sent &lt;Password&gt;a&amp;amp;b&amp;lt;c&amp;gt;&amp;quot;quoted&amp;apos;secret-pass&lt;/Password&gt;",
+        ),
+        (
+            "a&b<c>\"quoted'secret-pass",
+            "you sent a&amp;amp;b&amp;lt;c&amp;gt;\"quoted'secret-pass",
+        ),
+        ("a&b<c>\"quoted'secret-pass", "you sent a&amp;b&lt;c>\"quoted'secret-pass"),
+        // One so short could be guessed from a gap.
+        ("hunt2", "you sent hunt2, which is wrong"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        bench.fault("usernamemixed", &fault("RequestFailed", reason));
+        let error = bench
+            .by_password(&format!("{row}@corp.fabrikam.example"), password, json!({}))
+            .unwrap_err();
+        let text = format!("{error:?} {}", error.to_json());
+        assert!(
+            !text.contains("hunt2") && !text.contains("secret-pass") && !text.contains("quoted"),
+            "{text}"
+        );
+        assert!(text.contains("RequestFailed"), "{text}");
+    }
+}
+
+#[test]
+fn an_address_is_read_whole_and_one_that_is_not_used_does_not_stand_for_all() {
+    const GOOD: &str = "https://adfs.fabrikam.example/adfs/services/trust/13/usernamemixed";
+    for addresses in [
+        vec!["https://adfs.fabrikam.example/adfs/services/trust/<!-- x -->13/usernamemixed"],
+        vec!["http://adfs.fabrikam.example/plain", GOOD],
+        vec!["https://adfs.fabrikam.example/<x/>elements", " ", GOOD],
+    ] {
+        let bench = bench();
+        bench.fault("trust/mex", &metadata(&addresses));
+        bench.lee().unwrap();
+        let posts: Vec<String> = bench
+            .asked()
+            .into_iter()
+            .filter(|asked| asked.contains("/adfs/") && asked.starts_with("POST"))
+            .collect();
+        assert_eq!(posts, ["POST /adfs/services/trust/13/usernamemixed"], "{addresses:?}");
+    }
 }
 
 #[test]
@@ -468,7 +560,10 @@ fn the_windows_account_of_one_person_is_no_token_of_another() {
         silent.acquire_now(Some(LIMIT), None).err().map(|error| error.code()),
         Some(Code::InteractionRequired)
     );
-    assert!(bench.by_account(&LEE.to_uppercase(), json!({}), send).is_ok(), "case does not count");
+    assert!(
+        bench.by_account(&LEE.to_uppercase(), json!({}), send).is_ok(),
+        "case does not count"
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! A provider's metadata (WS-MetadataExchange): WSDL 1.1 with WS-Policy, of which one thing is wanted, the address that issues tokens for a kind of proof.
 
+use std::collections::{HashMap, HashSet};
+
 use roxmltree::Node;
 use url::Url;
 use zeroize::Zeroizing;
@@ -71,7 +73,8 @@ pub async fn endpoint(env: &Env, call: &Call, sign_in: &SignIn, federated: &Fede
     }
     let text = xml::text_of(&response).ok_or_else(unread)?;
     let document = xml::parse(text).ok_or_else(unread)?;
-    let Some((address, version)) = find(document.root_element(), way) else {
+    let found = find(document.root_element(), way);
+    let Some((first, version)) = found.first() else {
         let (what, path) = match way {
             Way::Password => ("user name and password", "/adfs/services/trust/13/usernamemixed"),
             Way::Windows => ("the Windows account", "/adfs/services/trust/13/windowstransport"),
@@ -82,49 +85,56 @@ pub async fn endpoint(env: &Env, call: &Call, sign_in: &SignIn, federated: &Fede
         )
         .with_hint(format!("{browser}, or have an administrator of AD FS turn the endpoint {path} on")));
     };
-    Ok(Endpoint {
-        url: realm::endpoint(&address, sign_in)?,
-        version,
-    })
+    let refused = match realm::endpoint(first, sign_in) {
+        Ok(url) => return Ok(Endpoint { url, version: *version }),
+        Err(refused) => refused,
+    };
+    // One address that is not used does not stand for all.
+    let mut others = found
+        .iter()
+        .skip(1)
+        .filter_map(|(address, version)| Some((realm::endpoint(address, sign_in).ok()?, *version)));
+    let (url, version) = others.next().ok_or(refused)?;
+    Ok(Endpoint { url, version })
 }
 
-/// The address for one kind of proof, of WS-Trust 1.3 where there is a choice.
-fn find(root: Node<'_, '_>, way: Way) -> Option<(String, ws_trust::Version)> {
+/// The addresses for one kind of proof, those of WS-Trust 1.3 first.
+fn find(root: Node<'_, '_>, way: Way) -> Vec<(String, ws_trust::Version)> {
     let all = |namespace, name| root.descendants().filter(move |node| is(*node, namespace, name));
-    let policies: Vec<String> = all(POLICY, "Policy")
+    let policies: HashSet<String> = all(POLICY, "Policy")
         .filter(|policy| asks_for(*policy, way))
         .filter_map(|policy| policy.attribute((UTILITY, "Id")))
         .map(|id| format!("#{id}"))
         .collect();
-    let mut found: Option<(String, ws_trust::Version)> = None;
-    for port in all(WSDL, "service").flat_map(|service| children(service, WSDL, "port")) {
-        let name = port.attribute("binding").map(|name| name.rsplit(':').next().unwrap_or(name));
-        let binding = all(WSDL, "binding").find(|binding| name.is_some() && binding.attribute("name") == name);
-        let address = child(port, ADDRESSING, "EndpointReference")
-            .and_then(|reference| child(reference, ADDRESSING, "Address"))
-            .and_then(|address| address.text());
-        let (Some(binding), Some(address)) = (binding, address) else {
-            continue;
-        };
-        let refers = children(binding, POLICY, "PolicyReference")
-            .filter_map(|reference| reference.attribute("URI"))
-            .any(|uri| policies.iter().any(|policy| policy == uri));
-        let over_http = child(binding, WSDL_SOAP, "binding").is_some_and(|soap| soap.attribute("transport") == Some(HTTP));
-        let version = children(binding, WSDL, "operation")
-            .filter_map(|operation| child(operation, WSDL_SOAP, "operation")?.attribute("soapAction"))
-            .find_map(ws_trust::Version::of_action);
-        let (true, true, Some(version)) = (refers, over_http, version) else {
-            continue;
-        };
-        if found.is_none() || version == ws_trust::Version::Of13 {
-            let is_best = version == ws_trust::Version::Of13;
-            found = Some((address.trim().to_owned(), version));
-            if is_best {
-                break;
-            }
+    let mut bindings: HashMap<&str, Option<ws_trust::Version>> = HashMap::new();
+    for binding in all(WSDL, "binding") {
+        if let Some(name) = binding.attribute("name") {
+            bindings.entry(name).or_insert_with(|| version_of(binding, &policies));
         }
     }
+    let ports = all(WSDL, "service").flat_map(|service| children(service, WSDL, "port"));
+    let mut found: Vec<(String, ws_trust::Version)> = ports
+        .filter_map(|port| {
+            let binding = port.attribute("binding")?;
+            let version = (*bindings.get(binding.rsplit(':').next().unwrap_or(binding))?)?;
+            let address = child(child(port, ADDRESSING, "EndpointReference")?, ADDRESSING, "Address").and_then(xml::text)?;
+            Some((address.trim().to_owned(), version))
+        })
+        .collect();
+    found.sort_by_key(|(_, version)| *version != ws_trust::Version::Of13);
     found
+}
+
+/// What a binding speaks, if it has one of these policies.
+fn version_of(binding: Node<'_, '_>, policies: &HashSet<String>) -> Option<ws_trust::Version> {
+    let refers = children(binding, POLICY, "PolicyReference")
+        .filter_map(|reference| reference.attribute("URI"))
+        .any(|uri| policies.contains(uri));
+    let over_http = child(binding, WSDL_SOAP, "binding").is_some_and(|soap| soap.attribute("transport") == Some(HTTP));
+    let version = children(binding, WSDL, "operation")
+        .filter_map(|operation| child(operation, WSDL_SOAP, "operation")?.attribute("soapAction"))
+        .find_map(ws_trust::Version::of_action);
+    version.filter(|_| refers && over_http)
 }
 
 /// True if the policy wants that proof, over TLS.

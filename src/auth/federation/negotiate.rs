@@ -78,6 +78,7 @@ pub async fn integrated_windows(env: &Env, call: &Call, sign_in: &SignIn, host: 
         host: &at,
         status,
         text: &sent.body,
+        password: None,
     };
     let assertion = ws_trust::read(&answer, endpoint.version).map_err(|error| match error.code() {
         Code::BadUserCredential => error.with_hint(NOT_HERE),

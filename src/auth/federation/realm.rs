@@ -12,7 +12,7 @@ use crate::auth::authority::{self, Kind};
 use crate::auth::{Env, SignIn};
 use crate::document;
 use crate::error::{Code, Error, Result, clean};
-use crate::transport::{Call, Request, Response, Retry, TOKEN_BODY_LIMIT};
+use crate::transport::{Call, Request, Response, Retry, TOKEN_BODY_LIMIT, host_of};
 
 /// How long an answer is believed, in seconds: a domain, or a person in a staged rollout, may be moved.
 const LIFETIME: i64 = 3600;
@@ -189,18 +189,23 @@ fn read(response: &Response, sign_in: &SignIn) -> Result<Realm> {
 
 /// An address of a provider: https, or plain http where the authority itself is a stand-in on this machine.
 pub(super) fn endpoint(text: &str, sign_in: &SignIn) -> Result<Url> {
-    let refuse = || {
+    // Its path, query and user name may hold what is nobody's business.
+    let refuse = |shown: &str| {
         Error::new(
             Code::EndpointRefused,
-            format!("the federation service has an address that is not used: {}", clean(text)),
+            format!("the federation service has an address that is not used: {}", clean(shown)),
         )
-        .with_hint("passwords go to https addresses only: tell whoever runs the federation of the domain")
+        .with_hint("passwords go to https addresses only, without a user name or fragment: tell whoever runs the federation of the domain")
     };
-    let url = Url::parse(text.trim()).map_err(|_| refuse())?;
+    let url = Url::parse(text.trim()).map_err(|_| refuse("it cannot be read"))?;
     let stands_in = sign_in.authority.is_loopback() && crate::transport::is_loopback(&url);
     let allowed = url.scheme() == "https" || (url.scheme() == "http" && stands_in);
     let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none() && url.host_str().is_some();
-    if allowed && plain { Ok(url) } else { Err(refuse()) }
+    if allowed && plain {
+        Ok(url)
+    } else {
+        Err(refuse(&format!("{}://{}", url.scheme(), host_of(&url))))
+    }
 }
 
 fn refused(response: &Response) -> Error {

@@ -8,7 +8,7 @@ use super::realm::Federated;
 use super::xml::{self, ADDRESSING, LONGEST_ESCAPE, POLICY, SOAP, UTILITY, child, is};
 use crate::auth::Env;
 use crate::clock::uuid;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, scrubbed};
 use crate::secret::Secret;
 use crate::transport::{Call, Request, Retry, TOKEN_BODY_LIMIT, trace};
 
@@ -17,8 +17,10 @@ const LIFETIME: i64 = 600_000;
 /// The content type of SOAP 1.2.
 pub const CONTENT_TYPE: &str = "application/soap+xml; charset=utf-8";
 const SECURITY: &str = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd";
-/// The longest reason of a fault that an error repeats, in characters.
-const LONGEST_REASON: usize = 300;
+/// The most of a fault's code, and of its reason, that an error repeats, in characters.
+const LONGEST_WORDS: usize = 300;
+/// The shortest password that can be taken out of a text without leaving it as a riddle, in bytes.
+const SHORTEST_TAKEN_OUT: usize = 6;
 
 /// Which words an endpoint speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,9 +129,9 @@ pub async fn by_password(
         host: &response.host,
         status: response.status,
         text: xml::text_of(&response).unwrap_or_default(),
+        password: Some(password),
     };
-    // What a provider repeats of the request must not come into an error.
-    read(&answer, endpoint.version).map_err(|error| error.scrub(&[password.expose()]))
+    read(&answer, endpoint.version)
 }
 
 /// The request. Without a user name and password the transport proves who asks.
@@ -212,6 +214,21 @@ pub struct Answered<'a> {
     pub status: u16,
     /// The body.
     pub text: &'a str,
+    /// What was sent, which must not come back in an error.
+    pub password: Option<&'a Secret>,
+}
+
+impl Answered<'_> {
+    /// Words of a provider as an error repeats them: without the password, and only then cut.
+    fn words(&self, text: &str) -> String {
+        let text = text.trim();
+        let shown = match self.password.map(Secret::expose).filter(|password| !password.is_empty()) {
+            Some(password) if password.len() < SHORTEST_TAKEN_OUT && text.contains(password) => String::new(),
+            Some(password) => scrubbed(text, &[password]),
+            None => text.to_owned(),
+        };
+        shown.chars().take(LONGEST_WORDS).collect()
+    }
 }
 
 /// The assertion in an answer, or what the fault in it means.
@@ -247,7 +264,7 @@ pub fn read(answer: &Answered<'_>, version: Version) -> Result<Assertion> {
 /// An element as it came, byte for byte, since it is signed; with the namespaces that it has from the elements around it.
 fn alone(node: Node<'_, '_>, text: &str) -> Option<Zeroizing<String>> {
     let raw = text.get(node.range())?;
-    let start = raw.get(..raw.find('>')?)?;
+    let start = xml::start_tag(raw)?;
     let name_end = raw.find(|c: char| c.is_ascii_whitespace() || matches!(c, '>' | '/'))?;
     let mut lent = String::new();
     for namespace in node.namespaces() {
@@ -256,11 +273,7 @@ fn alone(node: Node<'_, '_>, text: &str) -> Option<Zeroizing<String>> {
             Some(prefix) => format!("xmlns:{prefix}"),
             None => "xmlns".to_owned(),
         };
-        let is_declared = start.match_indices(&declared).any(|(at, _)| {
-            start
-                .get(at + declared.len()..)
-                .is_some_and(|rest| rest.trim_start().starts_with('='))
-        });
+        let is_declared = start.names.contains(&declared.as_str());
         if !is_declared && uses(raw, namespace.name()) {
             lent.push_str(&format!(" {declared}=\""));
             xml::escaped(namespace.uri(), &mut lent).ok()?;
@@ -294,27 +307,24 @@ fn uses(raw: &str, prefix: Option<&str>) -> bool {
 
 /// What a SOAP 1.2 fault (section 5.4) says.
 fn explain(answer: &Answered<'_>, fault: Node<'_, '_>) -> Error {
-    let codes: Vec<&str> = fault
+    let codes: Vec<String> = fault
         .descendants()
         .filter(|node| is(*node, SOAP, "Value"))
-        .filter_map(|value| value.text())
-        .map(|value| value.trim().rsplit(':').next().unwrap_or(value))
+        .filter_map(xml::text)
+        .map(|value| answer.words(value.rsplit(':').next().unwrap_or(&value)))
         .collect();
-    let reason: String = child(fault, SOAP, "Reason")
+    let reason = child(fault, SOAP, "Reason")
         .and_then(|reason| child(reason, SOAP, "Text"))
-        .and_then(|text| text.text())
-        .unwrap_or_default()
-        .trim()
-        .chars()
-        .take(LONGEST_REASON)
-        .collect();
-    let code = codes.last().copied().unwrap_or("no code");
+        .and_then(xml::text)
+        .map(|text| answer.words(&text))
+        .unwrap_or_default();
+    let code = codes.last().filter(|code| !code.is_empty()).map_or("no code", String::as_str);
     let said = if reason.is_empty() {
         code.to_owned()
     } else {
         format!("{code}: {reason}")
     };
-    if codes.contains(&"FailedAuthentication") {
+    if codes.iter().any(|code| code == "FailedAuthentication") {
         return refused(answer, &said);
     }
     let error = Error::new(
@@ -325,7 +335,7 @@ fn explain(answer: &Answered<'_>, fault: Node<'_, '_>) -> Error {
     .with_status(answer.status);
     if codes
         .iter()
-        .any(|code| matches!(*code, "MessageExpired" | "InvalidSecurity" | "InvalidTimeRange"))
+        .any(|code| matches!(code.as_str(), "MessageExpired" | "InvalidSecurity" | "InvalidTimeRange"))
     {
         return error.with_hint("is this machine's clock right? If it is, tell whoever runs the federation of the domain");
     }
@@ -358,6 +368,7 @@ mod tests {
                 host: "h",
                 status: 200,
                 text: &text,
+                password: None,
             },
             version,
         )
@@ -368,6 +379,10 @@ mod tests {
         for (inner, saml) in [
             (
                 "<saml:Assertion  xmlns:saml = 'urn:oasis:names:tc:SAML:1.0:assertion' A=\"&#x41;>\" ><saml:B/>\n </saml:Assertion >",
+                Saml::V1,
+            ),
+            (
+                "<x:Assertion Note='a>b' Other=\"xmlns:y='>'\" xmlns:x=\"urn:oasis:names:tc:SAML:1.0:assertion\"><x:B/></x:Assertion>",
                 Saml::V1,
             ),
             (
@@ -410,6 +425,7 @@ mod tests {
             host: "h",
             status: 200,
             text,
+            password: None,
         };
         assert!(read(&other, Version::Of13).is_err());
         assert!(read(&other, Version::Of2005).is_ok());
