@@ -116,7 +116,7 @@ fn nothing_that_comes_out_holds_a_secret() {
         .count();
     assert_eq!(assertions, 2, "a federated person signed in by both ways: {output}");
     assert!(
-        output.contains("/common/UserRealm/*") && !output.contains("UserRealm/lee"),
+        output.contains("/common/UserRealm/*") && !output.contains("UserRealm/lee") && !output.contains("canary-person"),
         "the trace names nobody: {output}"
     );
     for secret in &secrets {
@@ -244,16 +244,21 @@ fn every_flow_in_a_process_of_its_own() {
     refresh.set_secret("refresh_token", &Secret::new(scripted::SECRET.into())).unwrap();
     show(&refresh);
     // A federated person: by a password that is wrong, by the right one, and by the Windows account.
-    let lee = |grant: &str| {
-        let document = json!({"grant": grant, "authority": authority, "client_id": scripted::CLIENT, "resource": "https://api.security.microsoft.com", "username": "lee@corp.fabrikam.example"});
+    let named = |grant: &str, username: &str| {
+        let document = json!({"grant": grant, "authority": authority, "client_id": scripted::CLIENT, "resource": "https://api.security.microsoft.com", "username": username});
         PreparedRequest::new(&client, document.to_string().as_bytes()).unwrap()
     };
+    let lee = |grant: &str| named(grant, "lee@corp.fabrikam.example");
     for password in ["canary-federated-password-1234567890", "Walk-through-4"] {
         let request = lee("password");
         request.set_secret("password", &Secret::new(password.into())).unwrap();
         show(&request);
     }
     watch(&lee("integrated_windows").acquire(true, None).unwrap(), None);
+    // Names without a domain name people, too.
+    for username in ["CORP\\canary-person", "canary-person"] {
+        watch(&named("integrated_windows", username).acquire(true, None).unwrap(), None);
+    }
 }
 
 /// Prints all that an operation says; what it brings is the service's data and no secret of ours.

@@ -545,11 +545,14 @@ fn roots(pem: &[u8]) -> Result<Vec<reqwest::Certificate>> {
     }
 }
 
-/// A path as the trace shows it: what names a person, an e-mail address or the like, is left out.
+/// A path as the trace shows it: what names a person is left out, an e-mail address or the like, and whatever home realm discovery is asked about.
 fn nameless(path: &str) -> String {
-    let shown = path
-        .split('/')
-        .map(|part| if part.contains('@') || part.contains("%40") { "*" } else { part });
+    let mut asks_about = false;
+    let shown = path.split('/').map(|part| {
+        let names = asks_about || part.contains('@') || part.contains("%40");
+        asks_about = part.eq_ignore_ascii_case("UserRealm");
+        if names { "*" } else { part }
+    });
     shown.collect::<Vec<&str>>().join("/")
 }
 
