@@ -62,6 +62,10 @@ Describe 'Invoke-DefenderRequest' {
         Assert-Match $answer.'@odata.context' 'Incidents'
         Assert-Equal $head.StatusCode 200
         Assert-Match $head.ContentType 'json'
+        $alertId = (Invoke-DefenderRequest Graph security/alerts_v2 -First 1).id
+        $alert = Invoke-DefenderRequest Graph security/alerts_v2/$alertId -NoPaging -ResponseVariable head
+        Assert-Equal $alert.id $alertId
+        Assert-True $head.RequestId 'no id for support'
         $raw = Invoke-DefenderRequest Xdr '/api/incidents?$top=1' -NoPaging -Raw
         Assert-Match $raw '^\{"@odata.context":'
         Assert-Equal (Invoke-DefenderRequest Xdr incidents/811188).incidentId 811188

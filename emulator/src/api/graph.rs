@@ -119,7 +119,11 @@ pub async fn answer(Shared(app): Shared<App>, Extension(asked): Extension<Asked>
         _ => return api::graph_not_found(Extension(asked)).await,
     };
     match done {
-        Ok(response) => response,
+        // Every answer of Graph's has it, the good ones too.
+        Ok(mut response) => {
+            http::set(&mut response, "request-id", &asked.trace_id);
+            response
+        }
         Err(refusal) => refusal.graph_response(&asked),
     }
 }

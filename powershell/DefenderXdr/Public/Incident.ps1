@@ -46,7 +46,7 @@ function Get-DefenderIncident {
     Leaves the alerts out. The XDR API always sends them; Graph is faster without.
 
     .PARAMETER Resume
-    Goes on where an earlier listing with the same parameters ended: the text from -ResumeVariable, or from the error's Exception.Resume.
+    Goes on where an earlier listing with the same parameters (-PageSize may differ) ended: the text from -ResumeVariable, or from the error's Exception.Resume.
 
     .PARAMETER ResumeVariable
     The name of a variable that receives the place the pipeline has reached, as text for -Resume, however the command ends. A record whose

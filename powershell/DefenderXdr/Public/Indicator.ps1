@@ -36,7 +36,7 @@ function Get-DefenderIndicator {
     Records to pass over at the start.
 
     .PARAMETER Resume
-    Goes on where an earlier listing with the same parameters ended: the text from -ResumeVariable, or from the error's Exception.Resume.
+    Goes on where an earlier listing with the same parameters (-PageSize may differ) ended: the text from -ResumeVariable, or from the error's Exception.Resume.
 
     .PARAMETER ResumeVariable
     The name of a variable that receives the place the pipeline has reached, as text for -Resume, however the command ends.

@@ -49,7 +49,7 @@ function Get-DefenderMachine {
     Records to pass over at the start.
 
     .PARAMETER Resume
-    Goes on where an earlier listing with the same parameters ended: the text from -ResumeVariable, or from the error's Exception.Resume.
+    Goes on where an earlier listing with the same parameters (-PageSize may differ) ended: the text from -ResumeVariable, or from the error's Exception.Resume.
 
     .PARAMETER ResumeVariable
     The name of a variable that receives the place the pipeline has reached, as text for -Resume, however the command ends.
@@ -843,7 +843,7 @@ function Get-DefenderMachineAction {
     Records to pass over at the start.
 
     .PARAMETER Resume
-    Goes on where an earlier listing with the same parameters ended: the text from -ResumeVariable, or from the error's Exception.Resume.
+    Goes on where an earlier listing with the same parameters (-PageSize may differ) ended: the text from -ResumeVariable, or from the error's Exception.Resume.
 
     .PARAMETER ResumeVariable
     The name of a variable that receives the place the pipeline has reached, as text for -Resume, however the command ends.

@@ -74,7 +74,7 @@ function Invoke-DefenderRequest {
     The first 50 active machines.
 
     .EXAMPLE
-    $alert = Invoke-DefenderRequest Graph security/alerts_v2/$alertId -ResponseVariable answer
+    $alert = Invoke-DefenderRequest Graph security/alerts_v2/$alertId -NoPaging -ResponseVariable answer
     $answer.RequestId
 
     An alert of Graph, and the id of the answer, which Microsoft's support asks for. Its ETag is empty where the service sends none; where it sends one,
