@@ -24,6 +24,8 @@ mod disk;
 #[cfg(target_os = "linux")]
 #[path = "cache_on_disk/keyrings.rs"]
 mod keyrings;
+#[path = "cache_on_disk/late.rs"]
+mod late;
 #[path = "../demo/src/library.rs"]
 mod library;
 #[path = "cache_on_disk/limits.rs"]

@@ -16,7 +16,7 @@ use super::oneshot;
 use super::operation::{Operation, Running};
 use crate::auth::cache::entry::{AccessEntry, RefreshEntry};
 use crate::auth::cache::store::notice_of;
-use crate::auth::cache::{Account, Owner};
+use crate::auth::cache::{Account, Owner, account_of};
 use crate::auth::token::{Description, User};
 use crate::document;
 use crate::error::{Code, Error, Result};
@@ -143,9 +143,13 @@ impl Listed {
         }
     }
 
-    fn is_named(&self, name: &str) -> bool {
+    fn names(&self) -> impl Iterator<Item = &String> {
         let ids = [Some(&self.home_account_id), self.username.as_ref(), self.user_id.as_ref()];
-        ids.into_iter().flatten().any(|id| id.eq_ignore_ascii_case(name))
+        ids.into_iter().flatten()
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        self.names().any(|id| id.eq_ignore_ascii_case(name))
     }
 }
 
@@ -222,16 +226,28 @@ impl Client {
         match task {
             Task::List => self.list(call, operation).await,
             Task::Remove(name) => {
+                // Before the look, which writes what waits.
+                let is_forgotten = self.store.as_ref().is_some_and(|store| store.has_forgotten(&name));
                 self.look_at_disk(call, operation).await;
-                let meant = self.apart(move |client| client.meant(&name)).await?;
+                let meant = match self.apart(move |client| client.meant(&name)).await {
+                    // Memory has nothing more to forget: what is left is the disk.
+                    Err(error) if is_forgotten && error.code() == Code::AccountNotFound => Vec::new(),
+                    meant => meant?,
+                };
                 let now = self.clock().unix();
                 for listed in meant {
+                    if let Some(store) = &self.store {
+                        store.forgets(listed.names().cloned());
+                    }
                     self.cache.remove_account(&listed.account, now);
                 }
                 self.write_sign_out(call, None).await
             }
             Task::Clear => {
                 // Memory at once: no disk is waited for.
+                if let Some(store) = &self.store {
+                    store.forgets(self.names());
+                }
                 self.cache.clear(self.clock().unix());
                 self.write_sign_out(call, Some(operation)).await
             }
@@ -377,6 +393,19 @@ impl Client {
         accounts.sort_by(|a, b| (&a.username, &a.home_account_id).cmp(&(&b.username, &b.home_account_id)));
         accounts.iter_mut().for_each(|listed| listed.client_ids.sort_unstable());
         (accounts, app_tokens)
+    }
+
+    /// What the people go by whose tokens memory has.
+    fn names(&self) -> Vec<String> {
+        let (access, refresh) = self.cache.entries();
+        let of_access = access.iter().filter_map(|entry| entry.token.user());
+        let users = of_access.chain(refresh.iter().map(|entry| entry.user.as_ref()));
+        let names = users.flat_map(|user| {
+            let others = [&user.username, &user.displayable_id, &user.unique_id];
+            let others = others.into_iter().flatten().map(String::as_str);
+            std::iter::once(account_of(user)).chain(others)
+        });
+        names.map(str::to_owned).collect()
     }
 
     /// The accounts that a name means: one in each cloud that knows its home account id, else the only one of that user name or object id.

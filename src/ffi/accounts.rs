@@ -23,7 +23,9 @@ use super::op::{self, dxdr_op};
 /// CACHE_IO and its like.
 ///
 /// Cancelled while it looks for the account, it changes nothing. A sign-out that has begun forgets in memory at once; cancelling ends the wait for the
-/// disk only, and the file is emptied behind it if it can be.
+/// disk only, and the file is emptied behind it if it can be. One that could not be written waits: this process finds no more what it forgot, and its next
+/// look at the cache that can write (any of these, or a token that memory lacks) takes away what the file was seen to have by then, and nothing that others
+/// signed in since. A "remove" or "clear" that is repeated means all that is there.
 ///
 /// @param client        the client
 /// @param document      the document

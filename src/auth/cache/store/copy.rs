@@ -351,7 +351,8 @@ impl Store {
             }
         };
         if signed_out {
-            lock(&self.waiting).clear();
+            // A sign-out that waits may mean what another left there.
+            lock(&self.waiting).retain(Work::is_sign_out);
             merge(vec![Step::Clear]);
         }
         // What memory had from the file before and nobody signed out it has still.
@@ -371,8 +372,10 @@ impl Store {
         cache.mirror(
             || {
                 for work in lock(&self.waiting).iter() {
-                    if let Work::Step(step) = work {
-                        document.apply(step, now);
+                    match work {
+                        Work::Step(step) => document.apply(step, now),
+                        Work::Late(sign_out, of) => document.apply_late(sign_out, of, now),
+                        Work::Failure(_) => {}
                     }
                 }
                 document.steps(before.as_ref().and_then(|before| before.document.as_ref()))
@@ -443,6 +446,23 @@ impl Store {
         Saved::Done
     }
 
+    /// Writes what waits if nobody has the lock now: a look comes again, and is not held up.
+    pub(super) fn save_if_free(&self, inner: &mut Inner, now: i64) {
+        if lock(&self.waiting).is_empty() {
+            return;
+        }
+        let Ok(folder) = self.folder(inner) else { return };
+        let Ok(_lock) = locks::at_once(&folder, &self.names().lock) else {
+            return;
+        };
+        inner.no_wait_until = None;
+        match self.write_waiting(inner, now) {
+            Ok(Saved::Done) => lock(&self.said).retain(|code| *code != Code::CacheIo),
+            Ok(_) => {}
+            Err(error) => self.warn(error),
+        }
+    }
+
     fn save_within(&self, inner: &mut Inner, now: i64, is_last: bool) -> Result<Saved> {
         if lock(&self.waiting).is_empty() {
             return Ok(Saved::Done);
@@ -451,6 +471,11 @@ impl Store {
         let Some(_lock) = self.lock_soon(inner, &folder, is_last)? else {
             return Ok(Saved::Locked);
         };
+        self.write_waiting(inner, now)
+    }
+
+    /// Writes what waits, with the short lock held.
+    fn write_waiting(&self, inner: &mut Inner, now: i64) -> Result<Saved> {
         let mut document = match self.read(inner, now, true)? {
             Needs::Nothing(Some(found)) => {
                 let (document, line) = *found;
@@ -473,6 +498,7 @@ impl Store {
         for work in &work {
             match work {
                 Work::Step(step) => document.apply(step, now),
+                Work::Late(sign_out, of) => document.apply_late(sign_out, of, now),
                 Work::Failure(failure) => document.note(failure.as_ref().clone()),
             }
         }

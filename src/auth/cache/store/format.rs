@@ -265,15 +265,7 @@ impl Document {
             Step::RemoveAccount(account) => {
                 self.access_tokens.retain(|line| !line.is_of(account));
                 self.refresh_tokens.retain(|line| !line.is_of(account));
-                self.head.sign_outs += 1;
-                self.head.removed.push(Element::Known(Box::new(Removed {
-                    number: self.head.sign_outs,
-                    at: now,
-                    emulator: account.emulator.clone(),
-                    cloud: account.cloud.clone(),
-                    id: account.id.clone(),
-                    other: Other::new(),
-                })));
+                self.count_sign_out(account, now);
             }
             Step::Clear => {
                 self.head.sign_outs += 1;
@@ -282,6 +274,58 @@ impl Document {
                 self.refresh_tokens.clear();
                 self.head.failures.clear();
             }
+        }
+    }
+
+    fn count_sign_out(&mut self, account: &Account, now: i64) {
+        self.head.sign_outs += 1;
+        self.head.removed.push(Element::Known(Box::new(Removed {
+            number: self.head.sign_outs,
+            at: now,
+            emulator: account.emulator.clone(),
+            cloud: account.cloud.clone(),
+            id: account.id.clone(),
+            other: Other::new(),
+        })));
+    }
+
+    /// Makes a sign-out that could not be written when it was asked for: of what it means goes what bears one of those tokens (their hashes), which the
+    /// file had then. What others brought since stays, and who has such is not counted as signed out.
+    pub fn apply_late(&mut self, sign_out: &Step, of: &HashSet<u64>, now: i64) {
+        // Of each account, whether something of it goes, and whether something stays.
+        let mut people: HashMap<Account, (bool, bool)> = HashMap::new();
+        let mut gone = HashSet::new();
+        for entry in self.steps(None) {
+            let (account, token) = match &entry {
+                Step::PutAccess(entry) => (
+                    entry.token.user().map(|user| Account::of(&entry.owner, user)),
+                    text_hash(entry.token.value()),
+                ),
+                Step::PutRefresh(entry) => (Some(Account::of(&entry.owner, &entry.user)), text_hash(entry.token.expose())),
+                _ => continue,
+            };
+            let is_meant = match sign_out {
+                Step::RemoveAccount(meant) => account.as_ref() == Some(meant),
+                Step::Clear => true,
+                _ => false,
+            };
+            if !is_meant {
+                continue;
+            }
+            let goes = of.contains(&token);
+            if goes {
+                gone.insert(token);
+            }
+            if let Some(account) = account {
+                let (some_goes, some_stays) = people.entry(account).or_default();
+                *some_goes |= goes;
+                *some_stays |= !goes;
+            }
+        }
+        retain(&mut self.access_tokens, |entry| !gone.contains(&entry.token));
+        retain(&mut self.refresh_tokens, |entry| !gone.contains(&entry.token));
+        for (account, _) in people.iter().filter(|(_, kept)| matches!(kept, (true, false))) {
+            self.count_sign_out(account, now);
         }
     }
 
@@ -685,6 +729,66 @@ mod tests {
                     entries(access.into_iter(), refresh.into_iter()),
                     "seed {seed}, step {step_number}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn a_late_sign_out_takes_what_was_there_of_whom_it_means_and_nothing_newer() {
+        for seed in 0..40 {
+            let mut numbers = Numbers(seed);
+            let mut document = Document::new(false, &SystemRandom).unwrap();
+            let (now, mut of) = (1_790_000_000, HashSet::new());
+            for number in 0..60 {
+                let (who, text) = (numbers.below(5), format!("token{number}"));
+                let step = if numbers.below(2) == 0 {
+                    access(numbers.below(8), (who != 4).then_some(who), None, &text, now)
+                } else {
+                    Step::PutRefresh(RefreshEntry {
+                        place: id(100 + numbers.below(8)),
+                        owner: owner(numbers.below(2)),
+                        user: Arc::new(user(who)),
+                        tenant_id: None,
+                        token: Secret::new(text),
+                        since: now,
+                        own: false,
+                    })
+                };
+                document.apply(&step, now);
+                if number == 40 {
+                    of = document.tokens().collect();
+                }
+            }
+            let meant = Account::of(&owner(numbers.below(2)), &user(numbers.below(5)));
+            let sign_out = if seed % 2 == 0 {
+                Step::Clear
+            } else {
+                Step::RemoveAccount(meant.clone())
+            };
+            let account_and_token = |step: &Step| match step {
+                Step::PutAccess(entry) => (
+                    entry.token.user().map(|user| Account::of(&entry.owner, user)),
+                    text_hash(entry.token.value()),
+                ),
+                Step::PutRefresh(entry) => (Some(Account::of(&entry.owner, &entry.user)), text_hash(entry.token.expose())),
+                _ => (None, 0),
+            };
+            let (gone, stay): (Vec<Step>, Vec<Step>) = document.steps(None).into_iter().partition(|step| {
+                let (account, token) = account_and_token(step);
+                of.contains(&token) && (seed % 2 == 0 || account.as_ref() == Some(&meant))
+            });
+            let people = |steps: &[Step]| -> HashSet<Account> { steps.iter().filter_map(|step| account_and_token(step).0).collect() };
+            let signed_out: HashSet<Account> = people(&gone).difference(&people(&stay)).cloned().collect();
+            for _ in 0..2 {
+                document.apply_late(&sign_out, &of, now);
+                assert_eq!(entries_of(&document.steps(None)), entries_of(&stay), "seed {seed}");
+                // Once is enough.
+                assert_eq!(
+                    document.removed_since(0).into_iter().collect::<HashSet<_>>(),
+                    signed_out,
+                    "seed {seed}"
+                );
+                assert_eq!(document.sign_outs(), u64::try_from(signed_out.len()).unwrap());
             }
         }
     }

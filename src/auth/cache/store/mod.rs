@@ -52,6 +52,9 @@ const AGAIN: Duration = Duration::from_secs(60);
 const MOST_WAITING: usize = 20_000;
 /// How many damaged files are kept.
 const MOST_SET_ASIDE: usize = 3;
+/// What becomes of a sign-out that could not be written.
+const LATER: &str = "repeat it once the disk takes it, or remove the file; the next look of this process that can write takes away what it saw there, and \
+                     nothing that was signed in since";
 /// Bytes of the key that credential ids are made with.
 const ID_LEN: usize = 32;
 
@@ -106,6 +109,9 @@ impl Wanted {
 /// What a change waits to be written as.
 enum Work {
     Step(Step),
+    /// A sign-out whose caller was told that it is not on disk. It takes what bears one of these tokens (their hashes), which the file had then: what others
+    /// sign in after it is theirs.
+    Late(Step, Arc<HashSet<u64>>),
     Failure(Box<Failure>),
 }
 
@@ -115,14 +121,21 @@ impl Work {
         match self {
             Work::Step(Step::PutAccess(entry)) => entry.token.user().is_some_and(|user| account.is(&entry.owner, user)),
             Work::Step(Step::PutRefresh(entry)) => account.is(&entry.owner, &entry.user),
-            Work::Step(_) | Work::Failure(_) => false,
+            Work::Step(_) | Work::Late(..) | Work::Failure(_) => false,
         }
+    }
+
+    fn is_sign_out(&self) -> bool {
+        matches!(self, Work::Late(..) | Work::Step(Step::Clear | Step::RemoveAccount(_)))
     }
 
     /// True if nothing of it is left after that step.
     fn is_undone_by(&self, later: &Step) -> bool {
         match (later, self) {
             (Step::Clear, _) => true,
+            (Step::RemoveAccount(account), Work::Step(Step::RemoveAccount(before)) | Work::Late(Step::RemoveAccount(before), _)) => {
+                before == account
+            }
             (Step::RemoveAccount(account), _) => self.is_of(account),
             (Step::PutAccess(newer), Work::Step(Step::PutAccess(entry))) => newer.is_same(entry),
             (Step::PutRefresh(newer), Work::Step(Step::PutRefresh(entry))) => newer.is_same(entry),
@@ -177,6 +190,8 @@ pub struct Store {
     waiting: Mutex<Vec<Work>>,
     /// The tokens in the file as it was seen last, by their hashes.
     held: Mutex<HashSet<u64>>,
+    /// The names, in small letters, of those who are forgotten here by the sign-outs that wait.
+    forgotten: Mutex<HashSet<String>>,
     warnings: Mutex<Vec<Error>>,
     /// What was said already, until it is mended. Held for moments.
     said: Mutex<Vec<Code>>,
@@ -239,6 +254,7 @@ impl Store {
             inner: Mutex::default(),
             waiting: Mutex::default(),
             held: Mutex::default(),
+            forgotten: Mutex::default(),
             warnings: Mutex::default(),
             said: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
@@ -302,10 +318,11 @@ impl Store {
     /// Takes over what another store of the same file could not write. Access tokens stay with it: they lie under its ids.
     fn inherit(&self, other: &Store) {
         let mut work = std::mem::take(&mut *lock(&other.waiting));
-        work.retain(|work| matches!(work, Work::Step(step) if !matches!(step, Step::PutAccess(_) | Step::DropAccess { .. })));
+        work.retain(|work| !matches!(work, Work::Failure(_) | Work::Step(Step::PutAccess(_) | Step::DropAccess { .. })));
+        self.forgets(std::mem::take(&mut *lock(&other.forgotten)));
         let steps = work.iter().filter_map(|work| match work {
             Work::Step(step) => Some(step.clone()),
-            Work::Failure(_) => None,
+            Work::Late(..) | Work::Failure(_) => None,
         });
         if let Some(cache) = self.cache.upgrade() {
             cache.mirror(|| steps.collect(), SystemClock.unix());
@@ -426,7 +443,7 @@ impl Store {
         done
     }
 
-    /// Looks whether others changed the file, and takes in what they did.
+    /// Looks whether others changed the file, and takes in what they did. What waits to be written is written, if that needs no wait.
     pub async fn look(self: &Arc<Self>, call: &Call, clock: &Arc<dyn Clock>) {
         if !self.ready(call, clock).await {
             return;
@@ -436,7 +453,10 @@ impl Store {
             .on_disk(call, move |store, inner| {
                 let looked = store.look_within(inner, now, false);
                 match looked {
-                    Ok(Needs::Nothing(_)) => Ok(true),
+                    Ok(Needs::Nothing(_)) => {
+                        store.save_if_free(inner, now);
+                        Ok(true)
+                    }
                     Ok(_) => Ok(false),
                     Err(error) => {
                         store.warn(error);
@@ -483,14 +503,66 @@ impl Store {
         }
     }
 
-    /// Writes a sign-out. Where everything is signed out and that cannot be written, the file is removed, which is one, too.
+    /// Notes who is forgotten in memory by a sign-out that is to be written: by these names it can be asked for again.
+    pub fn forgets(&self, names: impl IntoIterator<Item = String>) {
+        let waits = lock(&self.waiting).iter().any(Work::is_sign_out);
+        let mut forgotten = lock(&self.forgotten);
+        if !waits {
+            forgotten.clear();
+        }
+        forgotten.extend(names.into_iter().map(|name| name.to_lowercase()));
+    }
+
+    /// True for who is forgotten here by a sign-out that waits to be written.
+    pub fn has_forgotten(&self, name: &str) -> bool {
+        lock(&self.waiting).iter().any(Work::is_sign_out) && lock(&self.forgotten).contains(&name.to_lowercase())
+    }
+
+    /// Writes a sign-out. Where everything is signed out and that cannot be written, the file is removed, which is one, too. After an error it waits: the next
+    /// look that can write takes away what the file has now.
     pub async fn sign_out(self: &Arc<Self>, call: &Call, clock: &Arc<dyn Clock>) -> Result<()> {
+        let Err(why) = self.write_sign_out(call, clock).await else {
+            return Ok(());
+        };
+        let now = clock.unix();
+        let looked = self.on_disk(call, move |store, inner| {
+            // Reading needs no lock. What cannot be read stays as it was seen last.
+            let _ = store.look_within(inner, now, false);
+            store.make_late();
+            if let Some(seen) = &mut inner.seen {
+                // Memory is not to keep it.
+                seen.document = None;
+            }
+            Ok(())
+        });
+        if looked.await.is_err() {
+            self.make_late();
+        }
+        Err(if why.code() == Code::CacheLocked {
+            let message = format!("{}, so what the file holds stays for now", why.message());
+            why.with_message(message).with_hint(LATER)
+        } else {
+            why
+        })
+    }
+
+    /// What was not written in time takes no more than the file was seen to have.
+    fn make_late(&self) {
+        let held = Arc::new(lock(&self.held).clone());
+        for work in lock(&self.waiting).iter_mut().filter(|work| work.is_sign_out()) {
+            if let Work::Step(step) = work {
+                *work = Work::Late(step.clone(), Arc::clone(&held));
+            }
+        }
+    }
+
+    async fn write_sign_out(self: &Arc<Self>, call: &Call, clock: &Arc<dyn Clock>) -> Result<()> {
         if self.is_absent(call).await {
             // What came after it is not signed out.
             let mut waiting = lock(&self.waiting);
             let until = waiting.iter().rposition(|work| matches!(work, Work::Step(Step::Clear)));
             waiting.drain(..until.map_or(0, |at| at + 1));
-            waiting.retain(|work| !matches!(work, Work::Step(Step::RemoveAccount(_))));
+            waiting.retain(|work| !work.is_sign_out());
             return Ok(());
         }
         // A person wants it, and may have mended what was wrong.
@@ -514,20 +586,20 @@ impl Store {
             let (cleared, signed_out) = {
                 let waiting = lock(&store.waiting);
                 let cleared = waiting.iter().any(|work| matches!(work, Work::Step(Step::Clear)));
-                let signed_out = waiting.iter().any(|work| matches!(work, Work::Step(Step::RemoveAccount(_))));
+                let signed_out = waiting.iter().any(Work::is_sign_out);
                 (cleared, signed_out)
             };
             if !cleared {
                 // The file has other accounts, too. Where there is none, nothing is kept of anybody.
-                return if signed_out && !matches!(folder.head(&names.file), Ok(None)) {
-                    Err(Error::new(
+                if signed_out && !matches!(folder.head(&names.file), Ok(None)) {
+                    return Err(Error::new(
                         Code::CacheIo,
                         format!("the sign-out could not be written to {path}, so what it holds stays for now"),
                     )
-                    .with_hint("it is written once the disk takes it; to be sure, clear the cache or remove the file"))
-                } else {
-                    Ok(())
-                };
+                    .with_hint(LATER));
+                }
+                lock(&store.waiting).retain(|work| !work.is_sign_out());
+                return Ok(());
             }
             match folder.head(&names.file) {
                 // One of the other kind, plain or encrypted, may go: who clears a cache names it, not how it is kept.
@@ -545,9 +617,9 @@ impl Store {
             if folder.head(&names.file)?.is_some() {
                 return Err(Error::new(
                     Code::CacheIo,
-                    format!("{path} can be neither written nor removed, so what it holds stays"),
+                    format!("{path} can be neither written nor removed, so what it holds stays for now"),
                 )
-                .with_hint("remove the file yourself"));
+                .with_hint(LATER));
             }
             inner.seen = None;
             lock(&store.held).clear();
