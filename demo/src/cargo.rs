@@ -5,16 +5,20 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// Runs `cargo build --lib` and reads the path of the cdylib from what cargo reports: only a build of the library itself leaves one in
-/// place, the build of a program that uses the crate does not.
+/// Runs `cargo build --lib`, or for the release what `cargo library` stands for, and reads the path of the cdylib from what cargo reports: only a
+/// build of the library itself leaves one in place, the build of a program that uses the crate does not.
 pub fn build_library(root: &Path, release: bool, quiet: bool) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command
-        .args(["build", "--lib", "--message-format=json-render-diagnostics", "--manifest-path"])
-        .arg(root.join("Cargo.toml"));
+    let manifest = root.join("Cargo.toml");
+    command.args([
+        if release { "rustc" } else { "build" },
+        "--lib",
+        "--message-format=json-render-diagnostics",
+    ]);
+    command.arg("--manifest-path").arg(manifest);
     if release {
-        command.arg("--release");
+        command.args(["--release", "--crate-type", "cdylib"]);
     }
     if quiet {
         command.arg("--quiet");
