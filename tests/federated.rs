@@ -308,6 +308,12 @@ fn what_goes_wrong_on_the_way_is_told_and_sends_no_password() {
         ("UserRealm", json!({"html": true}), Code::NotJson, "who checks the password"),
         (
             "UserRealm",
+            realm(json!({"cloud_audience_urn": "urn:\u{1}"})),
+            Code::NotJson,
+            "who checks the password",
+        ),
+        (
+            "UserRealm",
             realm(json!({"federation_protocol": "SAML20"})),
             Code::Unsupported,
             "SAML20",

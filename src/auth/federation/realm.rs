@@ -7,7 +7,7 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::soon;
+use super::{soon, xml};
 use crate::auth::authority::{self, Kind};
 use crate::auth::{Env, SignIn};
 use crate::document;
@@ -170,6 +170,12 @@ fn read(response: &Response, sign_in: &SignIn) -> Result<Realm> {
             .map(|text| endpoint(&text, sign_in))
             .transpose()
     };
+    let audience = raw
+        .cloud_audience_urn
+        .filter(|urn| !urn.is_empty())
+        .unwrap_or_else(|| AUDIENCE.to_owned());
+    // What WS-Trust cannot carry is the answer's fault, and not that of the user name.
+    xml::escaped(&audience, &mut String::new()).map_err(|_| refused(response))?;
     let metadata = address(raw.federation_metadata_url)?;
     Ok(Realm::Federated(Arc::new(Federated {
         protocol: raw.federation_protocol.filter(|name| !name.is_empty()),
@@ -180,10 +186,7 @@ fn read(response: &Response, sign_in: &SignIn) -> Result<Realm> {
             None
         },
         metadata,
-        audience: raw
-            .cloud_audience_urn
-            .filter(|urn| !urn.is_empty())
-            .unwrap_or_else(|| AUDIENCE.to_owned()),
+        audience,
     })))
 }
 
