@@ -381,6 +381,110 @@ fn a_list_that_moved_and_tells_nothing_of_changes_is_read_until_it_stands_still(
     }
 }
 
+/// A list of 1 to 20 in pages of five, whose links count by `$skip`. `change` moves it behind each answer, whose number it is told.
+fn moving(change: impl Fn(usize, &mut Vec<u32>) + Send + Sync + 'static) -> impl Fn(&str) -> Step + Send + Sync + 'static {
+    let state = std::sync::Mutex::new((0, (1..21).collect::<Vec<u32>>()));
+    move |request| {
+        let line = request.lines().next().unwrap_or_default().replace("%24", "$");
+        let skip = line.split("$skip=").nth(1).and_then(|rest| rest.split(['&', ' ']).next());
+        let skip: usize = skip.map_or(0, |text| text.parse().unwrap());
+        let path = line.split(['?', ' ']).nth(1).unwrap_or_default().to_owned();
+        let mut state = state.lock().unwrap();
+        let (count, list) = &mut *state;
+        let records: Vec<Value> = list.iter().skip(skip).take(5).map(|id| json!({"id": id.to_string()})).collect();
+        let mut body = json!({ "value": records });
+        if skip + 5 < list.len() {
+            body["@odata.nextLink"] = json!(format!("{path}?$filter=x&$skip={}", skip + 5));
+        }
+        *count += 1;
+        change(*count, list);
+        Step::json(200, &body.to_string())
+    }
+}
+
+fn leaves(list: &mut Vec<u32>, id: u32) {
+    list.retain(|other| *other != id);
+}
+
+fn to_front(list: &mut Vec<u32>, ids: &[u32]) {
+    list.retain(|other| !ids.contains(other));
+    list.splice(..0, ids.iter().copied());
+}
+
+#[test]
+fn filtered_lists_that_only_links_lead_through_overlap_where_those_count_by_records() {
+    let filter = "status eq 'new'";
+    // 2 leaves behind the first page, and 6 moves up to where that page ended; later more than a page leaves at once.
+    for path in ["/v1.0/security/alerts_v2", "/v1.0/security/things"] {
+        let call = json!({"service": "graph", "path": path, "query": {"$filter": filter}});
+        let change = |count, list: &mut Vec<u32>| match count {
+            1 => leaves(list, 2),
+            3 => (1..7).for_each(|id| leaves(list, id)),
+            _ => {}
+        };
+        let (items, _, error, seen) = served_to(moving(change), call.clone());
+        assert!(error.is_none(), "{path}: {error:?} {seen:?}");
+        assert_eq!((numbers(&items).len(), seen.len() < 20), (20, true), "{path}: {items:?} {seen:?}");
+        // One that stands still is read once, and nothing comes twice; from the caller's own $skip on as well.
+        for (skip, calls) in [(0, 5), (7, 3)] {
+            let mut call = call.clone();
+            call["query"]["$skip"] = json!(skip.to_string());
+            let (items, events, error, seen) = served_to(moving(|_, _| {}), call);
+            assert!(error.is_none() && warnings(&events).is_empty(), "{path}: {error:?} {events:?}");
+            assert_eq!(numbers(&items), (skip + 1..21).collect::<Vec<_>>(), "{path}: {seen:?}");
+            assert_eq!(seen.len(), calls, "{path}: {seen:?}");
+        }
+    }
+}
+
+#[test]
+fn links_by_position_overlap_where_a_list_is_read_again() {
+    // Without a filter the first pass takes the links as they are. 20 goes to the front, so that the list is read again. Before that pass 6 to 10 go to the
+    // front; in it 7 leaves, and 20, which was not read yet, moves up to where the first page ended.
+    let call = json!({"service": "graph", "path": "/v1.0/security/things"});
+    let change = |count, list: &mut Vec<u32>| match count {
+        1 => to_front(list, &[20]),
+        4 => to_front(list, &[6, 7, 8, 9, 10]),
+        5 => leaves(list, 7),
+        _ => {}
+    };
+    let (items, _, error, seen) = served_to(moving(change), call);
+    assert!(error.is_none(), "{error:?} {seen:?}");
+    let mut all = numbers(&items);
+    all.sort_unstable();
+    assert_eq!(all, (1..21).collect::<Vec<_>>(), "{seen:?}");
+}
+
+#[test]
+fn links_that_count_otherwise_than_by_records_are_taken_as_they_are() {
+    // By pages, and one record at a time.
+    let call = json!({"service": "graph", "path": "/v1.0/security/things", "query": {"$filter": "x"}});
+    let step = |ids: &[u32], skip: Option<u32>| {
+        let records: Vec<Value> = ids.iter().map(|id| json!({"id": id.to_string()})).collect();
+        let link = skip.map(|skip| format!("/v1.0/security/things?$skip={skip}"));
+        Step::json(200, &json!({"value": records, "@odata.nextLink": link}).to_string())
+    };
+    for steps in [
+        [step(&[1, 2], Some(1)), step(&[3, 4], Some(2)), step(&[5], None)],
+        [step(&[1], Some(1)), step(&[2], Some(2)), step(&[3, 4, 5], None)],
+    ] {
+        let (items, _, error, seen) = one(steps, call.clone());
+        assert!(error.is_none(), "{error:?} {seen:?}");
+        assert_eq!(numbers(&items), [1, 2, 3, 4, 5], "{seen:?}");
+        assert!(seen[1].contains("$skip=1 ") && seen[2].contains("$skip=2 "), "{seen:?}");
+    }
+    // A service that begins every page at a multiple of its size names some twice, and comes to an end.
+    let (items, _, error, seen) = served_to(
+        move |request| match request.lines().next().unwrap_or_default() {
+            line if line.contains("$skip=2 ") || line.contains("$skip=3 ") => step(&[3, 4], None),
+            _ => step(&[1, 2], Some(2)),
+        },
+        call,
+    );
+    assert!(error.is_none(), "{error:?} {seen:?}");
+    assert_eq!(numbers(&items), [1, 2, 3, 4], "{seen:?}");
+}
+
 #[test]
 fn an_indicator_that_is_deleted_while_the_list_is_read_hides_no_other() {
     // 1 was deleted, so that the second page begins behind 3: nothing came twice, and only the overlap shows it.

@@ -639,7 +639,7 @@ impl Any {
                 "$top is the size of a page; to get more records leave it out and set first",
             ));
         }
-        let skip = value("$skip").filter(|_| known).unwrap_or(0);
+        let skip = value("$skip").unwrap_or(0);
         let mut bare = url.clone();
         let rest: Vec<&str> = url
             .query()
@@ -669,7 +669,7 @@ impl Any {
             keep: None,
             shape: None,
             // Where records are known by their id, a gap between two pages shows.
-            may_shrink: known && (row.shrinks || url.query_pairs().any(|(name, _)| name == "$filter")),
+            may_shrink: row.shrinks || own("$filter").is_some(),
             empty_is_404: row.empty_is_404,
             followed: false,
             headers: self.headers.clone(),

@@ -229,6 +229,8 @@ struct Walk<'a> {
     contents: HashMap<u64, u64>,
     /// Two records of that pass have one id.
     twins: bool,
+    /// The most records that a page brought.
+    widest: u64,
     /// An id that different records of one page have.
     shared: Option<String>,
     /// A record without an id was handed over.
@@ -285,6 +287,7 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
         order: (0, None),
         contents: HashMap::new(),
         twins: false,
+        widest: 0,
         shared: None,
         unnamed: false,
         early: 0,
@@ -305,6 +308,9 @@ async fn walk(channel: &Channel<'_>, listing: &Listing, fetched: Option<Response
             // One of an earlier version does not say how many are known.
             (walk.shown, walk.meant) = (place.m, Some(place.e.unwrap_or(usize::MAX)));
             let joined = listing.overlaps() && place.k > listing.skip && !place.i.is_empty() && paging::position(&url).is_some();
+            // By a link alone it overlaps where the link counts by records and was stepped back, or some of its page was taken.
+            let counts = || paging::position(&url) == Some(place.k) && place.e.is_some_and(|known| known > 0);
+            let joined = joined && (listing.top.is_some() || counts());
             Point {
                 url,
                 skip: place.k,
@@ -417,7 +423,7 @@ enum End {
 impl Listing {
     /// Pages overlap, so that a gap shows.
     fn overlaps(&self) -> bool {
-        self.may_shrink && self.top.is_some() && self.items == Items::Records
+        self.may_shrink && self.items == Items::Records
     }
 
     fn fingerprint(&self) -> u64 {
@@ -454,7 +460,7 @@ impl Walk<'_> {
 
     /// Pages overlap, so that a gap shows. A list that is known to move is held to that whatever it is.
     fn overlaps(&self) -> bool {
-        self.listing.overlaps() || self.is_again() && self.listing.top.is_some()
+        self.listing.overlaps() || self.is_again()
     }
 
     /// The size of a page; one of a single record would never get beyond the one it overlaps by.
@@ -582,6 +588,7 @@ impl Walk<'_> {
             };
             self.pages += 1;
             let count = page.records.len();
+            self.widest = self.widest.max(u64::try_from(count).unwrap_or(0));
             let ids: Vec<Option<String>> = page.records.iter().map(|record| paging::id_of(record, &listing.id)).collect();
             if point.joined && !self.joins(&ids) {
                 (self.moved, self.shown) = (true, true);
@@ -616,13 +623,16 @@ impl Walk<'_> {
             if came_before > if self.here.is_some() { meant } else { meant.saturating_add(early) } {
                 (self.moved, self.shown) = (true, true);
             }
-            self.compare(&ids, &page.records);
+            self.compare(&ids, &page.records, point.joined);
             let next = self.next(&point, count, taken, &page, &ids, &mut visited);
             let repeated = self.is_repeated(
                 &response,
                 &page,
                 &ids,
-                next.as_ref().is_ok_and(|next| next.as_ref().is_some_and(|next| !next.linked)),
+                next.as_ref().is_ok_and(|next| {
+                    next.as_ref()
+                        .is_some_and(|next| !next.linked || paging::position(&next.url).is_some())
+                }),
             );
             let known = next.as_ref().ok().and_then(Option::as_ref);
             let nothing_new = self.hand_over(&point, known, Some(&response), page.records).await? && new_here == 0 || repeated;
@@ -667,12 +677,17 @@ impl Walk<'_> {
     }
 
     /// Takes note of a page's records and their order, where whole passes are compared.
-    fn compare(&mut self, ids: &[Option<String>], records: &[Bytes]) {
+    fn compare(&mut self, ids: &[Option<String>], records: &[Bytes], joined: bool) {
         if !self.tracks() {
             return;
         }
-        for (id, record) in ids.iter().zip(records) {
+        let last = self.tail.last().copied().filter(|_| joined);
+        for (n, (id, record)) in ids.iter().zip(records).enumerate() {
             let id = id.as_deref().map_or(0, paging::mark);
+            // The record that pages overlap by is there on purpose.
+            if n == 0 && last == Some(id) {
+                continue;
+            }
             self.order.0 = self.order.0.rotate_left(7).wrapping_mul(0x0000_0100_0000_01b3) ^ id;
             if self.here.is_some() && id != 0 {
                 let content = paging::mark(&String::from_utf8_lossy(record));
@@ -711,7 +726,7 @@ impl Walk<'_> {
     /// Almost a page before a point.
     fn back(&self, point: &Point) -> Point {
         let top = self.size();
-        let step = u64::from(top.unwrap_or(2)).saturating_sub(1).max(1);
+        let step = top.map_or(self.widest, u64::from).saturating_sub(1).max(1);
         let skip = point.skip.saturating_sub(step).max(self.listing.skip);
         // Where the list begins there is nothing before it to miss.
         let joined = skip > self.listing.skip;
@@ -861,15 +876,11 @@ impl Walk<'_> {
         let overlaps = self.overlaps() && ids.last().is_some_and(Option::is_some);
         if let Some(link) = &page.next_link {
             let url = paging::next_url(&point.url, link)?;
-            if !visited.insert(url.clone()) {
-                return Err(
-                    Error::new(Code::PagingLoop, "the service names a page as the next one that was there before")
-                        .with_hint("report this with the correlation id"),
-                );
-            }
-            // A link beyond what was shown counts otherwise than by records.
-            let position = paging::position(&url).filter(|at| overlaps && *at > listing.skip && *at <= skip);
-            return Ok(Some(match position {
+            // A link beyond what was shown counts otherwise than by records. So may one of a path that is not known, unless it fits exactly; and behind a
+            // page of one record a step back would lead to that page again.
+            let counts = |at: u64| if point.top.is_some() { at <= skip } else { at == skip && count > 1 };
+            let position = paging::position(&url).filter(|at| overlaps && *at > listing.skip && counts(*at));
+            let next = match position {
                 Some(at) => Point {
                     url: paging::at_position(&url, at - 1),
                     skip: at - 1,
@@ -884,7 +895,14 @@ impl Walk<'_> {
                     joined: false,
                     top: point.top,
                 },
-            }));
+            };
+            if !visited.insert(next.url.clone()) {
+                return Err(
+                    Error::new(Code::PagingLoop, "the service names a page as the next one that was there before")
+                        .with_hint("report this with the correlation id"),
+                );
+            }
+            return Ok(Some(next));
         }
         // Without a link, a full page means that there may be more (the API's documentation pages by $skip).
         match point.top {
