@@ -884,7 +884,8 @@ int32_t dxdr_get_incidents(dxdr_request *request,
  "$orderby", and of other paths: such a list that was seen to move (a record came twice, or a page did not join the one before) is read again from its
  start, at the cost of as many calls, until nothing moves while it is read; only records that are new are handed over. With a filter, in lists of
  indicators, and wherever a list is read again, pages overlap by a record, so that nobody behind one that left is missed. A link of the service's own
- is asked one record earlier for that, where its $skip counts records; any other link is asked as it is, and what moves behind it does not show.
+ is asked one record earlier for that, where its $skip counts records and the page had more than one; any other link is asked as it is, and what moves behind
+ it does not show.
  A list that does not come to rest in 20 passes or looks, or whose records leave faster than they are read, ends with LIST_MOVED behind its records. So
  does one that was seen to move and cannot be read again without repeating: "pages", which are neither compared nor repeated; a list without a time of
  changes that was gone on with by "resume"; records without an id. Where dxdr_op_resume() gives no place after that, read it from its start.
