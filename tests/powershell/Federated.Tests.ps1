@@ -37,37 +37,37 @@ Describe 'the request of a Windows account' {
 
 if ($null -eq $Emulator) { return }
 
-$public = @{ TenantId = $Emulator.tenant_id; ClientId = $Emulator.public_client_id }
+$ofPublicClient = @{ TenantId = $Emulator.tenant_id; ClientId = $Emulator.public_client_id }
 
 Describe 'a federated domain' {
     It 'takes user name and password' {
         Reset-Emulator
         $credential = [pscredential]::new($lee, (New-Secret 'Walk-through-4'))
-        Assert-Equal (Get-DefenderToken @public -Credential $credential).Account $lee
-        Assert-Equal (Get-MsalToken @public -UserCredential $credential -Scopes "$Resource/.default").Account.Username $lee
+        Assert-Equal (Get-DefenderToken @ofPublicClient -Credential $credential).Account $lee
+        Assert-Equal (Get-MsalToken @ofPublicClient -UserCredential $credential -Scopes "$Resource/.default").Account.Username $lee
         Assert-Equal @(Get-EmulatorRequest '/oauth2/v2.0/token')[0].form.grant_type 'urn:ietf:params:oauth:grant-type:saml1_1-bearer'
         $wrong = [pscredential]::new($lee, (New-Secret 'canary-wrong-password'))
-        $record = Assert-Fails { Connect-Defender @public -Credential $wrong } BAD_USER_CREDENTIAL AuthenticationError
+        $record = Assert-Fails { Connect-Defender @ofPublicClient -Credential $wrong } BAD_USER_CREDENTIAL AuthenticationError
         Assert-NoSecret (Get-DeepText $record) 'canary-wrong-password' 'the error record'
     }
     It 'signs the Windows account in without a prompt' {
         Reset-Emulator
-        $token = Get-DefenderToken @public -IntegratedWindowsAuth -LoginHint $lee
+        $token = Get-DefenderToken @ofPublicClient -IntegratedWindowsAuth -LoginHint $lee
         Assert-Equal $token.Account $lee
         $sent = @(Get-EmulatorRequest '/windowstransport')
         Assert-Equal $sent.Count 1
         Assert-Match $sent[0].headers.soapaction 'RST/Issue$'
         Assert-True ($sent[0].headers.PSObject.Properties.Name -notcontains 'authorization') 'an emulator was given the account'
         # The cache has it from then on, and -Silent finds it, as with MSAL.PS.
-        Assert-Equal (Get-DefenderToken @public -IntegratedWindowsAuth -LoginHint $lee).AccessToken $token.AccessToken
-        Assert-Equal (Get-MsalToken @public -Silent -LoginHint $lee -Scopes "$Resource/Incident.Read").Account.Username $lee
+        Assert-Equal (Get-DefenderToken @ofPublicClient -IntegratedWindowsAuth -LoginHint $lee).AccessToken $token.AccessToken
+        Assert-Equal (Get-MsalToken @ofPublicClient -Silent -LoginHint $lee -Scopes "$Resource/Incident.Read").Account.Username $lee
         Assert-Equal @(Get-EmulatorRequest '/windowstransport').Count 1
-        Assert-Equal (Get-MsalToken @public -IntegratedWindowsAuth -LoginHint $lee -Scopes "$Resource/Incident.Read").Account.Username $lee
+        Assert-Equal (Get-MsalToken @ofPublicClient -IntegratedWindowsAuth -LoginHint $lee -Scopes "$Resource/Incident.Read").Account.Username $lee
         Assert-Equal @(Get-EmulatorRequest '/windowstransport').Count 2 'MSAL asks anew'
     }
     It 'keeps a connection by the Windows account' {
         Reset-Emulator
-        Connect-Defender @public -IntegratedWindowsAuth -LoginHint $lee
+        Connect-Defender @ofPublicClient -IntegratedWindowsAuth -LoginHint $lee
         Assert-Equal (Get-DefenderContext).Grant 'integrated_windows'
         Assert-Equal (Get-DefenderContext).User $lee
         Assert-Equal @(Get-DefenderIncident -First 1).Count 1
@@ -77,12 +77,12 @@ Describe 'a federated domain' {
     }
     It 'says what a Windows account cannot do, and what to do instead' {
         Reset-Emulator
-        $record = Assert-Fails { Get-DefenderToken @public -IntegratedWindowsAuth -LoginHint 'adele@fabrikam.example' } UNSUPPORTED NotImplemented
+        $record = Assert-Fails { Get-DefenderToken @ofPublicClient -IntegratedWindowsAuth -LoginHint 'adele@fabrikam.example' } UNSUPPORTED NotImplemented
         Assert-Match $record.ErrorDetails.RecommendedAction 'browser'
         foreach ($case in @(@{ status = 401 }, 'BAD_USER_CREDENTIAL'), @(@{ drop = $true }, 'CONNECT'), @(@{ redirect = 'https://id.fabrikam.example/' }, 'SERVER_ERROR'), @(@{ html = $true }, 'SERVER_ERROR')) {
             Reset-Emulator
             Set-EmulatorFault @{ match = @{ path_contains = '/windowstransport' }; times = 0; do = $case[0] }
-            $record = Assert-Fails { Get-DefenderToken @public -IntegratedWindowsAuth -LoginHint $lee -Force } $case[1]
+            $record = Assert-Fails { Get-DefenderToken @ofPublicClient -IntegratedWindowsAuth -LoginHint $lee -Force } $case[1]
             Assert-True $record.ErrorDetails.RecommendedAction
             # .NET may send again by itself on a connection that was closed.
             if ($case[1] -ne 'CONNECT') { Assert-Equal @(Get-EmulatorRequest '/windowstransport').Count 1 "$($case[1]): it is sent once" }
@@ -91,11 +91,11 @@ Describe 'a federated domain' {
     It 'that does not answer ends with the time limit, and with a stop' {
         Reset-Emulator
         Set-EmulatorFault @{ match = @{ path_contains = '/windowstransport' }; times = 0; do = @{ hang = $true } }
-        $null = Assert-Fails { Get-DefenderToken @public -IntegratedWindowsAuth -LoginHint $lee -Force -Timeout 2 } TIMEOUT OperationTimeout
+        $null = Assert-Fails { Get-DefenderToken @ofPublicClient -IntegratedWindowsAuth -LoginHint $lee -Force -Timeout 2 } TIMEOUT OperationTimeout
         $before = @(Get-EmulatorRequest '/windowstransport').Count
         $shell = New-TestShell
         try {
-            $null = $shell.AddScript("Get-DefenderToken -TenantId '$($public.TenantId)' -ClientId '$($public.ClientId)' -IntegratedWindowsAuth -LoginHint $lee -Force")
+            $null = $shell.AddScript("Get-DefenderToken -TenantId '$($ofPublicClient.TenantId)' -ClientId '$($ofPublicClient.ClientId)' -IntegratedWindowsAuth -LoginHint $lee -Force")
             $running = $shell.BeginInvoke()
             Wait-Until { @(Get-EmulatorRequest '/windowstransport').Count -gt $before }
             $shell.Stop()
@@ -104,6 +104,6 @@ Describe 'a federated domain' {
         }
         finally { $shell.Dispose() }
         Reset-Emulator
-        Assert-Equal (Get-DefenderToken @public -IntegratedWindowsAuth -LoginHint $lee -Force).Account $lee
+        Assert-Equal (Get-DefenderToken @ofPublicClient -IntegratedWindowsAuth -LoginHint $lee -Force).Account $lee
     }
 }
